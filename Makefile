@@ -1,0 +1,76 @@
+# One file for GNU make, bmake and OpenBSD's make: no conditionals, no pattern
+# rules.  `make` works in a fresh checkout; `configure` may write config.mk.
+
+PREFIX =	/usr/local
+BINDIR =	${PREFIX}/bin
+LIBEXECDIR =	${PREFIX}/libexec/imapsync
+MANDIR =	${PREFIX}/share/man
+EXAMPLEDIR =	${PREFIX}/share/examples/imapsync
+
+OS !=		uname -s
+CC =		cc
+AR =		ar
+INSTALL =	install
+PROVE =		prove
+
+PKGS_Linux =	libtls libbsd-overlay sqlite3 zlib libseccomp
+PKGS_OpenBSD =	sqlite3
+PKG_CFLAGS !=	pkg-config --cflags ${PKGS_${OS}} 2>/dev/null || :
+
+WARN =		-Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+		-Wpointer-arith -Wsign-compare -Wwrite-strings
+WERROR =
+OPT =		-O2 -g
+HARDEN_Linux =	-fPIE -fstack-protector-strong -D_FORTIFY_SOURCE=2
+LDHARDEN_Linux = -pie -Wl,-z,relro -Wl,-z,now
+CPPFLAGS_Linux = -D_GNU_SOURCE -DLIBBSD_OPENBSD_VIS
+CFLAGS =	${OPT} ${HARDEN_${OS}}
+LDFLAGS =	${LDHARDEN_${OS}}
+EXTRA_CFLAGS =
+EXTRA_LDFLAGS =
+
+LIBS_Linux =	-lseccomp -lbsd -lmd
+LIBS_NET_Linux = -ltls -lcrypto -lz
+LIBS_NET_OpenBSD = -ltls -lssl -lcrypto -lz
+LIBS_STORE =	-lsqlite3
+LIBDIRS_OpenBSD = -L/usr/local/lib
+
+-include config.mk
+
+ALL_CFLAGS =	-std=gnu99 ${WARN} ${WERROR} ${CPPFLAGS_${OS}} ${PKG_CFLAGS} \
+		-Icommon -I. -MMD ${CFLAGS} ${EXTRA_CFLAGS}
+ALL_LDFLAGS =	${LDFLAGS} ${LIBDIRS_${OS}} ${EXTRA_LDFLAGS}
+
+COMMON =	common/buf.o common/flags.o common/imsg.o common/log.o \
+		common/proto.o common/sandbox-linux.o common/sandbox-openbsd.o \
+		common/uidset.o
+LIBCOMMON =	common/libcommon.a
+
+
+
+PROGS =
+
+all: ${LIBCOMMON} ${PROGS}
+
+.SUFFIXES: .c .o
+.c.o:
+	${CC} ${ALL_CFLAGS} -c -o $@ $<
+
+${LIBCOMMON}: ${COMMON}
+	rm -f $@
+	${AR} rcs $@ ${COMMON}
+
+clean:
+	rm -f */*.o */*.d ${LIBCOMMON} ${PROGS} imapsync/pathnames.h
+
+.PHONY: all clean
+
+# What the compiler found out about headers; bmake wants a line for each.
+-include common/buf.d
+-include common/flags.d
+-include common/imsg.d
+-include common/log.d
+-include common/proto.d
+-include common/sandbox-linux.d
+-include common/sandbox-openbsd.d
+-include common/uidset.d

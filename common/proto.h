@@ -1,0 +1,895 @@
+/*
+ * This file is part of imapsync, which keeps two IMAP servers identical.
+ *
+ * imapsync is free software: you can redistribute it and/or modify it under
+ * the terms of the GNU General Public License, version 3 or (at your option)
+ * any later version, with permission to link with LibreSSL and OpenSSL.
+ * It comes WITHOUT ANY WARRANTY.  See COPYING.
+ */
+
+/*
+ * Every message between the processes of imapsync: its struct, what it means,
+ * how it is encoded and checked.  imapsync-net(8) and imapsync-store(8) hold
+ * the same for the reader of manuals.
+ *
+ * A frame (imsg.h) has a type, a request id (hdr.peerid) and one record of that
+ * type or, for the types marked "many", one or more, back to back.  A request
+ * carries an id that its sender chose, answers carry it back, and every request
+ * but those marked "no DONE" ends in exactly one DONE.  The handlers see records
+ * only; packing is chan_send()'s business.
+ *
+ * proto_decode() trusts nothing: bounds, NULs, enum ranges, UID 0, left-over
+ * octets.  A bad message ends the receiver with a message that names the sender.
+ * What passes is still the word of a process that may be compromised.
+ *
+ * Strings are C strings.  A mailbox on its way to or from a network worker has
+ * the server's own spelling (modified UTF-7, as sent); the engine and the store
+ * use the neutral name: without the reference, NAME_SEP for the delimiter.
+ */
+#ifndef PROTO_H
+#define PROTO_H
+
+#include "flags.h"
+#include "imsg.h"
+#include "uidset.h"
+
+#define PROTO_VERSION	1
+
+#define NAME_MAX_LEN	1024	/* octets of a mailbox name, NUL included */
+#define NAME_SEP	'\001'	/* the NUL of a neutral name */
+#define NAME_SEP_STR	"\001"
+#define TEXT_MAX	2048	/* octets of a text for the user, NUL included */
+#define QUEUE_HIGH	(256 * 1024)	/* high-water mark of a queue, octets */
+
+/* Descriptors at fixed numbers after exec. */
+#define FD_CHANNEL	3	/* worker: to the engine; engine: control socket */
+#define FD_LIFELINE	4	/* read end of the supervisor's pipe: EOF is the end */
+#define FD_READY	5	/* store: one octet is written once it is open */
+#define FD_ENGINE_LOCAL	5	/* engine: the channels, and the log or none */
+#define FD_ENGINE_REMOTE 6
+#define FD_ENGINE_STORE	7
+#define FD_ENGINE_LOG	8
+
+enum side { LOCAL = 0, REMOTE = 1 };
+#define SIDES		2
+#define OTHER(s)	((s) == LOCAL ? REMOTE : LOCAL)
+extern const char *const side_name[SIDES];	/* "local", "remote" */
+
+enum proto_type {
+	M_NONE = 0,
+
+	/* to a network worker, from the supervisor (no DONE) */
+	M_NET_SETUP,
+	M_NET_FD,
+	M_NET_CONNECT,
+
+	/* to a network worker, from the engine */
+	M_NET_LIST,
+	M_NET_PATTERN,
+	M_NET_STATUS,
+	M_NET_OPEN,
+	M_NET_META,
+	M_NET_SEARCH,
+	M_NET_SEND,
+	M_NET_RECV,
+	M_NET_STORE,
+	M_NET_EXPUNGE,
+	M_NET_NAME,
+	M_NET_LOGOUT,
+
+	/* to the engine, from a network worker */
+	M_ENGINE_READY,
+	M_ENGINE_MAILBOX,
+	M_ENGINE_OPENED,
+	M_ENGINE_VANISHED,
+	M_ENGINE_FLAGS,
+	M_ENGINE_META,
+	M_ENGINE_COPIED,
+	M_ENGINE_REFUSED,
+	M_ENGINE_FAILED,
+	M_ENGINE_GONE,
+
+	/* to the engine, from the store */
+	M_ENGINE_MBOX,
+	M_ENGINE_MARK,
+	M_ENGINE_REFUSAL,
+	M_ENGINE_INFO,
+	M_ENGINE_ROW,
+	M_ENGINE_PAIRED,
+
+	/* to the engine, from any worker */
+	M_ENGINE_UIDS,
+	M_ENGINE_DONE,
+	M_ENGINE_LOG,
+	M_ENGINE_FATAL,
+
+	/* to the engine, from the supervisor (no DONE) */
+	M_ENGINE_SETUP,
+	M_ENGINE_ITEM,
+	M_ENGINE_GO,
+	M_ENGINE_STOP,
+	M_ENGINE_LOOK,
+	M_ENGINE_STATUS,
+
+	/* to the store, from the supervisor (no DONE) */
+	M_STORE_SETUP,
+
+	/* to the store, from the engine */
+	M_STORE_LOAD,
+	M_STORE_NEWBOX,
+	M_STORE_SUBSCRIBED,
+	M_STORE_ADOPT,
+	M_STORE_FORGET,
+	M_STORE_INFO,
+	M_STORE_ROWS,
+	M_STORE_SAMPLE,
+	M_STORE_ADD,
+	M_STORE_BASE,
+	M_STORE_DROP,
+	M_STORE_MARK,
+	M_STORE_MARKFAIL,
+	M_STORE_UNMARK,
+	M_STORE_REFUSE,
+	M_STORE_UNREFUSE,
+	M_STORE_WATER,
+	M_STORE_SEEN,
+	M_STORE_PAIR,
+	M_STORE_DIFF,
+	M_STORE_COMMIT,
+	M_STORE_CLOSE,
+
+	M_MAX
+};
+
+/* ---- to a network worker ---- */
+
+enum conn_type { CONN_TUNNEL = 0, CONN_IMAP, CONN_IMAPS };
+enum proxy_type { PROXY_NONE = 0, PROXY_SOCKS5, PROXY_SOCKS5H };
+
+/* M_NET_SETUP: first message; who the server is and how to log in. */
+struct m_net_setup {
+	uint32_t	 version;	/* PROTO_VERSION */
+	uint8_t		 side;		/* enum side */
+	uint8_t		 type;		/* enum conn_type */
+	uint8_t		 starttls;
+	uint8_t		 compress;
+	uint8_t		 pipeline;	/* commands behind LOGIN in its packet */
+	uint8_t		 debug;		/* 1: traffic, 2: with credentials */
+	uint8_t		 cleartext;	/* a password may go over this transport
+					   without TLS: tunnel, loopback, or told so */
+	uint8_t		 has_password;
+	uint32_t	 timeout;	/* seconds of silence while an answer is due */
+	const char	*host;		/* as configured; for messages and TLS */
+	const char	*auth;		/* mechanisms wanted, blanks between; "": default */
+	const char	*username;
+	const char	*password;	/* a secret: wipe it once used */
+	uint8_t		 ssl_verify;
+	uint8_t		 ssl_sni;	/* 0: send no name */
+	uint16_t	 ssl_min;	/* 0 none, else 0x0301 (TLS 1.0) to 0x0304 */
+	uint16_t	 ssl_max;
+	const char	*ssl_hostname;	/* for SNI, if ssl_sni */
+	const char	*ssl_ciphers;	/* "": the library's default */
+	const char	*ssl_ciphersuites;
+	const char	*ssl_fingerprint; /* [algo$]hex, blanks between; "" none */
+	uint8_t		 proxy;		/* enum proxy_type: the socket leads there */
+	uint16_t	 port;		/* the server's, for the proxy's request */
+	const char	*proxy_addr;	/* name or address to ask the proxy for */
+	const char	*proxy_user;
+	const char	*proxy_password; /* a secret */
+};
+
+/* M_NET_FD: a descriptor that the worker needs. */
+enum net_fd { NETFD_BRIDGE = 0, NETFD_CA, NETFD_CERT, NETFD_KEY };
+struct m_net_fd {
+	uint8_t		 what;		/* enum net_fd */
+};
+
+/*
+ * M_NET_CONNECT: the server's descriptor comes with it.  The last message of
+ * the supervisor; the worker locks itself now and begins.
+ */
+struct m_net_connect {
+	uint8_t		 unused;
+};
+
+/* Selectors of M_NET_LIST (RFC 5258 section 3.1). */
+#define SEL_SUBSCRIBED		0x01
+#define SEL_REMOTE		0x02
+#define SEL_RECURSIVEMATCH	0x04
+/*
+ * M_NET_LIST: LIST (selectors) "reference" (patterns) RETURN (SUBSCRIBED
+ * [SPECIAL-USE] STATUS (UIDVALIDITY UIDNEXT MESSAGES HIGHESTMODSEQ)).  The
+ * patterns came before it as M_NET_PATTERN with the same id; with none it is
+ * LIST "" "", which tells the delimiter.  It may be sent before READY: the
+ * worker logs in when it has one with "last" set, in the same packet if it may.
+ * With compress_first COMPRESS is negotiated before the LIST.  Answered by
+ * MAILBOX* and DONE.
+ */
+struct m_net_list {
+	uint8_t		 selectors;
+	uint8_t		 compress_first;
+	uint8_t		 last;		/* no further LIST follows at start */
+	const char	*reference;
+};
+/* M_NET_PATTERN: one pattern of the next LIST of that id (no DONE, many). */
+struct m_net_pattern {
+	const char	*pattern;	/* server's spelling; * and % are wildcards */
+};
+
+/* M_NET_STATUS: STATUS of one mailbox, answered by one MAILBOX and DONE. */
+struct m_net_status {
+	const char	*mailbox;
+};
+
+/*
+ * M_NET_OPEN: its request id is the *handle* by which later requests name it.
+ * SELECT (EXAMINE if "examine") mailbox, with (QRESYNC (uidvalidity modseq 1:n))
+ * if modseq is not 0 (without the set if n is 0).  Then, as asked:
+ *   full:	UID FETCH 1:n (UID FLAGS): each is a FLAGS event, none is left out
+ *   above:	UID SEARCH RETURN (COUNT) UID n+1:4294967295 -> opened.above
+ *   fresh:	UID SEARCH RETURN (ALL) UID uidnext:n (if uidnext <= n) -> UIDS
+ *   all:	UID SEARCH RETURN (ALL) UID 1:n (if n > 0) -> UIDS
+ * An OK without an ESEARCH line is an error, not an empty set (RFC 4731).
+ * Answers: VANISHED*, FLAGS*, UIDS*, one OPENED (if the SELECT was OK) when all
+ * of it has been answered, DONE.  Until the next OPEN is selected, VANISHED and
+ * FLAGS events of the mailbox carry the handle as their id.
+ */
+#define OPEN_EXAMINE	0x01
+#define OPEN_FULL	0x02
+#define OPEN_ABOVE	0x04
+#define OPEN_FRESH	0x08
+#define OPEN_ALL	0x10
+struct m_net_open {
+	uint8_t		 what;		/* OPEN_* */
+	uint32_t	 uidvalidity;	/* 0: none known */
+	uint32_t	 uidnext;	/* U of design.md */
+	uint32_t	 n;		/* highest UID known; 0: none */
+	uint64_t	 modseq;	/* 0: none known */
+	const char	*mailbox;
+};
+
+/*
+ * M_NET_META: UID FETCH set (UID FLAGS INTERNALDATE RFC822.SIZE
+ * BODY.PEEK[HEADER.FIELDS (MESSAGE-ID DATE FROM TO SUBJECT)]), or with "brief"
+ * (UID RFC822.SIZE).  Answers: META*, DONE.
+ */
+struct m_net_meta {
+	uint32_t	 handle;
+	uint8_t		 brief;
+	struct uidset	 set;
+};
+
+/* M_NET_SEARCH: UID SEARCH RETURN (ALL) UID set.  Answers: UIDS*, DONE. */
+struct m_net_search {
+	uint32_t	 handle;
+	struct uidset	 set;
+};
+
+/*
+ * M_NET_SEND: fetch the set, bodies go over the bridge under "transfer" in the
+ * order in which the server sends them; several SENDs of one transfer follow
+ * each other, the last has "last" set and is followed by END on the bridge.
+ * Answers: GONE* (UIDs that the server did not return, or with BODY[] NIL),
+ * DONE.  If the tagged answer is not OK, what was not returned is not GONE: the
+ * DONE says so and END says "aborted".
+ */
+struct m_net_send {
+	uint32_t	 handle;
+	uint32_t	 transfer;
+	uint8_t		 last;
+	struct uidset	 set;
+};
+
+/*
+ * M_NET_RECV: append to "mailbox" what comes over the bridge under "transfer"
+ * until END.  "handle" is its OPEN; permanent flags of that OPENED decide which
+ * keywords are sent.  Mode:
+ *   MULTI	MULTIAPPEND where offered; refused as a whole -> FAILED
+ *   SINGLE	one APPEND a message, pipelined; refused -> REFUSED
+ *   ONE	as SINGLE, a synchronising literal, the next only after the answer
+ * A message above a known APPENDLIMIT is REFUSED (code RC_TOOBIG) unsent; one of
+ * several MB where the limit is not known goes as ONE.  When all is answered and
+ * something was appended: UID FETCH * (UID MODSEQ) (for Cyrus).
+ * Answers: COPIED*, REFUSED*, FAILED*, DONE (ok only after END "complete" and if
+ * every message is in one of the three).
+ * If the bridge ends or says "aborted" inside a body, nothing more is written to
+ * the server: what was complete is awaited (10 s), then FATAL.
+ */
+enum recv_mode { RECV_MULTI = 0, RECV_SINGLE, RECV_ONE };
+struct m_net_recv {
+	uint32_t	 handle;
+	uint32_t	 transfer;
+	uint8_t		 mode;
+	uint8_t		 nodate;	/* leave INTERNALDATE out */
+	uint8_t		 nokeywords;
+	const char	*mailbox;
+};
+
+/* M_NET_STORE: UID STORE set +FLAGS.SILENT (flags), or -FLAGS.SILENT. */
+struct m_net_store {
+	uint32_t	 handle;
+	uint8_t		 add;		/* 1: +, 0: - */
+	const char	*flags;
+	struct uidset	 set;
+};
+
+/*
+ * M_NET_EXPUNGE: UID STORE set +FLAGS.SILENT (\Deleted), the SELECT of the
+ * handle once more (design.md D7), UID EXPUNGE set, in one packet.  VANISHED
+ * events tell what is gone.
+ */
+struct m_net_expunge {
+	uint32_t	 handle;
+	struct uidset	 set;
+};
+
+/* M_NET_NAME: one command on names. */
+enum name_op { NAME_CREATE = 0, NAME_DELETE, NAME_RENAME, NAME_SUBSCRIBE,
+	NAME_UNSUBSCRIBE };
+struct m_net_name {
+	uint8_t		 op;		/* enum name_op */
+	const char	*mailbox;
+	const char	*newname;	/* NAME_RENAME only, else "" */
+};
+
+/*
+ * M_NET_LOGOUT: nothing more will be asked (no DONE).  LOGOUT is sent, flushed,
+ * not waited for; linger is switched off; the worker exits with 0.
+ */
+struct m_net_logout {
+	uint8_t		 unused;
+};
+
+/* ---- to the engine, from a network worker ---- */
+
+#define CAP_QRESYNC		0x00001
+#define CAP_CONDSTORE		0x00002
+#define CAP_LIST_EXTENDED	0x00004
+#define CAP_LIST_STATUS		0x00008
+#define CAP_UIDPLUS		0x00010
+#define CAP_LITERALPLUS		0x00020
+#define CAP_LITERALMINUS	0x00040
+#define CAP_MULTIAPPEND		0x00080
+#define CAP_MOVE		0x00100
+#define CAP_OBJECTID		0x00200
+#define CAP_NOTIFY		0x00400
+#define CAP_IDLE		0x00800
+#define CAP_COMPRESS		0x01000
+#define CAP_SPECIAL_USE		0x02000
+#define CAP_ESEARCH		0x04000
+#define CAP_UNSELECT		0x08000
+#define CAP_ENABLE		0x10000
+#define CAP_SASL_IR		0x20000
+#define CAP_STARTTLS		0x40000
+#define CAP_LOGINDISABLED	0x80000
+#define CAP_ID			0x100000
+
+/*
+ * M_ENGINE_READY: authenticated (id 0).  Sent once.  That an extension the
+ * program can't do without is missing is the engine's to say.
+ */
+struct m_engine_ready {
+	uint32_t	 caps;		/* CAP_* */
+	uint8_t		 qresync;	/* ENABLED QRESYNC was told */
+	uint8_t		 preauth;
+	uint64_t	 appendlimit;	/* RFC 7889; 0: not told */
+	const char	*tls;		/* protocol version; "" none */
+	const char	*cipher;
+	const char	*mechanism;	/* "LOGIN", "PREAUTH", "SCRAM-SHA-256" ... */
+};
+
+#define ATTR_NOSELECT		0x001	/* also \NonExistent */
+#define ATTR_NONEXISTENT	0x002
+#define ATTR_NOINFERIORS	0x004
+#define ATTR_SUBSCRIBED		0x008
+#define ATTR_REMOTE		0x010
+#define ATTR_ALL		0x020	/* RFC 6154 */
+#define ATTR_ARCHIVE		0x040
+#define ATTR_DRAFTS		0x080
+#define ATTR_FLAGGED		0x100
+#define ATTR_JUNK		0x200
+#define ATTR_SENT		0x400
+#define ATTR_TRASH		0x800
+/*
+ * M_ENGINE_MAILBOX (many): one name of a LIST or STATUS with the STATUS that
+ * belongs to it.  A name with a control octet or too long comes as name ""
+ * and is counted as skipped by the worker's LOG.
+ */
+struct m_engine_mailbox {
+	uint8_t		 delimiter;	/* 0: NIL */
+	uint8_t		 has_status;
+	uint32_t	 attrs;		/* ATTR_* */
+	uint32_t	 uidvalidity;
+	uint32_t	 uidnext;	/* 0: not told */
+	uint32_t	 messages;
+	uint64_t	 modseq;	/* HIGHESTMODSEQ; 0: none */
+	const char	*name;
+};
+
+/*
+ * M_ENGINE_OPENED: id is the handle.  exists as it stands when all of the OPEN
+ * has been answered.
+ */
+struct m_engine_opened {
+	uint32_t	 uidvalidity;
+	uint32_t	 uidnext;	/* 0: not told */
+	uint32_t	 exists;
+	uint32_t	 above;		/* messages above n (OPEN_ABOVE) */
+	uint64_t	 modseq;	/* HIGHESTMODSEQ of the SELECT; 0: NOMODSEQ */
+	uint8_t		 readonly;
+	uint8_t		 perm_any;	/* PERMANENTFLAGS has \* */
+	const char	*permflags;	/* the others, canonical */
+	const char	*mailboxid;	/* RFC 8474; "" */
+};
+
+/* M_ENGINE_VANISHED: id is the handle. */
+struct m_engine_vanished {
+	uint8_t		 earlier;
+	struct uidset	 set;
+};
+
+/*
+ * M_ENGINE_FLAGS (many): a FETCH that was not for META or SEND, or one for them
+ * that has a MODSEQ; id is the handle.
+ */
+struct m_engine_flags {
+	uint32_t	 uid;
+	uint64_t	 modseq;	/* 0: not told */
+	uint8_t		 has_flags;
+	const char	*flags;		/* canonical */
+};
+
+#define DATE_NONE	INT64_MIN
+/* M_ENGINE_META (many): id is the request's. */
+struct m_engine_meta {
+	uint32_t	 uid;
+	uint64_t	 size;		/* RFC822.SIZE */
+	uint64_t	 key;		/* of design.md; 0 if brief */
+	int64_t		 date;		/* INTERNALDATE, seconds since 1970 UTC */
+	uint8_t		 msgid;		/* has a Message-ID field */
+	const char	*flags;
+};
+
+/* M_ENGINE_COPIED (many): id is the RECV's. */
+struct m_engine_copied {
+	uint32_t	 uid;		/* on the source */
+	uint32_t	 newuid;	/* on the target; 0: no APPENDUID came */
+	uint64_t	 size;		/* octets of the literal */
+	uint64_t	 key;
+	const char	*flags;		/* those that were sent */
+	const char	*lost;		/* those that the target does not keep */
+};
+
+/* Response codes of RFC 3501, 4469, 5530, 7162 that are acted upon. */
+enum resp_code { RC_NONE = 0, RC_OTHER, RC_ALREADYEXISTS, RC_NONEXISTENT,
+	RC_TRYCREATE, RC_NOPERM, RC_CANNOT, RC_LIMIT, RC_TOOBIG, RC_OVERQUOTA,
+	RC_UNAVAILABLE, RC_INUSE, RC_EXPUNGEISSUED, RC_CORRUPTION,
+	RC_CONTACTADMIN, RC_SERVERBUG, RC_CLOSED_CONNECTION, RC_MAX = RC_CLOSED_CONNECTION };
+enum resp_status { ST_OK = 0, ST_NO, ST_BAD, ST_UNSENT, ST_MAX = ST_UNSENT };
+
+/* M_ENGINE_REFUSED (many): one message that the target did not take. */
+struct m_engine_refused {
+	uint32_t	 uid;		/* on the source */
+	uint8_t		 status;	/* ST_NO, ST_BAD, ST_UNSENT (above APPENDLIMIT) */
+	uint8_t		 code;		/* enum resp_code */
+	uint8_t		 had_date;
+	uint8_t		 had_keywords;
+	uint64_t	 size;		/* octets of the literal */
+	const char	*text;		/* the server's words */
+};
+
+/* M_ENGINE_FAILED: a MULTIAPPEND that was refused as a whole. */
+struct m_engine_failed {
+	uint8_t		 status;
+	uint8_t		 code;
+	const char	*text;
+	struct uidset	 set;		/* on the source */
+};
+
+/* M_ENGINE_GONE: id is the SEND's. */
+struct m_engine_gone {
+	struct uidset	 set;
+};
+
+/* ---- to the engine, from the store ---- */
+
+/* A watermark (design.md section 1). */
+struct m_water {
+	uint32_t	 uidvalidity;	/* 0: none */
+	uint32_t	 uidnext;	/* U; 1 if none */
+	uint32_t	 messages;
+	uint64_t	 modseq;	/* 0: none */
+	const char	*mailboxid;
+};
+
+/* M_ENGINE_MBOX (many): answer to LOAD, one a mailbox. */
+struct m_engine_mbox {
+	uint32_t	 mailbox;	/* id */
+	uint8_t		 adopt;
+	uint8_t		 subscribed;	/* 0, 1; 2: not known */
+	uint32_t	 rows;
+	const char	*name;		/* neutral */
+	struct m_water	 water[SIDES];
+};
+
+/* M_ENGINE_MARK: answer to LOAD; further parts of one mark follow it. */
+struct m_engine_mark {
+	uint32_t	 mailbox;
+	uint8_t		 target;	/* enum side */
+	uint8_t		 first;		/* the first part */
+	uint32_t	 tries;		/* see MARKFAIL */
+	uint32_t	 uidvalidity;	/* of the target */
+	uint32_t	 uidnext;	/* T */
+	int64_t		 time;		/* when it was made, seconds since 1970 */
+	const char	*mailboxid;
+	struct uidset	 set;		/* source UIDs */
+};
+
+/* M_ENGINE_REFUSAL (many): answer to LOAD. */
+struct m_engine_refusal {
+	uint32_t	 mailbox;
+	uint8_t		 side;		/* where the message is */
+	uint32_t	 uid;
+	uint8_t		 code;		/* enum resp_code */
+	uint32_t	 attempts;
+	uint64_t	 size;
+	uint64_t	 limit;		/* the target's APPENDLIMIT then; 0 unknown */
+	int64_t		 next;		/* not to be offered before, since 1970 */
+	const char	*text;
+};
+
+/* M_ENGINE_INFO: answer to INFO. */
+struct m_engine_info {
+	uint32_t	 rows;
+	uint32_t	 max_local;	/* highest UID of a row, refusal or mark; 0 */
+	uint32_t	 max_remote;
+};
+
+/* M_ENGINE_ROW (many): answer to ROWS, SAMPLE, DIFF. */
+struct m_engine_row {
+	uint32_t	 local;
+	uint32_t	 remote;
+	uint64_t	 size;		/* 0: the two sides differ */
+	uint64_t	 key;
+	uint8_t		 gone;		/* DIFF: the side does not have it */
+	const char	*flags;		/* the baseline */
+	const char	*now;		/* DIFF: what the side has; else "" */
+};
+
+/* M_ENGINE_PAIRED (many): answer to PAIR: a pair whose flags differ. */
+struct m_engine_paired {
+	uint32_t	 uid[SIDES];
+	const char	*flags[SIDES];
+};
+
+/* ---- to the engine, from any worker ---- */
+
+/*
+ * M_ENGINE_UIDS: a part of a set; from a network worker the answer to SEARCH
+ * and OPEN (what: OPEN_FRESH or OPEN_ALL), from the store to PAIR (unpaired UIDs
+ * of "side").
+ */
+struct m_engine_uids {
+	uint8_t		 what;
+	uint8_t		 side;
+	struct uidset	 set;
+};
+
+/*
+ * M_ENGINE_DONE: the request is answered.  Where a request is several commands
+ * the worst answer counts.  modseq and exists are those of the mailbox that the
+ * request's handle names, at its last tagged answer (modseq by RFC 7162 section
+ * 6, 0: none); 0 elsewhere.  count: PAIR, the pairs made.
+ */
+struct m_engine_done {
+	uint8_t		 status;	/* enum resp_status */
+	uint8_t		 code;		/* enum resp_code */
+	uint32_t	 exists;
+	uint32_t	 count;
+	uint64_t	 modseq;
+	const char	*text;		/* the server's words; "" if ok */
+};
+
+/* M_ENGINE_LOG */
+struct m_engine_log {
+	uint8_t		 level;		/* enum log_level */
+	const char	*mailbox;	/* or "" */
+	const char	*text;
+};
+
+/* M_ENGINE_FATAL: the worker's last message. */
+struct m_engine_fatal {
+	uint8_t		 status;	/* exit status, not 0 */
+	const char	*text;
+};
+
+/* ---- to the engine, from the supervisor ---- */
+
+struct m_engine_setup {
+	uint32_t	 version;
+	uint8_t		 debug;
+	uint8_t		 quiet;
+	uint8_t		 dryrun;
+	uint8_t		 allow_delete;
+	uint8_t		 retry;
+	uint8_t		 selectors;	/* SEL_* */
+	uint8_t		 slow[SIDES];	/* through a tunnel or proxy: 5 s, not 2 */
+	uint8_t		 haslog;	/* FD_ENGINE_LOG is open */
+	const char	*reference[SIDES];
+	const char	*host[SIDES];	/* for messages */
+	const char	*prefix;	/* log-prefix */
+	const char	*ignore;	/* ignore-mailbox, as POSIX ERE; "" none */
+};
+/*
+ * M_ENGINE_ITEM: a list-mailbox PATTERN (NAME_SEP for the delimiter, wildcards
+ * as they are); an ARG, that is a MAILBOX of the command line in the local
+ * server's spelling; an ADOPT mailbox, likewise.
+ */
+enum item_kind { ITEM_PATTERN = 0, ITEM_ARG, ITEM_ADOPT };
+struct m_engine_item {
+	uint8_t		 kind;
+	const char	*text;
+};
+/* M_ENGINE_GO: all set up; M_ENGINE_STOP, LOOK, STATUS: see design.md 2. */
+struct m_engine_go {
+	uint8_t		 unused;
+};
+struct m_engine_stop {
+	uint8_t		 unused;
+};
+struct m_engine_look {
+	uint8_t		 unused;
+};
+struct m_engine_status {
+	uint8_t		 unused;
+};
+
+/* ---- to the store ---- */
+
+/* M_STORE_SETUP: first message, from the supervisor. */
+struct m_store_setup {
+	uint32_t	 version;
+	uint8_t		 dryrun;	/* nothing may reach the disk */
+	const char	*path;		/* absolute, of the state file */
+	const char	*identity[SIDES]; /* "user@host" and the reference */
+};
+
+/*
+ * What changes the state (all but LOAD, INFO, ROWS, SAMPLE, DIFF, COMMIT) has
+ * no DONE of its own: it joins the transaction that the next COMMIT ends, and
+ * any failure is FATAL.  COMMIT's DONE says that it is on disk.
+ */
+struct m_store_load {
+	uint8_t		 unused;	/* MBOX*, MARK*, REFUSAL*, DONE */
+};
+struct m_store_newbox {
+	uint32_t	 mailbox;	/* id: the engine's, above all others */
+	uint8_t		 adopt;
+	const char	*name;		/* neutral */
+};
+struct m_store_subscribed {
+	uint32_t	 mailbox;
+	uint8_t		 subscribed;
+};
+/* Set or clear the adopt flag; "drop": also rows, marks, refusals, watermarks. */
+struct m_store_adopt {
+	uint32_t	 mailbox;
+	uint8_t		 adopt;
+	uint8_t		 drop;
+};
+struct m_store_forget {
+	uint32_t	 mailbox;	/* the mailbox and all that is its */
+};
+struct m_store_info {
+	uint32_t	 mailbox;	/* INFO, DONE */
+};
+/* Rows whose UID on that side is in the set, in UID order: ROW*, DONE. */
+struct m_store_rows {
+	uint32_t	 mailbox;
+	uint8_t		 side;
+	struct uidset	 set;
+};
+/* "count" rows spread evenly over those not in the set (by side's UID). */
+struct m_store_sample {
+	uint32_t	 mailbox;
+	uint8_t		 side;
+	uint32_t	 count;
+	struct uidset	 set;
+};
+/* many */
+struct m_store_add {
+	uint32_t	 mailbox;
+	uint32_t	 local;
+	uint32_t	 remote;
+	uint64_t	 size;
+	uint64_t	 key;
+	const char	*flags;		/* the baseline */
+};
+/* many: set a row's baseline */
+struct m_store_base {
+	uint32_t	 mailbox;
+	uint32_t	 local;
+	const char	*flags;
+};
+/* Drop the rows, and refusals of that side, in the set. */
+struct m_store_drop {
+	uint32_t	 mailbox;
+	uint8_t		 side;
+	struct uidset	 set;
+};
+/* As M_ENGINE_MARK; "first" replaces a mark of that mailbox and target. */
+struct m_store_mark {
+	uint32_t	 mailbox;
+	uint8_t		 target;
+	uint8_t		 first;
+	uint32_t	 uidvalidity;
+	uint32_t	 uidnext;
+	const char	*mailboxid;
+	struct uidset	 set;
+};
+/* The session ended in EOF or BYE under an APPEND of this mark: tries + 1. */
+struct m_store_markfail {
+	uint32_t	 mailbox;
+	uint8_t		 target;
+};
+struct m_store_unmark {
+	uint32_t	 mailbox;
+	uint8_t		 target;
+};
+struct m_store_refuse {
+	uint32_t	 mailbox;
+	uint8_t		 side;
+	uint32_t	 uid;
+	uint8_t		 code;
+	uint32_t	 attempts;
+	uint64_t	 size;
+	uint64_t	 limit;
+	int64_t		 next;
+	const char	*text;
+};
+struct m_store_unrefuse {
+	uint32_t	 mailbox;
+	uint8_t		 side;
+	uint32_t	 uid;
+};
+struct m_store_water {
+	uint32_t	 mailbox;
+	uint8_t		 side;
+	struct m_water	 water;
+};
+/* many: what a side has, for PAIR and DIFF; goes to a table of its own. */
+struct m_store_seen {
+	uint32_t	 mailbox;
+	uint8_t		 side;
+	uint32_t	 uid;
+	uint64_t	 size;
+	uint64_t	 key;
+	int64_t		 date;
+	uint8_t		 msgid;
+	const char	*flags;
+};
+/*
+ * Pair what was SEEN of both sides (design.md section 6), make the pairs rows
+ * with the flags that both have as baseline, empty the tables.  Answers: PAIRED*
+ * (pairs whose flags differ), UIDS* (what stays unpaired, each side), DONE with
+ * the count.
+ */
+enum pair_mode { PAIR_ADOPT = 0, PAIR_RECOVER };
+struct m_store_pair {
+	uint32_t	 mailbox;
+	uint8_t		 mode;
+};
+/*
+ * Compare what was SEEN of a side with the rows whose UID there is at most n:
+ * ROW* for rows that are gone or whose flags are not the baseline, DONE; the
+ * tables are emptied.
+ */
+struct m_store_diff {
+	uint32_t	 mailbox;
+	uint8_t		 side;
+	uint32_t	 n;
+};
+struct m_store_commit {
+	uint8_t		 unused;
+};
+/* Commit, close, exit 0 (no DONE). */
+struct m_store_close {
+	uint8_t		 unused;
+};
+
+/* ---- encoding ---- */
+
+/* Any record, decoded.  Strings point into the frame; sets are allocated. */
+union proto_rec {
+	struct m_net_setup	 net_setup;
+	struct m_engine_setup	 engine_setup;
+	struct m_engine_mbox	 engine_mbox;
+	struct m_engine_mark	 engine_mark;
+	struct m_engine_row	 engine_row;
+	struct m_engine_paired	 engine_paired;
+	struct m_store_setup	 store_setup;
+	struct m_store_mark	 store_mark;
+	struct m_store_refuse	 store_refuse;
+	struct m_store_water	 store_water;
+	struct m_store_seen	 store_seen;
+	struct m_engine_mailbox	 engine_mailbox;
+	struct m_engine_opened	 engine_opened;
+	struct m_engine_meta	 engine_meta;
+	struct m_engine_copied	 engine_copied;
+	uint8_t			 room[512];
+};
+
+/* "NET_OPEN" and so on; "unknown" out of range. */
+const char	*proto_name(uint32_t type);
+/*
+ * Append the record to the buffer.  Returns 0; -1 if it is not of the type's
+ * form (a string too long, a set above PROTO_SET_MAX ranges ...): our own fault.
+ */
+int		 proto_encode(struct buf *, uint32_t type, const void *rec);
+/*
+ * Decode the record at *data (*len octets left) and advance past it.  Returns 0
+ * or -1.  proto_free() frees its sets, after success only.
+ */
+int		 proto_decode(uint32_t type, const uint8_t **data, size_t *len,
+		    union proto_rec *rec);
+void		 proto_free(uint32_t type, union proto_rec *rec);
+
+/*
+ * The most ranges a message may carry; larger sets go as several messages.
+ * proto_set_part() takes ranges from *i on, at most PROTO_SET_MAX, and returns 1
+ * while there are some: "part" borrows from "set" and must not be freed.
+ */
+#define PROTO_SET_MAX	1024
+int		 proto_set_part(const struct uidset *set, size_t *i,
+		    struct uidset *part);
+
+/* ---- channels ---- */
+
+struct chan {
+	struct imsgbuf	 ib;
+	struct buf	 batch;		/* records not yet framed */
+	uint32_t	 batch_type;
+	uint32_t	 batch_id;
+	uint32_t	 state;		/* bits (struct proto_handler); 1 at first */
+	const char	*peer;		/* its name in messages */
+	char		 error[160];	/* why chan_dispatch() failed */
+};
+
+/*
+ * What a process takes, and when: "states" is a mask against chan.state.  fd is
+ * -1 or the handler's to keep or close.
+ */
+struct proto_handler {
+	uint32_t	 type;
+	uint32_t	 states;
+	void		(*fn)(void *arg, uint32_t id, const void *rec, int fd);
+};
+
+void		 chan_init(struct chan *, int fd, const char *peer);
+/*
+ * Queue a record; "many" types are packed.  Fatal if it can't be encoded.  rec
+ * may be NULL for a type whose struct has nothing but "unused".
+ */
+void		 chan_send(struct chan *, uint32_t type, uint32_t id,
+		    const void *rec);
+/* As chan_send(), with a descriptor, which becomes the queue's. */
+void		 chan_send_fd(struct chan *, uint32_t type, uint32_t id,
+		    const void *rec, int fd);
+/* No further descriptor will come: imsgbuf_nofds(). */
+void		 chan_nofds(struct chan *);
+/* Octets not yet written. */
+size_t		 chan_pending(struct chan *);
+/* As imsgbuf_write(), imsgbuf_flush(), imsgbuf_read(), batch included. */
+int		 chan_write(struct chan *);
+int		 chan_flush(struct chan *, int ms);
+int		 chan_read(struct chan *);
+/*
+ * Hand every whole message to its handler.  The table ends with type M_NONE.
+ * Returns 0, or -1 with "error" set if a message is malformed or not allowed
+ * now; nothing more must be read from that peer, and chan_read() fails.
+ */
+int		 chan_dispatch(struct chan *, const struct proto_handler *,
+		    void *arg);
+void		 chan_close(struct chan *);
+
+#endif /* PROTO_H */

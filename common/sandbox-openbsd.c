@@ -1,0 +1,96 @@
+/*
+ * This file is part of imapsync, which keeps two IMAP servers identical.
+ *
+ * imapsync is free software: you can redistribute it and/or modify it under
+ * the terms of the GNU General Public License, version 3 or (at your option)
+ * any later version, with permission to link with LibreSSL and OpenSSL.
+ * It comes WITHOUT ANY WARRANTY.  See COPYING.
+ */
+
+/*
+ * OpenBSD: pledge(2) and unveil(2).  regress/unit/test_sandbox_openbsd.c
+ * compiles this file everywhere and checks the promises.
+ */
+#ifdef __OpenBSD__
+
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include <time.h>
+
+#include "log.h"
+#include "sandbox.h"
+
+static void
+sb_pledge(const char *promises)
+{
+	if (pledge(promises, NULL) == -1)
+		fatal("sandbox: pledge");
+}
+
+static void
+sb_unveil(const char *path, const char *permissions)
+{
+	if (unveil(path, permissions) == -1)
+		fatal("sandbox: unveil %s", path == NULL ? "" : path);
+}
+
+void
+sandbox_early(void)
+{
+	struct rlimit	 rl;
+
+	umask(077);
+	rl.rlim_cur = rl.rlim_max = 0;
+	if (setrlimit(RLIMIT_CORE, &rl) == -1)
+		fatal("sandbox: setrlimit");
+}
+
+void
+sandbox_net(void)
+{
+	tzset();
+	sb_pledge("stdio");
+}
+
+void
+sandbox_store(const char *dir)
+{
+	if (dir[0] != '/')
+		fatalx("sandbox: %s: not an absolute path", dir);
+	tzset();
+	sb_unveil(dir, "rwc");
+	sb_unveil(NULL, NULL);
+	/* flock: SQLite's locks of ranges; fattr is not needed (mode 0600). */
+	sb_pledge("stdio rpath wpath cpath flock");
+}
+
+void
+sandbox_engine(void)
+{
+	tzset();
+	sb_pledge("stdio");
+}
+
+/*
+ * A tunnel's and a password's command may be any program, and it starts afresh:
+ * with NULL for the promises after exec neither the pledge nor the unveils pass
+ * to it.  So everything may be read and executed, and nothing be written but
+ * what workers get for their standard descriptors.
+ */
+void
+sandbox_supervisor(void)
+{
+	sb_unveil("/", "rx");
+	sb_unveil("/dev/null", "rw");
+	sb_unveil(NULL, NULL);
+	sb_pledge("stdio rpath wpath cpath proc exec inet dns sendfd");
+}
+
+const char *
+sandbox_describe(void)
+{
+	return "pledge, unveil";
+}
+
+#endif /* __OpenBSD__ */

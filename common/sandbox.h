@@ -1,0 +1,43 @@
+/*
+ * This file is part of imapsync, which keeps two IMAP servers identical.
+ *
+ * imapsync is free software: you can redistribute it and/or modify it under
+ * the terms of the GNU General Public License, version 3 or (at your option)
+ * any later version, with permission to link with LibreSSL and OpenSSL.
+ * It comes WITHOUT ANY WARRANTY.  See COPYING.
+ */
+
+/*
+ * One function a role, one file an operating system.  Each is called once, when
+ * the process has all descriptors that it will ever need, and before it reads
+ * the first octet of what it does not trust.  Failure is fatal: a process that
+ * can't be locked does not run.
+ */
+#ifndef SANDBOX_H
+#define SANDBOX_H
+
+#include "compat.h"
+
+/*
+ * For every process that holds a secret or reads from a server: no core dumps,
+ * not to be traced (Linux: PR_SET_DUMPABLE), umask 077.  First in main().
+ */
+void		 sandbox_early(void);
+/* A network worker: the descriptors that it has, and no others. */
+void		 sandbox_net(void);
+/* The store: files in the one directory "dir" (absolute), no sockets. */
+void		 sandbox_store(const char *dir);
+/* The engine: the descriptors that it has, and no others. */
+void		 sandbox_engine(void);
+/*
+ * The supervisor, once the configuration is read: OpenBSD's pledge; nothing on
+ * Linux, where a tunnel's command would inherit it.
+ */
+void		 sandbox_supervisor(void);
+/*
+ * What this kernel gives, for --debug and --check: one line, static storage,
+ * e.g. "seccomp, Landlock ABI 7".
+ */
+const char	*sandbox_describe(void);
+
+#endif /* SANDBOX_H */
