@@ -46,9 +46,9 @@ COMMON =	common/buf.o common/flags.o common/imsg.o common/log.o \
 		common/uidset.o
 LIBCOMMON =	common/libcommon.a
 
+STORE =		imapsync-store/db.o imapsync-store/file.o imapsync-store/pair.o
 
-
-PROGS =
+PROGS =		imapsync-store/imapsync-store
 
 all: ${LIBCOMMON} ${PROGS}
 
@@ -59,6 +59,10 @@ all: ${LIBCOMMON} ${PROGS}
 ${LIBCOMMON}: ${COMMON}
 	rm -f $@
 	${AR} rcs $@ ${COMMON}
+
+imapsync-store/imapsync-store: imapsync-store/main.o ${STORE} ${LIBCOMMON}
+	${CC} ${ALL_LDFLAGS} -o $@ imapsync-store/main.o ${STORE} ${LIBCOMMON} \
+	    ${LIBS_STORE} ${LIBS_${OS}}
 
 clean:
 	rm -f */*.o */*.d ${LIBCOMMON} ${PROGS} imapsync/pathnames.h
@@ -74,3 +78,7 @@ clean:
 -include common/sandbox-linux.d
 -include common/sandbox-openbsd.d
 -include common/uidset.d
+-include imapsync-store/db.d
+-include imapsync-store/file.d
+-include imapsync-store/pair.d
+-include imapsync-store/main.d

@@ -1,0 +1,442 @@
+/*
+ * This file is part of imapsync, which keeps two IMAP servers identical.
+ *
+ * imapsync is free software: you can redistribute it and/or modify it under
+ * the terms of the GNU General Public License, version 3 or (at your option)
+ * any later version, with permission to link with LibreSSL and OpenSSL.
+ * It comes WITHOUT ANY WARRANTY.  See COPYING.
+ */
+
+/*
+ * The state file: finding, making, locking and checking it, and its schema.
+ * What is not ours is refused and left as it is.
+ */
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "log.h"
+#include "store.h"
+
+#define HEADER_SIZE	100	/* of an SQLite file */
+#define LOCK_BYTES	0x40000000	/* where SQLite's locks are, and ... */
+#define LOCK_LEN	512		/* ... how many octets they take */
+
+#define STR(x)		#x
+#define XSTR(x)		STR(x)
+
+static const char schema[] =
+	"CREATE TABLE identity ("
+	" side INTEGER PRIMARY KEY,"	/* 0 local, 1 remote, as everywhere */
+	" name TEXT NOT NULL);"
+
+	"CREATE TABLE mailbox ("
+	" id INTEGER PRIMARY KEY,"
+	" name TEXT NOT NULL UNIQUE,"	/* neutral, \001 for the delimiter */
+	" adopt INTEGER NOT NULL,"
+	" subscribed INTEGER NOT NULL DEFAULT 2,"	/* not known */
+	" rows INTEGER NOT NULL DEFAULT 0 CHECK (rows >= 0),"
+	" local_uidvalidity INTEGER NOT NULL DEFAULT 0,"
+	" local_uidnext INTEGER NOT NULL DEFAULT 1,"
+	" local_messages INTEGER NOT NULL DEFAULT 0,"
+	" local_modseq INTEGER NOT NULL DEFAULT 0,"
+	" local_mailboxid TEXT NOT NULL DEFAULT '',"
+	" remote_uidvalidity INTEGER NOT NULL DEFAULT 0,"
+	" remote_uidnext INTEGER NOT NULL DEFAULT 1,"
+	" remote_messages INTEGER NOT NULL DEFAULT 0,"
+	" remote_modseq INTEGER NOT NULL DEFAULT 0,"
+	" remote_mailboxid TEXT NOT NULL DEFAULT '');"
+
+	"CREATE TABLE flagset ("
+	" id INTEGER PRIMARY KEY,"
+	" flags TEXT NOT NULL UNIQUE);"
+
+	"CREATE TABLE message ("
+	" mailbox INTEGER NOT NULL,"
+	" local INTEGER NOT NULL CHECK (local > 0),"	/* UIDs */
+	" remote INTEGER NOT NULL CHECK (remote > 0),"
+	" flagset INTEGER NOT NULL,"	/* the baseline */
+	" size INTEGER NOT NULL,"
+	" key INTEGER NOT NULL,"
+	" PRIMARY KEY (mailbox, local)) WITHOUT ROWID;"
+	"CREATE UNIQUE INDEX message_remote ON message (mailbox, remote);"
+
+	"CREATE TABLE mark ("
+	" mailbox INTEGER NOT NULL,"
+	" target INTEGER NOT NULL,"	/* side */
+	" tries INTEGER NOT NULL DEFAULT 0,"
+	" uidvalidity INTEGER NOT NULL,"
+	" uidnext INTEGER NOT NULL,"
+	" time INTEGER NOT NULL,"
+	" mailboxid TEXT NOT NULL,"
+	" PRIMARY KEY (mailbox, target)) WITHOUT ROWID;"
+	"CREATE TABLE markset ("	/* ranges of UIDs of the source */
+	" mailbox INTEGER NOT NULL,"
+	" target INTEGER NOT NULL,"
+	" lo INTEGER NOT NULL CHECK (lo > 0),"
+	" hi INTEGER NOT NULL CHECK (hi >= lo),"
+	" PRIMARY KEY (mailbox, target, lo)) WITHOUT ROWID;"
+
+	"CREATE TABLE refused ("
+	" mailbox INTEGER NOT NULL,"
+	" side INTEGER NOT NULL,"	/* where the message is */
+	" uid INTEGER NOT NULL CHECK (uid > 0),"
+	" code INTEGER NOT NULL,"
+	" attempts INTEGER NOT NULL,"
+	" size INTEGER NOT NULL,"
+	" lim INTEGER NOT NULL,"
+	" next INTEGER NOT NULL,"
+	" text TEXT NOT NULL,"
+	" PRIMARY KEY (mailbox, side, uid)) WITHOUT ROWID;"
+
+#define SEEN_TABLE(side)						\
+	"CREATE TABLE seen_" side " ("					\
+	" mailbox INTEGER NOT NULL,"					\
+	" key INTEGER NOT NULL,"					\
+	" size INTEGER NOT NULL,"					\
+	" uid INTEGER NOT NULL CHECK (uid > 0),"			\
+	" date INTEGER NOT NULL,"	/* DATE_NONE: not known */	\
+	" msgid INTEGER NOT NULL,"					\
+	" flagset INTEGER NOT NULL,"					\
+	" rest INTEGER NOT NULL DEFAULT 0,"	/* see pair.c */	\
+	" PRIMARY KEY (mailbox, key, size, uid)) WITHOUT ROWID;"	\
+	"CREATE UNIQUE INDEX seen_" side "_uid"				\
+	" ON seen_" side " (mailbox, uid);"
+	SEEN_TABLE("local")
+	SEEN_TABLE("remote")
+
+	"PRAGMA application_id = " XSTR(STORE_APPID) ";"
+	"PRAGMA user_version = " XSTR(STORE_VERSION) ";";
+
+/* Make a directory and those above it that are missing. */
+static void
+make_dir(struct db *db, char *dir)
+{
+	char	*slash;
+	int	 fd;
+
+	if (mkdir(dir, 0700) == -1) {
+		if (errno == EEXIST)
+			return;
+		slash = strrchr(dir, '/');
+		if (errno != ENOENT || slash == NULL || slash == dir)
+			fatal("%s: can't make the directory %s", db->path, dir);
+		*slash = '\0';
+		make_dir(db, dir);
+		*slash = '/';
+		if (mkdir(dir, 0700) == -1 && errno != EEXIST)
+			fatal("%s: can't make the directory %s", db->path, dir);
+	}
+	/* The directory must not be lost while the file in it is kept. */
+	slash = strrchr(dir, '/');
+	*slash = '\0';
+	if ((fd = open(slash == dir ? "/" : dir, O_RDONLY | O_DIRECTORY)) != -1) {
+		fsync(fd);
+		close(fd);
+	}
+	*slash = '/';
+}
+
+/* Set dir and file: the directory's real path, and the file in it. */
+static void
+resolve(struct db *db)
+{
+	char	*dir, *slash;
+
+	if (db->path[0] != '/')
+		fatalx("%s: the path of the state file must be absolute",
+		    db->path);
+	dir = xstrdup(db->path);
+	slash = strrchr(dir, '/');
+	if (slash[1] == '\0')
+		fatalx("%s is a directory: name a file with database=",
+		    db->path);
+	*slash = '\0';
+	if (!db->dryrun && slash != dir)
+		make_dir(db, dir);
+	if ((db->dir = realpath(slash == dir ? "/" : dir, NULL)) == NULL &&
+	    (errno != ENOENT || !db->dryrun))
+		fatal("%s: the directory", db->path);
+	if (db->dir != NULL &&
+	    asprintf(&db->file, "%s/%s", strcmp(db->dir, "/") == 0 ? "" :
+	    db->dir, slash + 1) == -1)
+		fatal(NULL);
+	free(dir);
+}
+
+/*
+ * Look at the first octets of the file without SQLite, which would roll back
+ * another program's transaction if it found one.
+ */
+static void
+check_header(struct db *db)
+{
+	uint8_t		 h[HEADER_SIZE];
+	uint32_t	 appid, version;
+	ssize_t		 n;
+	int		 fd;
+
+	if ((fd = open(db->file, O_RDONLY | O_NOFOLLOW)) == -1)
+		fatal("%s", db->path);
+	if ((n = read(fd, h, sizeof(h))) == -1)
+		fatal("%s", db->path);
+	close(fd);
+	if (n == 0)
+		return;
+	if (n != sizeof(h) || memcmp(h, "SQLite format 3", 16) != 0)
+		fatalx("%s is not a state file of imapsync, nor an SQLite file "
+		    "at all: it is left alone; name another file with "
+		    "database=", db->path);
+	version = (uint32_t)h[60] << 24 | h[61] << 16 | h[62] << 8 | h[63];
+	appid = (uint32_t)h[68] << 24 | h[69] << 16 | h[70] << 8 | h[71];
+	if (appid != STORE_APPID)
+		fatalx("%s is an SQLite file of another program: it is left "
+		    "alone; name another file with database=", db->path);
+	if (version > STORE_VERSION)
+		fatalx("%s was written by a newer imapsync (version %u of the "
+		    "state, this program knows %d): it is left alone; install "
+		    "that imapsync again, or name another file with database=",
+		    db->path, version, STORE_VERSION);
+	if (db->dryrun && h[18] != 1)	/* WAL: reading it would write */
+		fatalx("%s is in WAL mode, which a dry run may not change: run "
+		    "once without --dry-run", db->path);
+}
+
+/* Check the file as the file system shows it; returns 0 if there is none. */
+static int
+check_file(struct db *db)
+{
+	struct stat	 st;
+
+	if (db->file == NULL)
+		return 0;
+	if (lstat(db->file, &st) == -1) {
+		if (errno == ENOENT)
+			return 0;
+		fatal("%s", db->path);
+	}
+	if (!S_ISREG(st.st_mode))
+		fatalx("%s is not a regular file: name the state file itself "
+		    "with database=", db->path);
+	if (st.st_mode & (S_IRWXG | S_IRWXO))
+		fatalx("%s may be read or written by others (mode %03o): see "
+		    "that it was not changed, then run chmod 600 '%s'",
+		    db->path, (unsigned int)st.st_mode & 0777, db->path);
+	check_header(db);
+	return st.st_size > 0;
+}
+
+/* After all attempts failed: say which process has the file. */
+static __dead void
+in_use(struct db *db)
+{
+	struct flock	 fl;
+	int		 fd;
+
+	memset(&fl, 0, sizeof(fl));
+	fl.l_type = F_WRLCK;
+	fl.l_whence = SEEK_SET;
+	fl.l_start = LOCK_BYTES;
+	fl.l_len = LOCK_LEN;
+	if ((fd = open(db->file, O_RDWR)) != -1 &&
+	    fcntl(fd, F_GETLK, &fl) != -1 && fl.l_type != F_UNLCK &&
+	    fl.l_pid > 0)
+		fatal_ex(EX_SYNC_TEMP, "%s is in use by process %ld; wait for "
+		    "it to end", db->path, (long)fl.l_pid);
+	fatal_ex(EX_SYNC_TEMP, "%s is in use by another process; wait for it "
+	    "to end", db->path);
+}
+
+static void
+sqlite_open(struct db *db, sqlite3 **sql, const char *file, int flags)
+{
+	if (sqlite3_open_v2(file, sql, flags | SQLITE_OPEN_NOMUTEX |
+	    SQLITE_OPEN_PRIVATECACHE, NULL) == SQLITE_OK)
+		return;
+	if (*sql == NULL)
+		fatal(NULL);
+	db->sql = *sql;
+	db_fail(db);
+}
+
+/* Run it; 0 if another process has the file, db->sql is then closed. */
+static int
+exec_unlocked(struct db *db, const char *sql)
+{
+	int	 rc;
+
+	rc = sqlite3_exec(db->sql, sql, NULL, NULL, NULL) & 0xff;
+	if (rc == SQLITE_OK)
+		return 1;
+	if (rc != SQLITE_BUSY && rc != SQLITE_LOCKED)
+		db_fail(db);
+	sqlite3_close(db->sql);
+	db->sql = NULL;
+	return 0;
+}
+
+/* Every write to the disk is that of an open transaction of ours. */
+static int
+lock_run(struct db *db, int empty)
+{
+	sqlite_open(db, &db->sql, db->file,
+	    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+	return exec_unlocked(db, "PRAGMA locking_mode = EXCLUSIVE;"
+	    "PRAGMA journal_mode = DELETE; PRAGMA synchronous = FULL") &&
+	    (!empty || exec_unlocked(db, "PRAGMA auto_vacuum = INCREMENTAL")) &&
+	    exec_unlocked(db, "BEGIN EXCLUSIVE");
+}
+
+/*
+ * A dry run has the file open twice.  "guard" can't write; its shared lock keeps
+ * other runs out and shows that no transaction is to be rolled back.  The other
+ * one keeps its journal and all that it changes in memory, and is never told to
+ * commit.
+ */
+static int
+lock_dryrun(struct db *db)
+{
+	int	 rc;
+
+	sqlite_open(db, &db->guard, db->file, SQLITE_OPEN_READONLY);
+	rc = sqlite3_exec(db->guard, "BEGIN; SELECT * FROM sqlite_master",
+	    NULL, NULL, NULL);
+	if (sqlite3_extended_errcode(db->guard) == SQLITE_READONLY_ROLLBACK) {
+		db_abort(db);
+		fatalx("%s was left in the middle of a change by a run that "
+		    "was killed, which a dry run may not undo: run once "
+		    "without --dry-run", db->path);
+	}
+	if (rc == SQLITE_OK) {
+		sqlite_open(db, &db->sql, db->file, SQLITE_OPEN_READWRITE);
+		if (exec_unlocked(db, "PRAGMA journal_mode = MEMORY;"
+		    "PRAGMA cache_spill = OFF; BEGIN IMMEDIATE"))
+			return 1;
+	} else if ((rc & 0xff) != SQLITE_BUSY) {
+		db->sql = db->guard;
+		db->guard = NULL;
+		db_fail(db);
+	}
+	sqlite3_close(db->guard);
+	db->guard = NULL;
+	return 0;
+}
+
+/* Get the file and its lock, or end. */
+static void
+lock(struct db *db, int empty)
+{
+	struct timespec	 pause = { 0, 50 * 1000 * 1000 };
+	int		 ms;
+
+	for (ms = 0; ; ms += 50) {
+		if (db->dryrun ? lock_dryrun(db) : lock_run(db, empty))
+			return;
+		if (ms >= STORE_WAIT_MS)
+			in_use(db);
+		nanosleep(&pause, NULL);
+		if (db->tick != NULL && db->tick(db->arg))
+			_exit(EX_SYNC_ERROR);
+	}
+}
+
+/* Fill an empty file; the transaction is open. */
+static void
+create(struct db *db, const struct m_store_setup *m)
+{
+	sqlite3_stmt	*st;
+	int		 s;
+
+	db_exec(db, schema);
+	for (s = 0; s < SIDES; s++) {
+		st = db_prepare(db, "INSERT INTO identity VALUES (?1, ?2)", s);
+		sqlite3_bind_int(st, 1, s);
+		db_bind_text(db, st, 2, m->identity[s]);
+		db_step(db, st);
+		sqlite3_finalize(st);
+	}
+}
+
+/* The file must be that of this pair of servers. */
+static void
+check_identity(struct db *db, const struct m_store_setup *m)
+{
+	char		*is[SIDES] = { NULL, NULL };
+	sqlite3_stmt	*st;
+	int		 s;
+
+	for (s = 0; s < SIDES; s++) {
+		st = db_prepare(db,
+		    "SELECT name FROM identity WHERE side = ?1", s);
+		sqlite3_bind_int(st, 1, s);
+		is[s] = xstrdup(db_step(db, st) ? db_text(db, st, 0) : "");
+		sqlite3_finalize(st);
+	}
+	if (strcmp(is[LOCAL], m->identity[LOCAL]) != 0 ||
+	    strcmp(is[REMOTE], m->identity[REMOTE]) != 0) {
+		db_abort(db);
+		fatalx("%s belongs to the pair %s and %s, not to %s and %s: "
+		    "use another database= in the configuration", db->path,
+		    is[LOCAL], is[REMOTE], m->identity[LOCAL],
+		    m->identity[REMOTE]);
+	}
+	for (s = 0; s < SIDES; s++)
+		free(is[s]);
+}
+
+/* SQLite calls this after so many steps of its machine. */
+static int
+progress(void *arg)
+{
+	struct db	*db = arg;
+
+	return db->tick != NULL && db->tick(db->arg);
+}
+
+void
+db_open(struct db *db, const struct m_store_setup *m)
+{
+	uint32_t	 seed;
+	int		 empty, s;
+
+	/* Later there is no file to seed it from. */
+	sqlite3_randomness(sizeof(seed), &seed);
+	db->path = xstrdup(m->path);
+	db->dryrun = m->dryrun;
+	resolve(db);
+	empty = !check_file(db);
+	if (empty && db->dryrun) {
+		free(db->dir);
+		db->dir = NULL;
+		sqlite_open(db, &db->sql, ":memory:",
+		    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+		db_exec(db, "BEGIN IMMEDIATE");
+	} else
+		lock(db, empty);
+	db->intrans = 1;
+	db_exec(db, "PRAGMA temp_store = MEMORY; PRAGMA cache_size = -4000;"
+	    "PRAGMA secure_delete = OFF; PRAGMA cell_size_check = ON;"
+	    "PRAGMA trusted_schema = OFF");
+	sqlite3_progress_handler(db->sql, 50000, progress, db);
+	if (db_number(db, "PRAGMA application_id") == 0 &&
+	    db_number(db, "SELECT count(*) FROM sqlite_master") == 0)
+		create(db, m);
+	else if (db_number(db, "PRAGMA application_id") != STORE_APPID ||
+	    db_number(db, "PRAGMA user_version") != STORE_VERSION) {
+		db_abort(db);
+		fatalx("%s was replaced while it was opened", db->path);
+	}
+	check_identity(db, m);
+	db_prepare_all(db);
+	for (s = 0; s < SIDES; s++) {
+		if (db_step(db, db_stmt(db, DB_SEEN_OTHERS, s, DB_INTS(0))) &&
+		    sqlite3_column_int(db->st[DB_SEEN_OTHERS][s], 0) != 0)
+			db_run(db, DB_SEEN_CLEAR, s, NULL, 0);
+		sqlite3_reset(db->st[DB_SEEN_OTHERS][s]);
+	}
+	db_commit(db);
+}

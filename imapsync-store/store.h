@@ -1,0 +1,187 @@
+/*
+ * This file is part of imapsync, which keeps two IMAP servers identical.
+ *
+ * imapsync is free software: you can redistribute it and/or modify it under
+ * the terms of the GNU General Public License, version 3 or (at your option)
+ * any later version, with permission to link with LibreSSL and OpenSSL.
+ * It comes WITHOUT ANY WARRANTY.  See COPYING.
+ */
+
+/*
+ * imapsync-store: the one process that can touch the state, an SQLite file.
+ * main.c talks to the engine, file.c finds and locks the file, db.c keeps the
+ * state, pair.c compares what the servers have with it.  Requests and answers are those of proto.h.
+ *
+ * No function here returns an error: whatever SQLite refuses rolls the open
+ * transaction back and ends the process with a message that names the file and
+ * says what to do.  The file then holds what the last COMMIT left.
+ */
+#ifndef STORE_H
+#define STORE_H
+
+#include <sqlite3.h>
+
+#include "proto.h"
+
+#define STORE_APPID	0x494d5359	/* "IMSY": application_id of the file */
+#define STORE_VERSION	1		/* user_version */
+#define STORE_WAIT_MS	5000		/* for a run that was just killed to die */
+
+/* The prepared statements; their text is in db.c. */
+enum db_stmt {
+	DB_BEGIN,
+	DB_COMMIT,
+	DB_LOAD,
+	DB_MARKS,
+	DB_MARKSET,
+	DB_REFUSALS,
+	DB_NEWBOX,
+	DB_NROWS,
+	DB_SUBSCRIBED,
+	DB_ADOPT,
+	DB_WATER,
+	DB_FORGET,
+	DB_COUNT,
+	DB_TOP,
+	DB_ROWS,
+	DB_UIDS,
+	DB_NRANGE,
+	DB_ADD,
+	DB_BASE,
+	DB_DROP,
+	DB_UNREFUSE,
+	DB_MARK,
+	DB_ISMARK,
+	DB_MARKADD,
+	DB_MARKFAIL,
+	DB_UNMARK,
+	DB_UNMARKSET,
+	DB_REFUSE,
+	DB_FLAGSET,
+	DB_NEWFLAGSET,
+	DB_FLAGS,
+	DB_SWEEP,
+	DB_SEEN,
+	DB_SEEN_ROWS,
+	DB_SEEN_SIZE,
+	DB_SEEN_SIZEDATE,
+	DB_SEEN_DATE,
+	DB_SEEN_LEFT,
+	DB_SEEN_UIDS,
+	DB_SEEN_DIFF,
+	DB_SEEN_OTHERS,
+	DB_SEEN_FORGET,
+	DB_SEEN_CLEAR,
+	DB_NSTMT
+};
+
+struct db {
+	sqlite3		*sql;
+	sqlite3		*guard;		/* dry run: holds the shared lock */
+	sqlite3_stmt	*st[DB_NSTMT][SIDES];
+	char		*path;		/* as configured, for messages */
+	char		*file;		/* the same, the directory resolved */
+	char		*dir;		/* NULL: all is in memory, there is none */
+	int		 dryrun;
+	int		 intrans;	/* a transaction is open */
+	int		 newflagsets;	/* some were added in this session */
+	char		*lastflags;	/* the last flag set looked up ... */
+	int64_t		 lastflagset;	/* ... and its id */
+
+	/* Takes an answer (M_ENGINE_*) to the request under way. */
+	void		(*answer)(void *arg, uint32_t type, const void *rec);
+	/* Called now and then in long work: not 0 if it must end at once. */
+	int		(*tick)(void *arg);
+	void		*arg;
+};
+
+/* file.c */
+
+/*
+ * Make, open, lock and check the state file; answer, tick and arg are set by
+ * the caller before (tick is also asked every 50 ms while another process holds
+ * the lock).  In a dry run nothing ever reaches the disk.
+ */
+void		 db_open(struct db *, const struct m_store_setup *);
+
+/* db.c: transactions */
+
+/* COMMIT.  A dry run leaves its transaction open. */
+void		 db_commit(struct db *);
+/* Commit, tidy up, close. */
+void		 db_close(struct db *);
+/* Roll back and close; may be called at any time, also twice. */
+void		 db_abort(struct db *);
+
+/* db.c: the requests of proto.h that they are named after */
+
+void		 db_load(struct db *);
+void		 db_newbox(struct db *, const struct m_store_newbox *);
+void		 db_subscribed(struct db *, const struct m_store_subscribed *);
+void		 db_adopt(struct db *, const struct m_store_adopt *);
+void		 db_forget(struct db *, const struct m_store_forget *);
+void		 db_info(struct db *, const struct m_store_info *);
+void		 db_rows(struct db *, const struct m_store_rows *);
+void		 db_sample(struct db *, const struct m_store_sample *);
+void		 db_add(struct db *, const struct m_store_add *);
+/* A row that is not there (dropped meanwhile) is left alone. */
+void		 db_base(struct db *, const struct m_store_base *);
+void		 db_drop(struct db *, const struct m_store_drop *);
+/*
+ * A mark that replaces another takes over its tries, since a run that recovers
+ * replaces the mark of the one that failed; UNMARK before it starts from 0.
+ */
+void		 db_mark(struct db *, const struct m_store_mark *);
+void		 db_markfail(struct db *, const struct m_store_markfail *);
+void		 db_unmark(struct db *, const struct m_store_unmark *);
+void		 db_refuse(struct db *, const struct m_store_refuse *);
+void		 db_unrefuse(struct db *, const struct m_store_unrefuse *);
+void		 db_water(struct db *, const struct m_store_water *);
+
+/* db.c: for file.c and pair.c */
+
+/* Run SQL that has no parameters; the second returns its first number or 0. */
+void		 db_exec(struct db *, const char *);
+int64_t		 db_number(struct db *, const char *);
+/* Prepare one statement, with the name of the side for each "@". */
+sqlite3_stmt	*db_prepare(struct db *, const char *, int side);
+/* All of enum db_stmt, once the tables are there. */
+void		 db_prepare_all(struct db *);
+/* The text must live until the statement is reset. */
+void		 db_bind_text(struct db *, sqlite3_stmt *, int i, const char *);
+
+/* The statement, reset, with n numbers bound to its first parameters. */
+sqlite3_stmt	*db_stmt(struct db *, enum db_stmt, int side, const int64_t *,
+		    size_t n);
+#define DB_INTS(...)	((const int64_t[]){ __VA_ARGS__ }),		\
+			    (sizeof((const int64_t[]){ __VA_ARGS__ }) /	\
+			    sizeof(int64_t))
+/* Step: 1 for a row, else 0, and the statement is reset. */
+int		 db_step(struct db *, sqlite3_stmt *);
+/* Run a statement that has no rows; returns the rows that it changed. */
+int		 db_run(struct db *, enum db_stmt, int side, const int64_t *,
+		    size_t n);
+/* Open the transaction if there is none; the mailbox must be in the state. */
+void		 db_change(struct db *, uint32_t mailbox);
+/* Add to the number of rows that a mailbox has. */
+void		 db_count(struct db *, uint32_t mailbox, int64_t n);
+/* The id of a flag set, made if it is new. */
+int64_t		 db_flagset(struct db *, const char *flags);
+/* The flags of a set, copied to dst[FLAGS_MAX]. */
+void		 db_flags(struct db *, int64_t flagset, char *dst);
+/* A text column; never NULL. */
+const char	*db_text(struct db *, sqlite3_stmt *, int col);
+/* End with a message about the file; the error is the last one of SQLite. */
+__dead void	 db_fail(struct db *);
+
+/* pair.c */
+
+void		 db_seen(struct db *, const struct m_store_seen *);
+/* Returns the pairs made. */
+uint32_t	 db_pair(struct db *, const struct m_store_pair *);
+/* Empties the table of that side. */
+void		 db_diff(struct db *, const struct m_store_diff *);
+/* Forget what was seen of a mailbox on a side. */
+void		 db_unsee(struct db *, uint32_t mailbox, int side);
+
+#endif /* STORE_H */
