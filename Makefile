@@ -46,9 +46,15 @@ COMMON =	common/buf.o common/flags.o common/imsg.o common/log.o \
 		common/uidset.o
 LIBCOMMON =	common/libcommon.a
 
+NET =		imapsync-net/lex.o imapsync-net/parse.o imapsync-net/cmdq.o \
+		imapsync-net/session.o imapsync-net/request.o \
+		imapsync-net/mailbox.o imapsync-net/list.o \
+		imapsync-net/copysend.o imapsync-net/copyrecv.o \
+		imapsync-net/key.o imapsync-net/stream.o imapsync-net/pin.o \
+		imapsync-net/sasl.o imapsync-net/scram.o imapsync-net/socks.o
 STORE =		imapsync-store/db.o imapsync-store/file.o imapsync-store/pair.o
 
-PROGS =		imapsync-store/imapsync-store
+PROGS =		imapsync-net/imapsync-net imapsync-store/imapsync-store
 
 all: ${LIBCOMMON} ${PROGS}
 
@@ -59,6 +65,10 @@ all: ${LIBCOMMON} ${PROGS}
 ${LIBCOMMON}: ${COMMON}
 	rm -f $@
 	${AR} rcs $@ ${COMMON}
+
+imapsync-net/imapsync-net: imapsync-net/main.o ${NET} ${LIBCOMMON}
+	${CC} ${ALL_LDFLAGS} -o $@ imapsync-net/main.o ${NET} ${LIBCOMMON} \
+	    ${LIBS_NET_${OS}} ${LIBS_${OS}}
 
 imapsync-store/imapsync-store: imapsync-store/main.o ${STORE} ${LIBCOMMON}
 	${CC} ${ALL_LDFLAGS} -o $@ imapsync-store/main.o ${STORE} ${LIBCOMMON} \
@@ -78,7 +88,23 @@ clean:
 -include common/sandbox-linux.d
 -include common/sandbox-openbsd.d
 -include common/uidset.d
+-include imapsync-net/lex.d
+-include imapsync-net/parse.d
+-include imapsync-net/cmdq.d
+-include imapsync-net/session.d
+-include imapsync-net/request.d
+-include imapsync-net/mailbox.d
+-include imapsync-net/list.d
+-include imapsync-net/copysend.d
+-include imapsync-net/copyrecv.d
+-include imapsync-net/key.d
+-include imapsync-net/stream.d
+-include imapsync-net/pin.d
+-include imapsync-net/sasl.d
+-include imapsync-net/scram.d
+-include imapsync-net/socks.d
 -include imapsync-store/db.d
 -include imapsync-store/file.d
 -include imapsync-store/pair.d
+-include imapsync-net/main.d
 -include imapsync-store/main.d

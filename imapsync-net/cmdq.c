@@ -1,0 +1,351 @@
+/*
+ * This file is part of imapsync, which keeps two IMAP servers identical.
+ *
+ * imapsync is free software: you can redistribute it and/or modify it under
+ * the terms of the GNU General Public License, version 3 or (at your option)
+ * any later version, with permission to link with LibreSSL and OpenSSL.
+ * It comes WITHOUT ANY WARRANTY.  See COPYING.
+ */
+
+/*
+ * Commands under way: what goes to the server, in which order, how far, and
+ * which answer belongs to which command.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "net.h"
+
+#define LITERAL_MINUS	4096	/* RFC 7888 section 5 */
+
+struct cmd *
+cmd_new(struct net *net, enum cmd_kind kind, struct req *req,
+    void (*fn)(struct net *, struct cmd *, const struct resp *))
+{
+	struct cmd	*c;
+
+	c = xcalloc(1, sizeof(*c));
+	snprintf(c->tag, sizeof(c->tag), "A%u", ++net->ntags);
+	c->kind = kind;
+	c->req = req;
+	c->fn = fn;
+	c->open = 1;
+	c->intx = 1;
+	TAILQ_INIT(&c->msgs);
+	if (req != NULL) {
+		req->pending++;
+		if ((c->handle = req->handle) != NULL)
+			mbox_hold(c->handle);
+	}
+	TAILQ_INSERT_TAIL(&net->answers, c, entry);
+	TAILQ_INSERT_TAIL(&net->tx, c, txentry);
+	cmd_printf(c, "%s ", c->tag);
+	return c;
+}
+
+/* Forget the command; its text never leaves. */
+void
+cmd_free(struct net *net, struct cmd *c)
+{
+	struct rmsg	*m;
+
+	TAILQ_REMOVE(&net->answers, c, entry);
+	if (c->intx)
+		TAILQ_REMOVE(&net->tx, c, txentry);
+	if (net->hold == c)
+		net->hold = NULL;
+	while ((m = TAILQ_FIRST(&c->msgs)) != NULL) {
+		TAILQ_REMOVE(&c->msgs, m, entry);
+		free(m->flags);
+		free(m->lost);
+		free(m);
+	}
+	buf_wipe(&c->text);
+	buf_free(&c->text);
+	buf_free(&c->log);
+	uidset_free(&c->set);
+	if (c->handle != NULL)
+		mbox_release(net, c->handle);
+	free(c);
+}
+
+/* ---- text ---- */
+
+static void
+cmd_add(struct cmd *c, const void *p, size_t n)
+{
+	buf_add(&c->text, p, n);
+}
+
+/* The same in the log, which has no literals and no secrets. */
+static void
+cmd_logged(struct cmd *c, const char *s)
+{
+	if (log_debugging())
+		buf_puts(&c->log, s);
+}
+
+void
+cmd_puts(struct cmd *c, const char *s)
+{
+	cmd_add(c, s, strlen(s));
+	cmd_logged(c, c->secret ? "***" : s);
+}
+
+void
+cmd_printf(struct cmd *c, const char *fmt, ...)
+{
+	char	 line[2 * NAME_MAX_LEN];
+	va_list	 ap;
+	int	 n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	if (n < 0 || (size_t)n >= sizeof(line))
+		fatalx("cmd_printf: too long");
+	cmd_puts(c, line);
+}
+
+int
+cmd_literal(struct net *net, struct cmd *c, uint64_t n, int sync)
+{
+	char	 head[32];
+	int	 plus;
+
+	plus = !sync && ((net->caps.bits & CAP_LITERALPLUS) ||
+	    ((net->caps.bits & CAP_LITERALMINUS) && n <= LITERAL_MINUS));
+	snprintf(head, sizeof(head), "{%llu%s}\r\n", (unsigned long long)n,
+	    plus ? "+" : "");
+	cmd_add(c, head, strlen(head));
+	cmd_logged(c, head);
+	if (plus)
+		return 0;
+	if (c->nbarriers == CMD_BARRIERS)
+		fatalx("cmd_literal: too many literals");
+	c->barrier[c->nbarriers++] = c->text.len;
+	return 1;
+}
+
+void
+cmd_string(struct net *net, struct cmd *c, const char *s)
+{
+	const char	*p;
+	char		 esc[3] = "\\x";
+
+	for (p = s; *p >= ' ' && *p != 0x7f; p++)
+		;
+	if (*p != '\0') {
+		cmd_literal(net, c, strlen(s), 0);
+		cmd_add(c, s, strlen(s));
+		return;
+	}
+	cmd_add(c, "\"", 1);
+	for (p = s; *p != '\0'; p++) {
+		esc[1] = *p;
+		if (*p == '"' || *p == '\\')
+			cmd_add(c, esc, 2);
+		else
+			cmd_add(c, p, 1);
+	}
+	cmd_add(c, "\"", 1);
+	cmd_logged(c, "\"");
+	cmd_logged(c, c->secret ? "***" : s);
+	cmd_logged(c, "\"");
+}
+
+void
+cmd_end(struct net *net, struct cmd *c)
+{
+	int	 secret = c->secret;
+
+	c->secret = 0;
+	cmd_puts(c, "\r\n");
+	c->secret = secret;
+	c->open = 0;
+	cmdq_flush(net);
+}
+
+/* ---- out ---- */
+
+/* Show the lines that are complete. */
+static void
+tx_log(struct cmd *c)
+{
+	char	*p, *nl;
+	size_t	 n;
+
+	while (c->log.len > 0) {
+		p = (char *)buf_ptr(&c->log);
+		nl = memchr(p, '\n', c->log.len);
+		if (nl == NULL)
+			return;
+		n = nl - p;
+		if (n > 0 && p[n - 1] == '\r')
+			n--;
+		log_debug("C: %.*s", (int)n, p);
+		buf_drain(&c->log, nl - p + 1);
+	}
+}
+
+static void
+tx_move(struct net *net, struct cmd *c, size_t n)
+{
+	unsigned	 i;
+
+	if (n == 0)
+		return;
+	if (c->start == 0)
+		c->start = net->put + 1;	/* 0 is "not yet" */
+	buf_add(&net->out, buf_ptr(&c->text), n);
+	net->put += n;
+	buf_drain(&c->text, n);
+	for (i = 0; i < c->nbarriers; i++)
+		c->barrier[i] -= n;
+	if (c->secret)
+		net->wipe = 1;
+}
+
+void
+cmdq_flush(struct net *net)
+{
+	struct cmd	*c;
+
+	while (net->hold == NULL && (c = TAILQ_FIRST(&net->tx)) != NULL) {
+		if (c->waiting)
+			return;
+		if (c->nbarriers > 0) {
+			tx_move(net, c, c->barrier[0]);
+			c->nbarriers--;
+			memmove(c->barrier, c->barrier + 1,
+			    c->nbarriers * sizeof(c->barrier[0]));
+			c->waiting = 1;
+			tx_log(c);
+			return;
+		}
+		tx_move(net, c, c->text.len);
+		tx_log(c);
+		if (c->open)
+			return;
+		if (c->secret)
+			buf_wipe(&c->text);
+		buf_free(&c->text);
+		TAILQ_REMOVE(&net->tx, c, txentry);
+		c->intx = 0;
+		c->when = net_now();
+		if (c->hold)
+			net->hold = c;
+	}
+}
+
+int
+cmd_clear(struct net *net, struct cmd *c)
+{
+	return c == TAILQ_FIRST(&net->tx) && net->hold == NULL &&
+	    !c->waiting && c->nbarriers == 0 && c->text.len == 0;
+}
+
+void
+cmd_octets(struct net *net, const void *p, size_t n)
+{
+	buf_add(&net->out, p, n);
+	net->put += n;
+}
+
+void
+cmdq_abandon(struct net *net, struct cmd *c)
+{
+	uint64_t	 written = net->put - net->out.len;
+
+	buf_clear(&c->text);
+	c->nbarriers = 0;
+	if (c->start == 0)
+		return;
+	/* What stands in front of it still goes. */
+	if (c->start - 1 > written)
+		net->out.len = c->start - 1 - written;
+	else
+		net->out.len = 0;
+	net->put = written + net->out.len;
+}
+
+/* ---- answers ---- */
+
+struct cmd *
+cmdq_find(struct net *net, const char *tag)
+{
+	struct cmd	*c;
+
+	TAILQ_FOREACH(c, &net->answers, entry)
+		if (strcmp(c->tag, tag) == 0)
+			return c;
+	return NULL;
+}
+
+struct cmd *
+cmdq_oldest(struct net *net, enum cmd_kind kind)
+{
+	struct cmd	*c;
+
+	TAILQ_FOREACH(c, &net->answers, entry)
+		if (c->kind == kind)
+			return c;
+	return NULL;
+}
+
+int
+cmdq_due(struct net *net)
+{
+	struct cmd	*c = TAILQ_FIRST(&net->answers);
+
+	return c != NULL && (!c->intx || c->waiting);
+}
+
+void
+cmdq_tagged(struct net *net, const struct resp *r)
+{
+	struct cmd	*c = cmdq_find(net, r->tag);
+	char		 words[256];
+	int		 busy;
+
+	if (c == NULL || (c->intx && c->start == 0))
+		fatal_ex(EX_SYNC_TEMP, "%s answers a command that was not "
+		    "given: %s", net->setup.host,
+		    net_words(words, sizeof(words), r->text));
+	mbox_tagged(net, c, r);
+	/*
+	 * An answer in place of "+" ends the command.  An APPEND may be answered
+	 * while its octets are still on their way: then copyrecv.c goes on.
+	 */
+	if (c->intx && (c->waiting || !c->open)) {
+		TAILQ_REMOVE(&net->tx, c, txentry);
+		c->intx = 0;
+		c->waiting = 0;
+		buf_wipe(&c->text);
+	}
+	if (net->hold == c)
+		net->hold = NULL;
+	busy = c->intx;
+	c->fn(net, c, r);
+	if (!busy)
+		cmd_free(net, c);
+	cmdq_flush(net);
+}
+
+void
+cmdq_cont(struct net *net, const struct resp *r)
+{
+	struct cmd	*c = TAILQ_FIRST(&net->tx);
+
+	if (net->hold != NULL && net->hold->cont != NULL) {
+		net->hold->cont(net, net->hold, r);
+		return;
+	}
+	if (c == NULL || !c->waiting) {
+		log_debug("%s: a \"+\" that nothing waits for",
+		    net->setup.host);
+		return;
+	}
+	c->waiting = 0;
+	cmdq_flush(net);
+}

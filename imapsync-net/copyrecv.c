@@ -1,0 +1,651 @@
+/*
+ * This file is part of imapsync, which keeps two IMAP servers identical.
+ *
+ * imapsync is free software: you can redistribute it and/or modify it under
+ * the terms of the GNU General Public License, version 3 or (at your option)
+ * any later version, with permission to link with LibreSSL and OpenSSL.
+ * It comes WITHOUT ANY WARRANTY.  See COPYING.
+ */
+
+/*
+ * RECV: bodies from the bridge to the server.  What comes over the bridge is
+ * checked as a server's answer is: the process at its other end reads from
+ * another server, and may have been taken over by it.
+ */
+#include <endian.h>
+
+#include "net.h"
+
+#define BATCH_MIN	(64 * 1024)	/* octets of a MULTIAPPEND */
+#define BATCH_MAX	(1024 * 1024)
+#define BATCH_SECONDS	2		/* and no more than the line takes in */
+#define BATCH_MSGS	500
+#define UNANSWERED_MAX	4000		/* messages in APPENDs under way */
+#define SMALL_MAX	(4 * 1024 * 1024) /* goes without asking */
+#define IDLE_MS		20		/* an APPEND does not wait longer */
+#define DYING_MS	10000
+#define RATE_MS		50		/* the least time to measure in */
+
+/* Messages that are kept in memory until they are answered. */
+static struct rmsg *
+rmsg_new(struct cmd *c, const struct recvstate *rs, char *flags, char *lost)
+{
+	struct rmsg	*m;
+
+	m = xcalloc(1, sizeof(*m));
+	m->uid = rs->uid;
+	m->len = rs->len;
+	m->flags = flags;
+	m->lost = lost;
+	TAILQ_INSERT_TAIL(&c->msgs, m, entry);
+	c->nmsgs++;
+	c->bytes += m->len;
+	return m;
+}
+
+/* ---- the bridge ---- */
+
+static uint64_t
+get(const uint8_t *p, unsigned octets)
+{
+	uint64_t	 v = 0;
+
+	memcpy((uint8_t *)&v + 8 - octets, p, octets);
+	return be64toh(v);
+}
+
+static struct drop *
+drop_find(struct recvstate *rs, uint32_t transfer)
+{
+	struct drop	*d;
+
+	TAILQ_FOREACH(d, &rs->drops, entry)
+		if (d->transfer == transfer)
+			return d;
+	return NULL;
+}
+
+void
+recv_refuse(struct net *net, uint32_t transfer)
+{
+	struct drop	*d;
+
+	d = xcalloc(1, sizeof(*d));
+	d->transfer = transfer;
+	TAILQ_INSERT_TAIL(&net->recv.drops, d, entry);
+}
+
+static __dead void
+recv_bad(const char *what)
+{
+	fatalx("the other server's process sent %s over the bridge", what);
+}
+
+/*
+ * The head of a message: 1 whole and checked, 0 more octets are needed.
+ */
+static int
+head_message(struct net *net, size_t *used)
+{
+	struct recvstate	*rs = &net->recv;
+	const uint8_t		*p = buf_ptr(&net->bin);
+	size_t			 n, have = net->bin.len;
+	int64_t			 t;
+
+	if (have < 18 || have < (*used = p[17] ? 46 : 20))
+		return 0;
+	if (p[17] > 1)
+		recv_bad("a malformed record");
+	n = get(p + *used - 2, 2);
+	if (n >= sizeof(rs->flags))
+		recv_bad("too many flags");
+	if (have < *used + n)
+		return 0;
+	rs->uid = get(p + 5, 4);
+	rs->len = get(p + 9, 8);
+	if (rs->uid == 0 || rs->len > INT64_MAX)
+		recv_bad("an impossible UID or length");
+	rs->has_date = p[17];
+	if (rs->has_date) {
+		memcpy(rs->date, p + 18, 26);
+		rs->date[26] = '\0';
+		if (parse_date(rs->date, &t) == -1)
+			recv_bad("a malformed date");
+	}
+	memcpy(rs->flags, p + *used, n);
+	rs->flags[n] = '\0';
+	if (strlen(rs->flags) != n || !flags_valid(rs->flags))
+		recv_bad("malformed flags");
+	*used += n;
+	return 1;
+}
+
+/* Is the record ours to take?  A refused transfer's is to be dropped. */
+static int
+head_ours(struct net *net, uint32_t transfer, int *drop)
+{
+	struct recvstate	*rs = &net->recv;
+
+	*drop = drop_find(rs, transfer) != NULL;
+	if (*drop)
+		return 1;
+	if (rs->req == NULL)
+		return 0;	/* its RECV is still to come */
+	if (rs->req->transfer != transfer)
+		recv_bad("a transfer that was not asked for");
+	return 1;
+}
+
+/* ---- what becomes of a message ---- */
+
+static void
+refused(struct net *net, struct req *r, uint32_t uid, uint64_t size,
+    enum resp_status status, enum resp_code code, int had_date,
+    int had_keywords, const char *text)
+{
+	struct m_engine_refused	 m;
+
+	m.uid = uid;
+	m.status = status;
+	m.code = code;
+	m.had_date = had_date;
+	m.had_keywords = had_keywords;
+	m.size = size;
+	m.text = text;
+	chan_send(&net->chan, M_ENGINE_REFUSED, r->id, &m);
+}
+
+static void
+append_refused(struct net *net, struct cmd *c, const struct resp *resp)
+{
+	struct m_engine_failed	 m;
+	struct rmsg		*msg = TAILQ_FIRST(&c->msgs);
+
+	if (c->nmsgs == 1) {
+		refused(net, c->req, msg->uid, msg->len, req_status(resp),
+		    resp->rc, msg->had_date, msg->had_keywords, resp->text);
+		return;
+	}
+	m.status = req_status(resp);
+	m.code = resp->rc;
+	m.text = resp->text;
+	uidset_init(&m.set);
+	TAILQ_FOREACH(msg, &c->msgs, entry)
+		uidset_add(&m.set, msg->uid, msg->uid);
+	chan_send(&net->chan, M_ENGINE_FAILED, c->req->id, &m);
+	uidset_free(&m.set);
+}
+
+static void
+append_done(struct net *net, struct cmd *c, const struct resp *resp)
+{
+	struct m_engine_copied	 m;
+	struct rmsg		*msg;
+	int			 known;
+	size_t			 r = 0;
+	uint32_t		 uid = 0;
+
+	known = resp->code == C_APPENDUID && resp->ordered &&
+	    resp->num == c->handle->uidvalidity &&
+	    uidset_count(&resp->set) == c->nmsgs;
+	TAILQ_FOREACH(msg, &c->msgs, entry) {
+		m.newuid = 0;
+		if (known) {
+			if (uid == 0)
+				uid = resp->set.r[r].lo;
+			m.newuid = uid;
+			uid = uid == resp->set.r[r].hi ? 0 : uid + 1;
+			if (uid == 0)
+				r++;
+		}
+		m.uid = msg->uid;
+		m.size = msg->len;
+		m.key = msg->key;
+		m.flags = msg->flags;
+		m.lost = msg->lost;
+		chan_send(&net->chan, M_ENGINE_COPIED, c->req->id, &m);
+	}
+}
+
+/* How much the line takes in BATCH_SECONDS. */
+static void
+append_rate(struct recvstate *rs, uint64_t bytes)
+{
+	uint64_t	 now = net_now(), ms = now - rs->t0;
+
+	rs->acked += bytes;
+	if (ms < RATE_MS)
+		return;
+	rs->limit = rs->acked * 1000 * BATCH_SECONDS / ms;
+	if (rs->limit < BATCH_MIN)
+		rs->limit = BATCH_MIN;
+	if (rs->limit > BATCH_MAX)
+		rs->limit = BATCH_MAX;
+	rs->acked = 0;
+	rs->t0 = now;
+}
+
+static void
+append_tagged(struct net *net, struct cmd *c, const struct resp *resp)
+{
+	struct recvstate	*rs = &net->recv;
+	struct req		*r = c->req;
+
+	rs->unanswered -= c->nmsgs;
+	append_rate(rs, c->bytes);
+	if (c == rs->cmd) {
+		if (resp->word == WORD_OK)
+			fatalx("%s answers OK to an APPEND that it has not "
+			    "read", net->setup.host);
+		/*
+		 * Refused in place of "+": the rest of the body need not be
+		 * sent.  Else the literal must be completed.
+		 */
+		rs->msg = NULL;
+		if (c->intx)
+			rs->early = 1;
+		else {
+			rs->cmd = NULL;
+			if (rs->stage == RS_BODY)
+				rs->stage = RS_DROP;
+		}
+	}
+	if (resp->word == WORD_OK)
+		append_done(net, c, resp);
+	else
+		append_refused(net, c, resp);
+	r->pending--;
+	req_check(net, r);
+}
+
+/* ---- APPEND ---- */
+
+/* The flags to send, and those that the mailbox does not keep. */
+static void
+recv_flags(const struct recvstate *rs, const struct handle *h, char **sent,
+    char **lost, int *keywords)
+{
+	char		 yes[FLAGS_MAX] = "", no[FLAGS_MAX] = "", one[FLAG_MAX];
+	const char	*p = rs->flags;
+	int		 ok;
+
+	*keywords = 0;
+	while (flags_next(&p, one)) {
+		if (one[0] == '\\')
+			ok = !h->has_perm || flags_has(h->perm, one);
+		else
+			ok = !rs->req->recv.nokeywords && (!h->has_perm ||
+			    h->perm_any || flags_has(h->perm, one));
+		if (ok && one[0] != '\\')
+			*keywords = 1;
+		strlcat(ok ? yes : no, " ", FLAGS_MAX);
+		strlcat(ok ? yes : no, one, FLAGS_MAX);
+	}
+	*sent = xstrdup(yes[0] == ' ' ? yes + 1 : yes);
+	*lost = xstrdup(no[0] == ' ' ? no + 1 : no);
+}
+
+static void
+append_end(struct net *net)
+{
+	struct recvstate	*rs = &net->recv;
+	struct cmd		*c = rs->cmd;
+
+	if (c == NULL)
+		return;
+	rs->cmd = NULL;
+	rs->idle = 0;
+	cmd_end(net, c);
+	if (rs->early)
+		cmd_free(net, c);
+	rs->early = 0;
+}
+
+/* The rest of the message's APPEND up to its literal. */
+static void
+append_head(struct net *net, int sync)
+{
+	struct recvstate	*rs = &net->recv;
+	struct req		*r = rs->req;
+	struct cmd		*c = rs->cmd;
+	char			*sent, *lost;
+	int			 keywords;
+
+	recv_flags(rs, r->handle, &sent, &lost, &keywords);
+	rs->msg = rmsg_new(c, rs, sent, lost);
+	rs->msg->had_keywords = keywords;
+	rs->unanswered++;
+	if (sent[0] != '\0') {
+		cmd_puts(c, " (");
+		cmd_puts(c, sent);
+		cmd_puts(c, ")");
+	}
+	if (rs->has_date && !r->recv.nodate) {
+		cmd_printf(c, " \"%s\"", rs->date);
+		rs->msg->had_date = 1;
+	}
+	cmd_puts(c, " ");
+	cmd_literal(net, c, rs->len, sync);
+	cmdq_flush(net);
+	r->appended = 1;
+	rs->left = rs->len;
+	rs->stage = RS_BODY;
+}
+
+static void
+append_begin(struct net *net)
+{
+	struct recvstate	*rs = &net->recv;
+
+	if (rs->unanswered == 0) {
+		rs->t0 = net_now();
+		rs->acked = 0;
+	}
+	rs->cmd = cmd_new(net, K_APPEND, rs->req, append_tagged);
+	cmd_puts(rs->cmd, "APPEND ");
+	cmd_string(net, rs->cmd, rs->req->mailbox);
+}
+
+/*
+ * Begin to send the message whose head was read.  Returns 0 if that must wait.
+ */
+static int
+recv_start(struct net *net)
+{
+	struct recvstate	*rs = &net->recv;
+	struct req		*r = rs->req;
+	char			 why[96];
+	int			 one, multi;
+
+	if (net->caps.appendlimit > 0 && rs->len > net->caps.appendlimit) {
+		snprintf(why, sizeof(why), "larger than the server's "
+		    "APPENDLIMIT of %llu octets",
+		    (unsigned long long)net->caps.appendlimit);
+		refused(net, r, rs->uid, rs->len, ST_UNSENT, RC_TOOBIG, 0, 0,
+		    why);
+		rs->msg = NULL;
+		rs->left = rs->len;
+		rs->stage = RS_DROP;
+		return 1;
+	}
+	one = r->recv.mode == RECV_ONE ||
+	    (net->caps.appendlimit == 0 && rs->len > SMALL_MAX);
+	/* An empty literal in a MULTIAPPEND would cancel it. */
+	multi = !one && r->recv.mode == RECV_MULTI && rs->len > 0 &&
+	    (net->caps.bits & CAP_MULTIAPPEND);
+	if (rs->cmd != NULL && (!multi || rs->early ||
+	    rs->cmd->bytes + rs->len > rs->limit ||
+	    rs->cmd->nmsgs >= BATCH_MSGS))
+		append_end(net);
+	if (rs->cmd == NULL) {
+		if (net->out.len >= QUEUE_HIGH ||
+		    !TAILQ_EMPTY(&net->tx) || net->hold != NULL ||
+		    rs->unanswered >= UNANSWERED_MAX ||
+		    ((one || rs->one) && r->pending > 0))
+			return 0;
+		rs->one = one;
+		append_begin(net);
+	}
+	append_head(net, one);
+	if (!multi)
+		rs->idle = 0;
+	return 1;
+}
+
+/* ---- steps ---- */
+
+/* The bridge broke inside a body: nothing more may reach the server. */
+static void
+recv_abort(struct net *net)
+{
+	struct recvstate	*rs = &net->recv;
+
+	if (rs->cmd != NULL)
+		cmdq_abandon(net, rs->cmd);
+	rs->dying = net_now() + DYING_MS;
+}
+
+/* No more records of this RECV. */
+static void
+recv_over(struct net *net, int complete, const char *why)
+{
+	struct recvstate	*rs = &net->recv;
+	struct req		*r = rs->req;
+
+	append_end(net);
+	if (!complete)
+		req_worse(r, ST_NO, RC_NONE, why);
+	rs->req = NULL;
+	r->stage = 1;
+}
+
+/* Returns 1 if there may be more to do. */
+static int
+step_head(struct net *net)
+{
+	struct recvstate	*rs = &net->recv;
+	const uint8_t		*p = buf_ptr(&net->bin);
+	struct drop		*d;
+	uint32_t		 transfer;
+	size_t			 used;
+	int			 drop, complete;
+
+	if (net->bin.len < 6)
+		goto more;
+	transfer = get(p + 1, 4);
+	if (!head_ours(net, transfer, &drop))
+		return 0;
+	if (p[0] == BR_END) {
+		complete = p[5];
+		if (complete > 1)
+			recv_bad("a malformed record");
+		buf_drain(&net->bin, 6);
+		if (!drop) {
+			recv_over(net, complete,
+			    "the other side could not send all messages");
+			return 0;
+		}
+		d = drop_find(rs, transfer);
+		TAILQ_REMOVE(&rs->drops, d, entry);
+		free(d);
+		return 1;
+	}
+	if (p[0] != BR_MSG)
+		recv_bad("an unknown record");
+	if (head_message(net, &used)) {
+		buf_drain(&net->bin, used);
+		rs->msg = NULL;
+		rs->left = rs->len;
+		rs->stage = drop ? RS_DROP : RS_START;
+		rs->idle = 0;
+		return 1;
+	}
+more:
+	if (net->beof && rs->req != NULL)
+		recv_over(net, 0, "the other side ended");
+	else if (rs->cmd != NULL && rs->idle == 0)
+		rs->idle = net_now() + IDLE_MS;
+	else if (rs->cmd != NULL && rs->idle <= net_now())
+		append_end(net);
+	return 0;
+}
+
+static int
+step_body(struct net *net)
+{
+	struct recvstate	*rs = &net->recv;
+	size_t			 n = net->bin.len;
+
+	if (rs->left == 0) {
+		rs->stage = RS_TRAILER;
+		return rs->stage == RS_TRAILER &&
+		    (rs->cmd == NULL || cmd_clear(net, rs->cmd));
+	}
+	if (n == 0 && net->beof) {
+		recv_abort(net);
+		return 0;
+	}
+	if (n == 0 || !cmd_clear(net, rs->cmd) || net->out.len >= QUEUE_HIGH)
+		return 0;
+	if (n > rs->left)
+		n = rs->left;
+	cmd_octets(net, buf_ptr(&net->bin), n);
+	buf_drain(&net->bin, n);
+	rs->left -= n;
+	return 1;
+}
+
+static int
+step_drop(struct net *net)
+{
+	struct recvstate	*rs = &net->recv;
+	size_t			 n = net->bin.len;
+
+	if (n > rs->left)
+		n = rs->left;
+	buf_drain(&net->bin, n);
+	rs->left -= n;
+	if (rs->left == 0) {
+		rs->stage = RS_TRAILER;
+		return 1;
+	}
+	/* No literal is open on behalf of this message. */
+	if (net->beof && rs->req != NULL)
+		recv_over(net, 0, "the other side ended");
+	return 0;
+}
+
+static int
+step_trailer(struct net *net)
+{
+	struct recvstate	*rs = &net->recv;
+	const uint8_t		*p = buf_ptr(&net->bin);
+
+	if (net->bin.len < 9) {
+		if (net->beof && rs->req != NULL) {
+			if (rs->cmd != NULL)
+				recv_abort(net);
+			else
+				recv_over(net, 0, "the other side ended");
+		}
+		return 0;
+	}
+	if (p[0] > 1)
+		recv_bad("a malformed record");
+	if (p[0] == 0 && rs->cmd != NULL) {
+		recv_abort(net);
+		return 0;
+	}
+	if (rs->msg != NULL) {
+		rs->msg->key = get(p + 1, 8);
+		rs->msg->whole = 1;
+	}
+	buf_drain(&net->bin, 9);
+	rs->stage = RS_HEAD;
+	rs->msg = NULL;
+	if (rs->cmd != NULL && (rs->early || rs->one ||
+	    rs->req->recv.mode != RECV_MULTI ||
+	    !(net->caps.bits & CAP_MULTIAPPEND) || rs->len == 0 ||
+	    rs->cmd->bytes >= rs->limit))
+		append_end(net);
+	return 1;
+}
+
+/* Take from the bridge what can be taken now. */
+static void
+recv_run(struct net *net)
+{
+	struct recvstate	*rs = &net->recv;
+	int			 go = 1;
+
+	while (go && rs->dying == 0) {
+		switch (rs->stage) {
+		case RS_HEAD:
+			go = step_head(net);
+			break;
+		case RS_START:
+			go = recv_start(net);
+			break;
+		case RS_BODY:
+			go = step_body(net);
+			break;
+		case RS_DROP:
+			go = step_drop(net);
+			break;
+		case RS_TRAILER:
+			go = step_trailer(net);
+			break;
+		}
+	}
+}
+
+/* ---- interface ---- */
+
+static void
+last_tagged(struct net *net, struct cmd *c, const struct resp *resp)
+{
+	struct req	*r = c->req;
+
+	/* What it told counts; a NO does not make the copies worse. */
+	(void)resp;
+	r->pending--;
+	req_check(net, r);
+}
+
+int
+recv_emit(struct net *net, struct req *r)
+{
+	struct recvstate	*rs = &net->recv;
+	struct cmd		*c;
+
+	if (r->stage == 0) {
+		if (r->handle->state == H_WAIT)
+			return 0;
+		if (rs->limit == 0)
+			rs->limit = BATCH_MIN;
+		rs->req = r;
+		recv_run(net);
+		if (r->stage == 0)
+			return 0;
+	}
+	/*
+	 * Cyrus tells the MODSEQ of what was appended to nobody who does not
+	 * ask.
+	 */
+	if (r->appended && net->current == r->handle) {
+		c = cmd_new(net, K_LAST, r, last_tagged);
+		cmd_puts(c, "UID FETCH * (UID MODSEQ)");
+		cmd_end(net, c);
+	}
+	return 1;
+}
+
+void
+recv_input(struct net *net)
+{
+	struct recvstate	*rs = &net->recv;
+	struct cmd		*c;
+
+	if (rs->dying == 0)
+		recv_run(net);
+	if (rs->dying == 0)
+		return;
+	TAILQ_FOREACH(c, &net->answers, entry)
+		if (c->kind == K_APPEND && c != rs->cmd)
+			break;
+	if (c == NULL || rs->dying <= net_now())
+		fatal_ex(EX_SYNC_TEMP, "the other side ended inside a message; "
+		    "it was not appended at %s", net->setup.host);
+}
+
+int
+recv_timeout(struct net *net)
+{
+	struct recvstate	*rs = &net->recv;
+	uint64_t		 now = net_now();
+	uint64_t		 when = rs->dying != 0 ? rs->dying : rs->idle;
+
+	if (when == 0)
+		return -1;
+	return when <= now ? 0 : (int)(when - now);
+}

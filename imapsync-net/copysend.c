@@ -1,0 +1,112 @@
+/*
+ * This file is part of imapsync, which keeps two IMAP servers identical.
+ *
+ * imapsync is free software: you can redistribute it and/or modify it under
+ * the terms of the GNU General Public License, version 3 or (at your option)
+ * any later version, with permission to link with LibreSSL and OpenSSL.
+ * It comes WITHOUT ANY WARRANTY.  See COPYING.
+ */
+
+/*
+ * SEND: bodies from the server to the bridge, as they come.
+ */
+#include <endian.h>
+
+#include "net.h"
+
+static void
+put(struct buf *b, uint64_t v, unsigned octets)
+{
+	uint8_t	 p[8];
+
+	v = htobe64(v);
+	memcpy(p, (uint8_t *)&v + 8 - octets, octets);
+	buf_add(b, p, octets);
+}
+
+static void
+send_tagged(struct net *net, struct cmd *c, const struct resp *resp)
+{
+	struct req	*r = c->req;
+
+	/*
+	 * What did not come though all is said to be well is gone; so it is if
+	 * the server says that messages were expunged (RFC 5530 section 3).
+	 */
+	if (resp->word == WORD_OK || (resp->word == WORD_NO &&
+	    resp->rc == RC_EXPUNGEISSUED)) {
+		req_sendset(net, M_ENGINE_GONE, r->id, &c->set, 0);
+		r->pending--;
+		req_check(net, r);
+	} else
+		req_answer(net, c, resp);
+}
+
+int
+send_emit(struct net *net, struct req *r)
+{
+	struct cmd	*c;
+
+	while (r->pos < r->set.n) {
+		if (net->out.len >= QUEUE_HIGH)
+			return 0;
+		c = cmd_new(net, K_SEND, r, send_tagged);
+		cmd_puts(c, "UID FETCH ");
+		req_set(c, &r->set, &r->pos, 0, 1);
+		cmd_puts(c, " (UID FLAGS INTERNALDATE BODY.PEEK[])");
+		cmd_end(net, c);
+	}
+	return 1;
+}
+
+/* Behind the last part of a transfer the other side is told. */
+void
+send_finish(struct net *net, struct req *r)
+{
+	if (r->status != ST_OK) {
+		net->anyfailed = 1;
+		net->sendfailed = r->transfer;
+	}
+	if (!r->last)
+		return;
+	put(&net->bout, BR_END, 1);
+	put(&net->bout, r->transfer, 4);
+	put(&net->bout, !(net->anyfailed && net->sendfailed == r->transfer), 1);
+	net->anyfailed = 0;
+}
+
+void
+send_body(struct net *net, struct cmd *c, const struct fetch *f, uint64_t len)
+{
+	struct buf	*b = &net->bout;
+	size_t		 n = strlen(f->flags);
+
+	if (!f->has_flags || f->has_date == 0)
+		fatalx("%s sends BODY[] of UID %u in front of FLAGS and "
+		    "INTERNALDATE; this program can't copy from such a server",
+		    net->setup.host, f->uid);
+	put(b, BR_MSG, 1);
+	put(b, c->req->transfer, 4);
+	put(b, f->uid, 4);
+	put(b, len, 8);
+	put(b, f->has_date == 1, 1);
+	if (f->has_date == 1)
+		buf_add(b, f->date, 26);
+	put(b, n, 2);
+	buf_add(b, f->flags, n);
+	key_init(&net->key);
+}
+
+void
+send_data(struct net *net, const void *p, size_t n)
+{
+	key_feed(&net->key, p, n);
+	buf_add(&net->bout, p, n);
+}
+
+void
+send_end(struct net *net)
+{
+	put(&net->bout, 1, 1);
+	put(&net->bout, key_final(&net->key, NULL), 8);
+}

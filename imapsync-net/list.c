@@ -1,0 +1,320 @@
+/*
+ * This file is part of imapsync, which keeps two IMAP servers identical.
+ *
+ * imapsync is free software: you can redistribute it and/or modify it under
+ * the terms of the GNU General Public License, version 3 or (at your option)
+ * any later version, with permission to link with LibreSSL and OpenSSL.
+ * It comes WITHOUT ANY WARRANTY.  See COPYING.
+ */
+
+/*
+ * LIST and STATUS: names and what is known of them, joined to one event each.
+ */
+#include <strings.h>
+
+#include "net.h"
+
+/* A LIST that goes behind LOGIN can't know what the server will offer. */
+enum tried { TRY_NOT = 0, TRY_HOPE, TRY_OFFERED, TRY_LATER };
+
+#define LIST_LINE	7000	/* octets of one command */
+
+/* A name of which either LIST or STATUS is still to come. */
+struct box {
+	RB_ENTRY(box)			 entry;
+	struct m_engine_mailbox		 mb;
+	int				 listed;
+	char				*name;
+};
+RB_HEAD(boxes, box);
+
+/* INBOX has no case (RFC 3501 section 5.1). */
+static int
+name_cmp(const char *a, const char *b)
+{
+	int	 ia = strcasecmp(a, "INBOX") == 0;
+	int	 ib = strcasecmp(b, "INBOX") == 0;
+
+	return ia || ib ? ib - ia : strcmp(a, b);
+}
+
+static int
+box_cmp(struct box *a, struct box *b)
+{
+	return name_cmp(a->name, b->name);
+}
+
+RB_PROTOTYPE(boxes, box, entry, box_cmp)
+RB_GENERATE(boxes, box, entry, box_cmp)
+
+static void
+box_free(struct boxes *boxes, struct box *b)
+{
+	RB_REMOVE(boxes, boxes, b);
+	free(b->name);
+	free(b);
+}
+
+static void
+list_send(struct net *net, const struct req *r, const struct m_engine_mailbox *mb)
+{
+	if (mb->name[0] == '\0' && r->npatterns > 0)
+		net->skipped++;
+	chan_send(&net->chan, M_ENGINE_MAILBOX, r->id, mb);
+}
+
+/* ---- commands ---- */
+
+static void	list_tagged(struct net *, struct cmd *, const struct resp *);
+
+/* What the LISTs of this connection may use. */
+static uint32_t
+list_caps(const struct net *net, const struct req *r)
+{
+	uint32_t	 all = CAP_LIST_EXTENDED | CAP_LIST_STATUS |
+			    CAP_SPECIAL_USE | CAP_CONDSTORE;
+
+	if (r->tried == TRY_HOPE)
+		return all;
+	return net->caps.bits & all;
+}
+
+static void
+list_return(struct cmd *c, uint32_t caps)
+{
+	if (!(caps & CAP_LIST_EXTENDED))
+		return;
+	cmd_puts(c, " RETURN (SUBSCRIBED");
+	if (caps & CAP_SPECIAL_USE)
+		cmd_puts(c, " SPECIAL-USE");
+	if (caps & CAP_LIST_STATUS)
+		cmd_printf(c, " STATUS (UIDVALIDITY UIDNEXT MESSAGES%s)",
+		    caps & CAP_CONDSTORE ? " HIGHESTMODSEQ" : "");
+	cmd_puts(c, ")");
+}
+
+static void
+list_selectors(struct cmd *c, uint8_t sel)
+{
+	if (sel == 0)
+		return;
+	cmd_printf(c, "(%s%s%s%s%s) ",
+	    sel & SEL_SUBSCRIBED ? "SUBSCRIBED" : "",
+	    (sel & SEL_SUBSCRIBED) && (sel & SEL_REMOTE) ? " " : "",
+	    sel & SEL_REMOTE ? "REMOTE" : "",
+	    (sel & SEL_RECURSIVEMATCH) && sel != SEL_RECURSIVEMATCH ? " " : "",
+	    sel & SEL_RECURSIVEMATCH ? "RECURSIVEMATCH" : "");
+}
+
+/* One LIST with as many of the patterns from *i on as fit. */
+static void
+list_command(struct net *net, struct req *r, size_t *i)
+{
+	uint32_t	 caps = list_caps(net, r);
+	struct cmd	*c;
+	size_t		 n;
+
+	c = cmd_new(net, K_LIST, r, list_tagged);
+	cmd_puts(c, "LIST ");
+	if (r->npatterns == 0) {
+		cmd_puts(c, "\"\" \"\"");
+		cmd_end(net, c);
+		return;
+	}
+	if (caps & CAP_LIST_EXTENDED)
+		list_selectors(c, r->list.selectors);
+	cmd_string(net, c, r->list.reference);
+	if (caps & CAP_LIST_EXTENDED) {
+		n = 0;
+		do {
+			/* A literal needs a barrier, of which there are few. */
+			cmd_puts(c, n == 0 ? " (" : " ");
+			cmd_string(net, c, r->patterns[*i]);
+			n += strlen(r->patterns[*i]) + 3;
+		} while (++*i < r->npatterns && n < LIST_LINE -
+		    NAME_MAX_LEN && c->nbarriers == 0);
+		cmd_puts(c, ")");
+	} else {
+		cmd_puts(c, " ");
+		cmd_string(net, c, r->patterns[(*i)++]);
+	}
+	list_return(c, caps);
+	cmd_end(net, c);
+}
+
+int
+list_emit(struct net *net, struct req *r)
+{
+	size_t	 i = 0;
+
+	if (r->tried == TRY_NOT)
+		r->tried = net->loggedin && net->caps.known ? TRY_OFFERED :
+		    TRY_HOPE;
+	if (r->boxes == NULL) {
+		r->boxes = xcalloc(1, sizeof(*r->boxes));
+		RB_INIT(r->boxes);
+	}
+	do
+		list_command(net, r, &i);
+	while (i < r->npatterns);
+	return 1;
+}
+
+int
+list_status_emit(struct net *net, struct req *r)
+{
+	struct cmd	*c;
+
+	c = cmd_new(net, K_STATUS, r, list_tagged);
+	cmd_puts(c, "STATUS ");
+	cmd_string(net, c, r->mailbox);
+	cmd_printf(c, " (UIDVALIDITY UIDNEXT MESSAGES%s)",
+	    net->caps.bits & CAP_CONDSTORE ? " HIGHESTMODSEQ" : "");
+	cmd_end(net, c);
+	return 1;
+}
+
+/* ---- answers ---- */
+
+void
+list_untagged(struct net *net, const struct resp *resp)
+{
+	struct cmd	*c;
+	struct req	*r;
+	struct box	*b, find;
+
+	if (resp->type == R_MBSTATUS)
+		TAILQ_FOREACH(c, &net->answers, entry)
+			if (c->kind == K_STATUS && !c->got &&
+			    name_cmp(c->req->mailbox, resp->name) == 0) {
+				c->got = 1;
+				list_send(net, c->req, &resp->mb);
+				return;
+			}
+	if ((c = cmdq_oldest(net, K_LIST)) == NULL)
+		return;
+	r = c->req;
+	find.name = (char *)resp->name;
+	b = resp->name[0] == '\0' ? NULL : RB_FIND(boxes, r->boxes, &find);
+	if (b != NULL && b->listed == (resp->type == R_LIST))
+		return;
+	if (b == NULL && resp->type == R_LIST && (resp->name[0] == '\0' ||
+	    (resp->mb.attrs & ATTR_NOSELECT) ||
+	    !(list_caps(net, r) & CAP_LIST_STATUS))) {
+		list_send(net, r, &resp->mb);
+		return;
+	}
+	if (b == NULL) {
+		b = xcalloc(1, sizeof(*b));
+		b->mb = resp->mb;
+		b->name = xstrdup(resp->name);
+		b->mb.name = b->name;
+		b->listed = resp->type == R_LIST;
+		RB_INSERT(boxes, r->boxes, b);
+		return;
+	}
+	if (resp->type == R_LIST) {
+		b->mb.attrs = resp->mb.attrs;
+		b->mb.delimiter = resp->mb.delimiter;
+		b->mb.name = resp->name;
+	} else {
+		b->mb.has_status = 1;
+		b->mb.uidvalidity = resp->mb.uidvalidity;
+		b->mb.uidnext = resp->mb.uidnext;
+		b->mb.messages = resp->mb.messages;
+		b->mb.modseq = resp->mb.modseq;
+	}
+	list_send(net, r, &b->mb);
+	box_free(r->boxes, b);
+}
+
+void
+list_retry(struct net *net)
+{
+	struct req	*r;
+
+	TAILQ_FOREACH(r, &net->reqs, entry) {
+		if (r->tried != TRY_LATER)
+			continue;
+		r->tried = TRY_OFFERED;
+		list_emit(net, r);
+		/* One was counted so that the request stayed. */
+		r->pending--;
+	}
+}
+
+/* STATUS that never came, and STATUS of names that LIST did not tell. */
+static void
+list_rest(struct net *net, struct req *r)
+{
+	struct box	*b;
+
+	while ((b = RB_MIN(boxes, r->boxes)) != NULL) {
+		if (b->listed)
+			list_send(net, r, &b->mb);
+		box_free(r->boxes, b);
+	}
+}
+
+/* What was hoped for was BAD: 1 if there is less to ask for. */
+static int
+list_again(struct net *net, struct req *r)
+{
+	uint32_t	 hoped = list_caps(net, r);
+
+	r->tried = TRY_OFFERED;
+	if (!net->caps.known) {
+		r->tried = TRY_LATER;
+		return 1;
+	}
+	if (list_caps(net, r) == hoped)
+		return 0;
+	list_emit(net, r);
+	r->pending--;
+	return 1;
+}
+
+static void
+list_tagged(struct net *net, struct cmd *c, const struct resp *resp)
+{
+	struct req	*r = c->req;
+
+	if (c->kind == K_STATUS) {
+		if (resp->word == WORD_OK && !c->got)
+			req_worse(r, ST_BAD, RC_NONE,
+			    "an OK to STATUS without its answer");
+	} else if (r->tried == TRY_HOPE && net->loggedin) {
+		if (resp->word == WORD_BAD)
+			r->refused = 1;
+		/* With all commands of the request answered, ask again. */
+		if (r->refused && r->pending > 1) {
+			r->pending--;
+			return;
+		}
+		if (r->refused && list_again(net, r))
+			return;
+		list_rest(net, r);
+	} else
+		list_rest(net, r);
+	if (c->kind == K_LIST && net->skipped > 0) {
+		log_warnx("%s: %u mailboxes have names that can't be handled",
+		    net->setup.host, net->skipped);
+		net->skipped = 0;
+	}
+	req_answer(net, c, resp);
+}
+
+void
+list_free(struct req *r)
+{
+	struct box	*b;
+	size_t		 i;
+
+	if (r->boxes != NULL)
+		while ((b = RB_MIN(boxes, r->boxes)) != NULL)
+			box_free(r->boxes, b);
+	free(r->boxes);
+	for (i = 0; i < r->npatterns; i++)
+		free(r->patterns[i]);
+	free(r->patterns);
+}

@@ -1,0 +1,965 @@
+/*
+ * This file is part of imapsync, which keeps two IMAP servers identical.
+ *
+ * imapsync is free software: you can redistribute it and/or modify it under
+ * the terms of the GNU General Public License, version 3 or (at your option)
+ * any later version, with permission to link with LibreSSL and OpenSSL.
+ * It comes WITHOUT ANY WARRANTY.  See COPYING.
+ */
+
+/*
+ * The grammar of what a server says (RFC 3501 section 7 and the extensions in
+ * use).  No I/O, no globals: it is fuzzed as it is.  Known responses must be
+ * well-formed, since what follows would be built on sand; unknown ones, and
+ * unknown parts of known ones, are skipped.
+ */
+#include <ctype.h>
+#include <stdio.h>
+#include <strings.h>
+
+#include "net.h"
+
+static const struct {
+	const char	*name;
+	uint32_t	 bit;
+} cap_names[] = {
+	{ "QRESYNC", CAP_QRESYNC }, { "CONDSTORE", CAP_CONDSTORE },
+	{ "LIST-EXTENDED", CAP_LIST_EXTENDED },
+	{ "LIST-STATUS", CAP_LIST_STATUS }, { "UIDPLUS", CAP_UIDPLUS },
+	{ "LITERAL+", CAP_LITERALPLUS }, { "LITERAL-", CAP_LITERALMINUS },
+	{ "MULTIAPPEND", CAP_MULTIAPPEND }, { "MOVE", CAP_MOVE },
+	{ "OBJECTID", CAP_OBJECTID }, { "NOTIFY", CAP_NOTIFY },
+	{ "IDLE", CAP_IDLE }, { "COMPRESS=DEFLATE", CAP_COMPRESS },
+	{ "SPECIAL-USE", CAP_SPECIAL_USE }, { "ESEARCH", CAP_ESEARCH },
+	{ "UNSELECT", CAP_UNSELECT }, { "ENABLE", CAP_ENABLE },
+	{ "SASL-IR", CAP_SASL_IR }, { "STARTTLS", CAP_STARTTLS },
+	{ "LOGINDISABLED", CAP_LOGINDISABLED }, { "ID", CAP_ID }
+};
+
+static const struct {
+	const char	*name;
+	enum code	 code;
+	enum resp_code	 rc;
+} code_names[] = {
+	{ "CAPABILITY", C_CAPABILITY, RC_NONE },
+	{ "UIDVALIDITY", C_UIDVALIDITY, RC_NONE },
+	{ "UIDNEXT", C_UIDNEXT, RC_NONE },
+	{ "HIGHESTMODSEQ", C_HIGHESTMODSEQ, RC_NONE },
+	{ "NOMODSEQ", C_NOMODSEQ, RC_NONE },
+	{ "PERMANENTFLAGS", C_PERMANENTFLAGS, RC_NONE },
+	{ "MAILBOXID", C_MAILBOXID, RC_NONE },
+	{ "READ-ONLY", C_READONLY, RC_NONE },
+	{ "READ-WRITE", C_READWRITE, RC_NONE },
+	{ "APPENDUID", C_APPENDUID, RC_NONE },
+	{ "CLOSED", C_CLOSED, RC_NONE },
+	{ "UIDNOTSTICKY", C_UIDNOTSTICKY, RC_NONE },
+	{ "ALREADYEXISTS", C_OTHER, RC_ALREADYEXISTS },
+	{ "NONEXISTENT", C_OTHER, RC_NONEXISTENT },
+	{ "TRYCREATE", C_OTHER, RC_TRYCREATE },
+	{ "NOPERM", C_OTHER, RC_NOPERM },
+	{ "CANNOT", C_OTHER, RC_CANNOT },
+	{ "LIMIT", C_OTHER, RC_LIMIT },
+	{ "TOOBIG", C_OTHER, RC_TOOBIG },
+	{ "OVERQUOTA", C_OTHER, RC_OVERQUOTA },
+	{ "UNAVAILABLE", C_OTHER, RC_UNAVAILABLE },
+	{ "INUSE", C_OTHER, RC_INUSE },
+	{ "EXPUNGEISSUED", C_OTHER, RC_EXPUNGEISSUED },
+	{ "CORRUPTION", C_OTHER, RC_CORRUPTION },
+	{ "CONTACTADMIN", C_OTHER, RC_CONTACTADMIN },
+	{ "SERVERBUG", C_OTHER, RC_SERVERBUG }
+};
+
+static const struct {
+	const char	*name;
+	uint32_t	 attrs;
+} attr_names[] = {
+	{ "\\NoSelect", ATTR_NOSELECT },
+	{ "\\NonExistent", ATTR_NONEXISTENT | ATTR_NOSELECT },
+	{ "\\NoInferiors", ATTR_NOINFERIORS },
+	{ "\\Subscribed", ATTR_SUBSCRIBED }, { "\\Remote", ATTR_REMOTE },
+	{ "\\All", ATTR_ALL }, { "\\Archive", ATTR_ARCHIVE },
+	{ "\\Drafts", ATTR_DRAFTS }, { "\\Flagged", ATTR_FLAGGED },
+	{ "\\Junk", ATTR_JUNK }, { "\\Sent", ATTR_SENT },
+	{ "\\Trash", ATTR_TRASH }
+};
+
+/* ---- parts ---- */
+
+static int
+parse_uid(struct lex *l, uint32_t *out)
+{
+	uint64_t	 n;
+
+	if (lex_num(l, UINT32_MAX, &n) == -1)
+		return -1;
+	*out = n;
+	return 0;
+}
+
+/* Words for people: the rest of the line, without NULs. */
+static void
+parse_text(const struct lex *l, char *dst, size_t size)
+{
+	size_t	 i, n = l->end - l->p;
+
+	if (n >= size)
+		n = size - 1;
+	for (i = 0; i < n; i++)
+		dst[i] = l->p[i] == '\0' ? '?' : l->p[i];
+	dst[n] = '\0';
+}
+
+static void
+parse_caps(struct lex *l, struct caps *caps)
+{
+	struct lex	 w;
+	unsigned	 i;
+
+	memset(caps, 0, sizeof(*caps));
+	caps->known = 1;
+	for (lex_sp(l); lex_atom(l, &w) == 0; lex_sp(l)) {
+		for (i = 0; i < nitems(cap_names); i++)
+			if (lex_is(&w, cap_names[i].name))
+				caps->bits |= cap_names[i].bit;
+		/* RFC 7162 section 3.2.3: the one has the other in it. */
+		if (caps->bits & CAP_QRESYNC)
+			caps->bits |= CAP_CONDSTORE;
+		if (lex_starts(&w, "AUTH=")) {
+			size_t	 n = strlen(caps->mechs);
+
+			if (n + (w.end - w.p) >= sizeof(caps->mechs))
+				continue;
+			if (n > 0)
+				caps->mechs[n++] = ' ';
+			for (w.p += 5; w.p < w.end; w.p++)
+				caps->mechs[n++] =
+				    toupper((unsigned char)*w.p);
+			caps->mechs[n] = '\0';
+		} else if (lex_starts(&w, "APPENDLIMIT=")) {
+			w.p += 12;
+			if (lex_num(&w, INT64_MAX, &caps->appendlimit) == -1)
+				caps->appendlimit = 0;
+		}
+	}
+}
+
+/*
+ * A list of flags, canonical.  What is no flag by the grammar is left out: there
+ * is no way to send it to another server.
+ */
+static int
+parse_flags(struct lex *l, char *dst, int *any)
+{
+	char		 one[FLAG_MAX], canon[FLAG_MAX];
+	struct lex	 w;
+	size_t		 n;
+
+	dst[0] = '\0';
+	*any = 0;
+	if (!lex_ch(l, '('))
+		return -1;
+	for (lex_sp(l); !lex_ch(l, ')'); lex_sp(l)) {
+		if (lex_atom(l, &w) == -1)
+			return -1;
+		if (lex_is(&w, "\\*")) {
+			*any = 1;
+			continue;
+		}
+		n = w.end - w.p;
+		if (n >= sizeof(one))
+			continue;
+		memcpy(one, w.p, n);
+		one[n] = '\0';
+		if (flags_canon(canon, sizeof(canon), one) == 0)
+			flags_or(dst, dst, canon);
+	}
+	return 0;
+}
+
+/* The usual case of parse_flags(), in one go. */
+static int
+parse_flags_fast(struct lex *l, char *dst)
+{
+	char		 tmp[FLAGS_MAX];
+	const char	*end;
+	struct lex	 save = *l;
+	size_t		 n;
+	int		 any;
+
+	if (!lex_ch(l, '('))
+		return -1;
+	end = memchr(l->p, ')', l->end - l->p);
+	if (end == NULL)
+		return -1;
+	n = end - l->p;
+	if (n < sizeof(tmp) && memchr(l->p, '\0', n) == NULL) {
+		memcpy(tmp, l->p, n);
+		tmp[n] = '\0';
+		if (flags_canon(dst, FLAGS_MAX, tmp) == 0) {
+			l->p = end + 1;
+			return 0;
+		}
+	}
+	*l = save;
+	return parse_flags(l, dst, &any);
+}
+
+static int
+two(const char *p)
+{
+	return (p[0] - '0') * 10 + p[1] - '0';
+}
+
+int
+parse_date(const char *s, int64_t *out)
+{
+	static const char	 form[] = "dd-mmm-dddd dd:dd:dd +dddd";
+	static const char	 months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+	char			 d[27];
+	int64_t			 y, m, day, era, doy, t;
+	int			 i, zone;
+
+	if (strlen(s) != 26)
+		return -1;
+	memcpy(d, s, sizeof(d));
+	if (d[0] == ' ')
+		d[0] = '0';
+	for (i = 0; i < 26; i++)
+		if (form[i] == 'd' ? !isdigit((unsigned char)d[i]) :
+		    form[i] == 'm' ? !isalpha((unsigned char)d[i]) :
+		    form[i] == '+' ? d[i] != '+' && d[i] != '-' :
+		    form[i] != d[i])
+			return -1;
+	for (m = 0; m < 12; m++)
+		if (strncasecmp(d + 3, months + m * 3, 3) == 0)
+			break;
+	day = two(d);
+	zone = two(d + 22) * 60 + two(d + 24);
+	if (m == 12 || day < 1 || day > 31 || two(d + 12) > 23 ||
+	    two(d + 15) > 59 || two(d + 18) > 60 || two(d + 24) > 59)
+		return -1;
+	/* Days since 1970 of the Gregorian calendar; the year begins in March. */
+	y = two(d + 7) * 100 + two(d + 9) - (m < 2);
+	m = (m + 10) % 12;
+	era = (y + 400) / 400 - 1;
+	doy = (153 * m + 2) / 5 + day - 1;
+	y -= era * 400;
+	t = era * 146097 + y * 365 + y / 4 - y / 100 + doy - 719468;
+	t = t * 86400 + two(d + 12) * 3600 + two(d + 15) * 60 + two(d + 18);
+	*out = d[21] == '-' ? t + zone * 60 : t - zone * 60;
+	return 0;
+}
+
+/* ---- FETCH ---- */
+
+static int
+fetch_date(struct lex *l, struct fetch *f)
+{
+	struct lexstr	 s;
+	int64_t		 t;
+
+	f->has_date = 2;
+	if (lex_word(l, "NIL"))
+		return 0;
+	if (lex_string(l, &s) == -1)
+		return -1;
+	if (lex_copy(&s, f->date, sizeof(f->date)) == 0 &&
+	    parse_date(f->date, &t) == 0)
+		f->has_date = 1;
+	return 0;
+}
+
+/* A BODY[...] that was not given away: NIL or a quoted string. */
+static int
+fetch_body(struct parser *p, struct lex *l, const struct lex *name,
+    struct lexstr *here)
+{
+	struct fetch	*f = &p->fetch;
+
+	if (f->section != SECT_NONE)
+		return -1;	/* two of them were never asked for */
+	f->section = lex_is(name, "BODY[]") ? SECT_ALL :
+	    lex_starts(name, "BODY[HEADER.FIELDS ") ? SECT_HEADER : SECT_OTHER;
+	if (lex_word(l, "NIL")) {
+		f->body = BODY_NIL;
+		return 0;
+	}
+	f->body = p->given != SECT_NONE ? BODY_GIVEN : BODY_HERE;
+	return lex_string(l, here);
+}
+
+static int
+fetch_item(struct parser *p, struct lex *l, const struct lex *name,
+    struct lexstr *here)
+{
+	struct fetch	*f = &p->fetch;
+
+	if (lex_is(name, "UID")) {
+		if (parse_uid(l, &f->uid) == -1 || f->uid == 0)
+			return -1;
+	} else if (lex_is(name, "FLAGS")) {
+		if (parse_flags_fast(l, f->flags) == -1)
+			return -1;
+		f->has_flags = 1;
+	} else if (lex_is(name, "MODSEQ")) {
+		if (!lex_ch(l, '(') ||
+		    lex_num(l, UINT64_MAX, &f->modseq) == -1 || !lex_ch(l, ')'))
+			return -1;
+		f->has_modseq = 1;
+	} else if (lex_is(name, "RFC822.SIZE")) {
+		if (lex_num(l, INT64_MAX, &f->size) == -1)
+			return -1;
+		f->has_size = 1;
+	} else if (lex_is(name, "INTERNALDATE")) {
+		return fetch_date(l, f);
+	} else if (lex_starts(name, "BODY[")) {
+		return fetch_body(p, l, name, here);
+	} else
+		return lex_skip(l);
+	return 0;
+}
+
+/*
+ * What stands between the parentheses.  With "part" the text ends where the
+ * octets of a literal begin: returns 1 if it is that of a BODY[...].
+ */
+static int
+fetch_items(struct parser *p, struct lex *l, int part, struct lexstr *here)
+{
+	struct fetch	*f = &p->fetch;
+	struct lex	 name;
+
+	memset(f, 0, offsetof(struct fetch, date));
+	f->flags[0] = f->date[0] = '\0';
+	if (!lex_ch(l, '('))
+		return -1;
+	for (lex_sp(l); !lex_ch(l, ')'); lex_sp(l)) {
+		if (lex_item(l, &name) == -1)
+			return -1;
+		lex_sp(l);
+		if (part && l->p == l->end) {
+			if (!lex_starts(&name, "BODY["))
+				return 0;
+			f->section = lex_is(&name, "BODY[]") ? SECT_ALL :
+			    lex_starts(&name, "BODY[HEADER.FIELDS ") ?
+			    SECT_HEADER : SECT_OTHER;
+			return 1;
+		}
+		if (fetch_item(p, l, &name, here) == -1)
+			return -1;
+	}
+	return 0;
+}
+
+static int
+parse_fetch(struct parser *p, struct lex *l)
+{
+	struct lexstr	 here = { "", 0, 0, 0 };
+	struct fetch	*f = &p->fetch;
+	size_t		 i, n;
+
+	if (fetch_items(p, l, 0, &here) == -1)
+		return -1;
+	if (f->body == BODY_HERE) {
+		for (i = n = 0; i < here.len; i++, n++)
+			if (here.quoted && here.p[i] == '\\')
+				i++;
+		p->ops->body(p->arg, f, n);
+		for (i = 0; i < here.len; i++) {
+			if (here.quoted && here.p[i] == '\\')
+				i++;
+			p->ops->data(p->arg, here.p + i, 1);
+		}
+		p->ops->end(p->arg);
+	}
+	p->resp.fetch = f;
+	return 0;
+}
+
+/* ---- status responses ---- */
+
+/* The "]" that ends a response code; parentheses and quotes may hold others. */
+static const char *
+code_end(const struct lex *l)
+{
+	const char	*p;
+	int		 depth = 0, quoted = 0;
+
+	for (p = l->p; p < l->end; p++) {
+		if (*p == '"')
+			quoted = !quoted;
+		else if (quoted && *p == '\\')
+			p++;
+		else if (!quoted && *p == '(')
+			depth++;
+		else if (!quoted && *p == ')')
+			depth--;
+		else if (!quoted && depth <= 0 && *p == ']')
+			return p;
+	}
+	return NULL;
+}
+
+/* UIDVALIDITY and UIDs, which must ascend, since UIDs are given so. */
+static void
+parse_appenduid(struct lex *l, struct resp *r)
+{
+	uint64_t	 lo, hi, t, max = 0;
+
+	r->num = 0;
+	if (lex_num(l, UINT32_MAX, &r->num) == -1)
+		return;
+	lex_sp(l);
+	do {
+		if (lex_num(l, UINT32_MAX, &lo) == -1)
+			return;
+		hi = lo;
+		if (lex_ch(l, ':') && lex_num(l, UINT32_MAX, &hi) == -1)
+			return;
+		if (hi < lo) {
+			t = hi;
+			hi = lo;
+			lo = t;
+		}
+		if (lo <= max)
+			return;
+		max = hi;
+		uidset_add(&r->set, lo, hi);
+	} while (lex_ch(l, ','));
+	r->ordered = 1;
+}
+
+static int
+parse_code(struct lex *l, struct resp *r)
+{
+	struct lexstr	 s;
+	struct lex	 name;
+	unsigned	 i;
+
+	if (lex_atom(l, &name) == -1)
+		return 0;
+	r->code = C_OTHER;
+	r->rc = RC_OTHER;
+	for (i = 0; i < nitems(code_names); i++)
+		if (lex_is(&name, code_names[i].name)) {
+			r->code = code_names[i].code;
+			r->rc = code_names[i].rc;
+		}
+	lex_sp(l);
+	switch (r->code) {
+	case C_CAPABILITY:
+		parse_caps(l, &r->caps);
+		break;
+	case C_UIDVALIDITY:
+	case C_UIDNEXT:
+		return lex_num(l, UINT32_MAX, &r->num);
+	case C_HIGHESTMODSEQ:
+		return lex_num(l, UINT64_MAX, &r->num);
+	case C_PERMANENTFLAGS:
+		return parse_flags(l, r->flags, &r->any);
+	case C_MAILBOXID:
+		lex_ch(l, '(');
+		lex_sp(l);
+		if (lex_astring(l, &s) == -1)
+			return -1;
+		lex_copy(&s, r->mailboxid, sizeof(r->mailboxid));
+		break;
+	case C_APPENDUID:
+		parse_appenduid(l, r);
+		break;
+	default:
+		break;
+	}
+	return 0;
+}
+
+/* OK, NO ... [code] text: 1 if it was one. */
+static int
+parse_status(struct lex *l, struct resp *r)
+{
+	static const char *const words[] = { "OK", "NO", "BAD", "BYE",
+	    "PREAUTH" };
+	const char	*end;
+	struct lex	 code;
+	unsigned	 i;
+
+	for (i = 0; i < nitems(words); i++)
+		if (lex_word(l, words[i]))
+			break;
+	if (i == nitems(words))
+		return 0;
+	r->word = (enum resp_word)i;
+	lex_sp(l);
+	if (l->p < l->end && *l->p == '[' && (end = code_end(l)) != NULL) {
+		code.p = l->p + 1;
+		code.end = end;
+		l->p = end + 1;
+		if (parse_code(&code, r) == -1)
+			return -1;
+		lex_sp(l);
+	}
+	parse_text(l, r->text, sizeof(r->text));
+	return 1;
+}
+
+/* ---- untagged data ---- */
+
+/* A mailbox's name; what can't be passed on becomes "". */
+static int
+parse_name(struct lex *l, struct resp *r)
+{
+	struct lexstr	 s;
+	const char	*c;
+
+	if (lex_astring(l, &s) == -1)
+		return -1;
+	lex_copy(&s, r->name, sizeof(r->name));
+	for (c = r->name; *c != '\0'; c++)
+		if ((unsigned char)*c < ' ' || *c == 0x7f) {
+			r->name[0] = '\0';
+			break;
+		}
+	r->mb.name = r->name;
+	return 0;
+}
+
+static int
+parse_list(struct lex *l, struct resp *r)
+{
+	struct lexstr	 s;
+	struct lex	 w;
+	char		 d[8];
+	unsigned	 i;
+
+	if (!lex_ch(l, '('))
+		return -1;
+	for (lex_sp(l); !lex_ch(l, ')'); lex_sp(l)) {
+		if (lex_atom(l, &w) == -1)
+			return -1;
+		for (i = 0; i < nitems(attr_names); i++)
+			if (lex_is(&w, attr_names[i].name))
+				r->mb.attrs |= attr_names[i].attrs;
+	}
+	lex_sp(l);
+	if (!lex_word(l, "NIL")) {
+		if (lex_string(l, &s) == -1 || lex_copy(&s, d, sizeof(d)) != 0)
+			return -1;
+		/* A delimiter that is no character is none. */
+		if (d[0] > ' ' && d[0] < 0x7f && d[1] == '\0')
+			r->mb.delimiter = d[0];
+	}
+	lex_sp(l);
+	return parse_name(l, r);
+}
+
+static int
+parse_mbstatus(struct lex *l, struct resp *r)
+{
+	struct lex	 w;
+	int		 bad = 0;
+
+	if (parse_name(l, r) == -1)
+		return -1;
+	lex_sp(l);
+	if (!lex_ch(l, '('))
+		return -1;
+	r->mb.has_status = 1;
+	for (lex_sp(l); !bad && !lex_ch(l, ')'); lex_sp(l)) {
+		if (lex_atom(l, &w) == -1)
+			return -1;
+		lex_sp(l);
+		if (lex_is(&w, "UIDVALIDITY"))
+			bad = parse_uid(l, &r->mb.uidvalidity);
+		else if (lex_is(&w, "UIDNEXT"))
+			bad = parse_uid(l, &r->mb.uidnext);
+		else if (lex_is(&w, "MESSAGES"))
+			bad = parse_uid(l, &r->mb.messages);
+		else if (lex_is(&w, "HIGHESTMODSEQ"))
+			bad = lex_num(l, UINT64_MAX, &r->mb.modseq);
+		else
+			bad = lex_skip(l);
+	}
+	return bad;
+}
+
+static int
+parse_vanished(struct lex *l, struct resp *r)
+{
+	if (lex_ch(l, '(')) {
+		if (!lex_word(l, "EARLIER") || !lex_ch(l, ')'))
+			return -1;
+		r->earlier = 1;
+	}
+	lex_sp(l);
+	while (l->end > l->p && l->end[-1] == ' ')
+		l->end--;
+	return uidset_parse(&r->set, l->p, l->end - l->p);
+}
+
+static int
+parse_esearch(struct lex *l, struct resp *r)
+{
+	struct lexstr	 s;
+	struct lex	 w;
+	int		 uid = 0;
+
+	if (lex_ch(l, '(')) {
+		if (!lex_word(l, "TAG"))
+			return -1;
+		lex_sp(l);
+		if (lex_astring(l, &s) == -1 || !lex_ch(l, ')'))
+			return -1;
+		if (lex_copy(&s, r->tag, sizeof(r->tag)) == 1)
+			return -1;
+	}
+	for (lex_sp(l); l->p < l->end; lex_sp(l)) {
+		if (lex_atom(l, &w) == -1)
+			return -1;
+		lex_sp(l);
+		if (lex_is(&w, "UID")) {
+			uid = 1;
+		} else if (lex_is(&w, "COUNT")) {
+			if (lex_num(l, UINT32_MAX, &r->num) == -1)
+				return -1;
+			r->has_count = 1;
+		} else if (lex_is(&w, "ALL")) {
+			if (lex_atom(l, &w) == -1 || uidset_parse(&r->set, w.p,
+			    w.end - w.p) == -1)
+				return -1;
+		} else if (lex_skip(l) == -1)
+			return -1;
+	}
+	/* Message numbers are of no use. */
+	if (!uid)
+		r->type = R_OTHER;
+	return 0;
+}
+
+static int
+parse_enabled(struct lex *l, struct resp *r)
+{
+	struct lex	 w;
+
+	for (lex_sp(l); lex_atom(l, &w) == 0; lex_sp(l))
+		if (lex_is(&w, "QRESYNC"))
+			r->qresync = 1;
+	return 0;
+}
+
+static int
+parse_numbered(struct parser *p, struct lex *l, struct resp *r)
+{
+	if (lex_num(l, UINT32_MAX, &r->num) == -1)
+		return -1;
+	lex_sp(l);
+	if (lex_word(l, "EXISTS"))
+		r->type = R_EXISTS;
+	else if (lex_word(l, "EXPUNGE"))
+		r->type = R_EXPUNGE;
+	else if (lex_word(l, "FETCH")) {
+		r->type = R_FETCH;
+		lex_sp(l);
+		return parse_fetch(p, l);
+	} else
+		r->type = R_OTHER;
+	return 0;
+}
+
+static const struct {
+	const char	*word;
+	enum resp_type	 type;
+} untagged[] = {
+	{ "CAPABILITY", R_CAPABILITY }, { "ENABLED", R_ENABLED },
+	{ "LIST", R_LIST }, { "STATUS", R_MBSTATUS }, { "FLAGS", R_FLAGS },
+	{ "VANISHED", R_VANISHED }, { "ESEARCH", R_ESEARCH }
+};
+
+static int
+parse_untagged(struct parser *p, struct lex *l, struct resp *r)
+{
+	unsigned	 i;
+
+	lex_sp(l);
+	if (l->p < l->end && isdigit((unsigned char)*l->p))
+		return parse_numbered(p, l, r);
+	r->type = R_OTHER;
+	for (i = 0; i < nitems(untagged); i++)
+		if (lex_word(l, untagged[i].word)) {
+			r->type = untagged[i].type;
+			break;
+		}
+	lex_sp(l);
+	switch (r->type) {
+	case R_CAPABILITY:
+		parse_caps(l, &r->caps);
+		return 0;
+	case R_ENABLED:
+		return parse_enabled(l, r);
+	case R_LIST:
+		return parse_list(l, r);
+	case R_MBSTATUS:
+		return parse_mbstatus(l, r);
+	case R_VANISHED:
+		return parse_vanished(l, r);
+	case R_ESEARCH:
+		return parse_esearch(l, r);
+	case R_FLAGS:
+		return 0;
+	default:
+		break;
+	}
+	switch (parse_status(l, r)) {
+	case 1:
+		r->type = R_STATUS;
+		return 0;
+	case 0:
+		return 0;
+	default:
+		return -1;
+	}
+}
+
+static void
+resp_clear(struct resp *r)
+{
+	uidset_free(&r->set);
+	memset(r, 0, offsetof(struct resp, tag));
+	r->tag[0] = r->mailboxid[0] = r->name[0] = r->flags[0] = '\0';
+	r->text[0] = '\0';
+	r->mb.name = r->name;
+}
+
+/* One whole response, or the part of it up to "len". */
+static int
+parse_resp(struct parser *p, size_t len, int more)
+{
+	struct resp	*r = &p->resp;
+	struct lex	 l, tag;
+
+	resp_clear(r);
+	l.p = (const char *)buf_ptr(&p->lx.line);
+	l.end = l.p + len;
+	r->more = more;
+	if (lex_ch(&l, '+')) {
+		r->type = R_CONT;
+		lex_ch(&l, ' ');
+		parse_text(&l, r->text, sizeof(r->text));
+	} else if (lex_ch(&l, '*')) {
+		if (parse_untagged(p, &l, r) == -1)
+			return -1;
+	} else {
+		r->type = R_TAGGED;
+		if (lex_atom(&l, &tag) == -1 ||
+		    tag.end - tag.p >= TAG_SIZE)
+			return -1;
+		memcpy(r->tag, tag.p, tag.end - tag.p);
+		r->tag[tag.end - tag.p] = '\0';
+		lex_sp(&l);
+		if (parse_status(&l, r) != 1 || r->word > WORD_BAD)
+			return -1;
+	}
+	p->ops->resp(p->arg, r);
+	return 0;
+}
+
+static int
+parse_line(struct parser *p)
+{
+	struct lexer	*lx = &p->lx;
+
+	if (lx->dropped || lx->line.len == 0)
+		return 0;
+	if (p->ops->trace != NULL)
+		p->ops->trace(p->arg, (const char *)buf_ptr(&lx->line),
+		    lx->line.len);
+	if (parse_resp(p, lx->line.len, 0) == -1) {
+		strlcpy(p->error, "a response that can't be understood",
+		    sizeof(p->error));
+		return -1;
+	}
+	return 0;
+}
+
+/* ---- long responses ---- */
+
+/* Is the response one of those that are acted upon? */
+static int
+is_known(const struct parser *p)
+{
+	struct lex	 l;
+	uint64_t	 n;
+	unsigned	 i;
+
+	l.p = (const char *)buf_ptr(&p->lx.line);
+	l.end = l.p + p->lx.line.len;
+	if (!lex_ch(&l, '*'))
+		return 1;
+	lex_sp(&l);
+	if (lex_num(&l, UINT32_MAX, &n) == 0) {
+		lex_sp(&l);
+		return lex_word(&l, "FETCH");
+	}
+	for (i = 0; i < nitems(untagged); i++)
+		if (lex_word(&l, untagged[i].word))
+			return untagged[i].type != R_FLAGS;
+	return lex_word(&l, "OK") || lex_word(&l, "NO") ||
+	    lex_word(&l, "BAD") || lex_word(&l, "BYE") ||
+	    lex_word(&l, "PREAUTH");
+}
+
+/* A literal begins: a BODY[...] is given away, a small one kept. */
+static int
+parse_literal(struct parser *p)
+{
+	struct lexer	*lx = &p->lx;
+	struct lexstr	 here;
+	struct lex	 l;
+	uint64_t	 n;
+
+	l.p = (const char *)buf_ptr(&lx->line);
+	l.end = l.p + lx->lastlit;
+	if (lex_ch(&l, '*')) {
+		lex_sp(&l);
+		if (lex_num(&l, UINT32_MAX, &n) == 0) {
+			lex_sp(&l);
+			if (lex_word(&l, "FETCH")) {
+				lex_sp(&l);
+				if (fetch_items(p, &l, 1, &here) == 1) {
+					if (p->given != SECT_NONE) {
+						strlcpy(p->error, "two bodies "
+						    "in one FETCH",
+						    sizeof(p->error));
+						return -1;
+					}
+					p->given = p->fetch.section;
+					p->ops->body(p->arg, &p->fetch,
+					    lx->literal);
+					lex_give(lx);
+					return 0;
+				}
+			}
+		}
+	}
+	if (lx->literal <= LEX_INLINE)
+		lex_keep(lx);
+	else if (!is_known(p))
+		lex_drop(lx);
+	else {
+		snprintf(p->error, sizeof(p->error), "a literal of %llu octets "
+		    "where none was asked for",
+		    (unsigned long long)lx->literal);
+		return -1;
+	}
+	return 0;
+}
+
+/*
+ * A response grows long.  A set of UIDs, which may have any length, is handed on
+ * up to its last comma; what isn't of interest is dropped.
+ */
+static int
+parse_full(struct parser *p)
+{
+	struct lexer	*lx = &p->lx;
+	const char	*start, *end, *sp, *comma;
+	struct lex	 l;
+
+	if (!is_known(p)) {
+		lex_drop(lx);
+		return 0;
+	}
+	l.p = start = (const char *)buf_ptr(&lx->line);
+	l.end = end = start + lx->line.len;
+	lex_ch(&l, '*');
+	lex_sp(&l);
+	if (!lex_word(&l, "VANISHED") && !lex_word(&l, "ESEARCH"))
+		return 0;
+	for (sp = end; sp > start && sp[-1] != ' '; sp--)
+		if (strchr("0123456789:,", sp[-1]) == NULL || sp[-1] == '\0')
+			return 0;
+	for (comma = end; comma > sp && comma[-1] != ','; comma--)
+		;
+	if (sp - start > 256 || comma - sp < 2)
+		return 0;
+	if (parse_resp(p, comma - 1 - start, 1) == -1) {
+		strlcpy(p->error, "a set that can't be understood",
+		    sizeof(p->error));
+		return -1;
+	}
+	lex_cut(lx, sp - start, comma - start);
+	return 0;
+}
+
+/* ---- interface ---- */
+
+void
+parse_init(struct parser *p, const struct parse_ops *ops, void *arg)
+{
+	memset(p, 0, sizeof(*p));
+	lex_init(&p->lx);
+	p->ops = ops;
+	p->arg = arg;
+}
+
+void
+parse_free(struct parser *p)
+{
+	lex_free(&p->lx);
+	uidset_free(&p->resp.set);
+}
+
+void
+parse_stop(struct parser *p)
+{
+	p->stop = 1;
+}
+
+void
+parse_excerpt(struct parser *p, char *dst, size_t size)
+{
+	struct lex	 l;
+
+	l.p = (const char *)buf_ptr(&p->lx.line);
+	l.end = l.p + p->lx.line.len;
+	parse_text(&l, dst, size);
+}
+
+ssize_t
+parse_feed(struct parser *p, const void *data, size_t len)
+{
+	const uint8_t	*c = data;
+	size_t		 left = len;
+	int		 rc = 0;
+
+	p->stop = 0;
+	while (rc == 0) {
+		switch (lex_next(&p->lx, &c, &left)) {
+		case LX_MORE:
+			return len;
+		case LX_LINE:
+			if ((rc = parse_line(p)) == -1)
+				break;
+			lex_reset(&p->lx);
+			p->given = SECT_NONE;
+			if (p->stop)
+				return len - left;
+			break;
+		case LX_LITERAL:
+			rc = parse_literal(p);
+			break;
+		case LX_DATA:
+			p->ops->data(p->arg, p->lx.data, p->lx.datalen);
+			break;
+		case LX_END:
+			p->ops->end(p->arg);
+			break;
+		case LX_FULL:
+			rc = parse_full(p);
+			break;
+		case LX_ERROR:
+			strlcpy(p->error, p->lx.error, sizeof(p->error));
+			return -1;
+		}
+	}
+	return -1;
+}

@@ -1,0 +1,643 @@
+/*
+ * This file is part of imapsync, which keeps two IMAP servers identical.
+ *
+ * imapsync is free software: you can redistribute it and/or modify it under
+ * the terms of the GNU General Public License, version 3 or (at your option)
+ * any later version, with permission to link with LibreSSL and OpenSSL.
+ * It comes WITHOUT ANY WARRANTY.  See COPYING.
+ */
+
+/*
+ * From the first octet to READY: proxy, TLS, greeting, login, ENABLE, COMPRESS,
+ * in as few turns as is safe (design.md section 4, "Connect").
+ */
+#include <stdio.h>
+
+#include "net.h"
+
+static void	session_next(struct net *);
+
+static void
+next_phase(struct net *net, enum phase phase)
+{
+	net->phase = phase;
+	net->alive = net_now();
+}
+
+/* ---- connection ---- */
+
+static void
+tls_start(struct net *net)
+{
+	if (stream_tls_start(net->st, &net->setup) == -1)
+		fatalx("%s: %s", net->setup.host, stream_error(net->st));
+	next_phase(net, P_TLS);
+}
+
+static void
+connected(struct net *net)
+{
+	if (net->setup.type == CONN_IMAPS)
+		tls_start(net);
+	else
+		next_phase(net, P_GREETING);
+}
+
+static void
+socks(struct net *net)
+{
+	switch (socks_step(net->socks, &net->in, &net->out)) {
+	case 1:
+		socks_free(net->socks);
+		net->socks = NULL;
+		if (net->setup.type == CONN_IMAPS && net->in.len > 0)
+			fatalx("the proxy of %s sends octets of its own in "
+			    "front of TLS", net->setup.host);
+		connected(net);
+		break;
+	case 0:
+		break;
+	default:
+		fatal_ex(EX_SYNC_TEMP, "%s: %s", net->setup.host,
+		    socks_error(net->socks));
+	}
+	net->wipe = 1;
+}
+
+void
+session_tls(struct net *net)
+{
+	const char	*why;
+
+	switch (stream_handshake(net->st)) {
+	case 0:
+		return;
+	case -1:
+		why = stream_error(net->st);
+		/* A server that goes away may come back; a wrong one not. */
+		fatal_ex(strstr(why, "closed the connection") != NULL ||
+		    strstr(why, "onnection reset") != NULL ? EX_SYNC_TEMP :
+		    EX_SYNC_ERROR, "%s", why);
+	}
+	net->tls = 1;
+	log_debug("%s: %s, %s, key %s", net->setup.host,
+	    stream_tls_version(net->st), stream_tls_cipher(net->st),
+	    stream_tls_fingerprint(net->st));
+	if (net->setup.type == CONN_IMAPS) {
+		next_phase(net, P_GREETING);
+		return;
+	}
+	/* What was told in the clear says nothing. */
+	memset(&net->caps, 0, sizeof(net->caps));
+	next_phase(net, P_LOGIN);
+	session_next(net);
+}
+
+static void
+starttls_tagged(struct net *net, struct cmd *c, const struct resp *resp)
+{
+	char	 words[256];
+
+	(void)c;
+	if (resp->word != WORD_OK)
+		fatalx("%s refuses STARTTLS: %s", net->setup.host,
+		    net_words(words, sizeof(words), resp->text));
+	net->starttls = 1;
+	parse_stop(&net->parser);
+}
+
+/* ---- capabilities ---- */
+
+static void
+caps_tagged(struct net *net, struct cmd *c, const struct resp *resp)
+{
+	(void)c;
+	if (resp->word != WORD_OK || !net->caps.known)
+		fatalx("%s does not tell its capabilities", net->setup.host);
+	session_next(net);
+}
+
+static void
+caps_ask(struct net *net)
+{
+	struct cmd	*c;
+
+	c = cmd_new(net, K_SESSION, NULL, caps_tagged);
+	cmd_puts(c, "CAPABILITY");
+	cmd_end(net, c);
+}
+
+static void
+caps_told(struct net *net, const struct caps *caps)
+{
+	if (net->phase >= P_READY)
+		return;
+	net->caps = *caps;
+	net->newcaps = 1;
+}
+
+/* ---- behind the login ---- */
+
+static void
+enable_tagged(struct net *net, struct cmd *c, const struct resp *resp)
+{
+	(void)c;
+	(void)resp;	/* only the untagged ENABLED counts (RFC 5161) */
+	net->enable = 2;
+	session_next(net);
+}
+
+static void
+compress_tagged(struct net *net, struct cmd *c, const struct resp *resp)
+{
+	(void)c;
+	net->compress = resp->word == WORD_OK ? 2 : 3;
+	if (net->compress == 2)
+		parse_stop(&net->parser);
+}
+
+static void
+compress_ask(struct net *net)
+{
+	struct cmd	*c;
+
+	if (!net->setup.compress || net->compress != 0)
+		return;
+	if (net->loggedin && net->caps.known &&
+	    !(net->caps.bits & CAP_COMPRESS))
+		return;
+	net->compress = 1;
+	c = cmd_new(net, K_SESSION, NULL, compress_tagged);
+	cmd_puts(c, "COMPRESS DEFLATE");
+	c->hold = 1;
+	cmd_end(net, c);
+}
+
+/*
+ * ENABLE, LIST, COMPRESS.  Inside the packet of LOGIN what the server offers is
+ * not known yet: then it is tried.
+ */
+static void
+session_packet(struct net *net)
+{
+	struct cmd	*c;
+
+	if (net->listpacket)
+		return;
+	if (!net->loggedin || !net->caps.known ||
+	    (net->caps.bits & (CAP_ENABLE | CAP_QRESYNC)) ==
+	    (CAP_ENABLE | CAP_QRESYNC)) {
+		net->enable = 1;
+		c = cmd_new(net, K_SESSION, NULL, enable_tagged);
+		cmd_puts(c, "ENABLE QRESYNC");
+		cmd_end(net, c);
+	} else
+		net->enable = 2;
+	if (net->compressfirst)
+		compress_ask(net);
+	net->listpacket = 1;
+	req_pump(net);
+	compress_ask(net);
+}
+
+static void
+session_ready(struct net *net)
+{
+	struct m_engine_ready	 m;
+
+	memset(&m, 0, sizeof(m));
+	m.caps = net->caps.bits;
+	m.qresync = net->qresync;
+	m.preauth = net->preauth;
+	m.appendlimit = net->caps.appendlimit;
+	m.tls = stream_tls_version(net->st);
+	m.cipher = stream_tls_cipher(net->st);
+	m.mechanism = net->preauth ? "PREAUTH" : net->mech;
+	net->phase = P_READY;
+	net->chan.state = CH_READY;
+	chan_send(&net->chan, M_ENGINE_READY, 0, &m);
+	list_retry(net);
+}
+
+/* ---- login ---- */
+
+static __dead void
+login_refused(struct net *net, const struct resp *resp)
+{
+	char	 words[512];
+	int	 temp;
+
+	temp = resp->rc == RC_UNAVAILABLE || resp->rc == RC_INUSE ||
+	    resp->rc == RC_LIMIT || resp->rc == RC_SERVERBUG;
+	fatal_ex(temp ? EX_SYNC_TEMP : EX_SYNC_ERROR,
+	    "%s refuses the login of %s: %s", net->setup.host,
+	    net->setup.username, net_words(words, sizeof(words), resp->text));
+}
+
+static void
+wipe(const char *s)
+{
+	explicit_bzero((char *)s, strlen(s));
+}
+
+static void
+login_done(struct net *net, const struct resp *resp)
+{
+	wipe(net->setup.password);
+	wipe(net->setup.proxy_password);
+	sasl_free(net->sasl);
+	net->sasl = NULL;
+	net->loggedin = 1;
+	if (resp->code == C_CAPABILITY)
+		caps_told(net, &resp->caps);
+	if (!net->newcaps) {
+		net->caps.known = 0;
+		caps_ask(net);
+	}
+	session_next(net);
+}
+
+static void
+login_tagged(struct net *net, struct cmd *c, const struct resp *resp)
+{
+	(void)c;
+	if (resp->word != WORD_OK)
+		login_refused(net, resp);
+	login_done(net, resp);
+}
+
+static void
+login_command(struct net *net)
+{
+	struct cmd	*c;
+
+	net->mech = "LOGIN";
+	c = cmd_new(net, K_SESSION, NULL, login_tagged);
+	cmd_puts(c, "LOGIN ");
+	c->secret = net->setup.debug < 2;	/* so far: for the log */
+	cmd_string(net, c, net->setup.username);
+	c->secret = 0;
+	cmd_puts(c, " ");
+	c->secret = net->setup.debug < 2;
+	cmd_string(net, c, net->setup.password);
+	c->secret = 1;
+	cmd_end(net, c);
+	if (net->setup.pipeline)
+		session_packet(net);
+}
+
+/* A line of the SASL exchange: base64, "=" for nothing, or "*" to cancel. */
+static void
+auth_line(struct net *net, struct buf *answer, const char *instead)
+{
+	struct buf	 line = BUF_INIT;
+
+	if (answer == NULL)
+		buf_puts(&line, instead);
+	else if (answer->len > 0)
+		b64_encode(&line, buf_ptr(answer), answer->len);
+	log_debug("C: %.*s", net->setup.debug >= 2 ? (int)line.len : 3,
+	    net->setup.debug >= 2 ? (char *)buf_ptr(&line) : "***");
+	buf_puts(&line, "\r\n");
+	cmd_octets(net, buf_ptr(&line), line.len);
+	net->wipe = 1;
+	buf_wipe(&line);
+	buf_free(&line);
+}
+
+static void
+auth_cont(struct net *net, struct cmd *c, const struct resp *resp)
+{
+	struct buf	 in = BUF_INIT, out = BUF_INIT;
+	int		 bad;
+
+	(void)c;
+	if (net->initial) {
+		net->initial = 0;
+		bad = sasl_initial(net->sasl, &out) != 1;
+	} else {
+		bad = b64_decode(&in, resp->text, strlen(resp->text)) == -1 ||
+		    sasl_step(net->sasl, buf_ptr(&in), in.len, &out) == -1;
+	}
+	auth_line(net, bad ? NULL : &out, "*");
+	buf_wipe(&in);
+	buf_free(&in);
+	buf_wipe(&out);
+	buf_free(&out);
+}
+
+static void
+auth_tagged(struct net *net, struct cmd *c, const struct resp *resp)
+{
+	const char	*why = sasl_error(net->sasl);
+
+	(void)c;
+	if (resp->word != WORD_OK) {
+		if (why != NULL && why[0] != '\0')
+			fatalx("%s: %s", net->setup.host, why);
+		login_refused(net, resp);
+	}
+	if (sasl_finish(net->sasl) == -1)
+		fatalx("%s: %s", net->setup.host, sasl_error(net->sasl));
+	login_done(net, resp);
+}
+
+static void
+authenticate(struct net *net)
+{
+	struct buf	 initial = BUF_INIT, line = BUF_INIT;
+	struct cmd	*c;
+	char		 why[256];
+
+	net->sasl = sasl_new(net->mech, &net->setup, net->st, why,
+	    sizeof(why));
+	if (net->sasl == NULL)
+		fatalx("%s", why);
+	c = cmd_new(net, K_SESSION, NULL, auth_tagged);
+	c->cont = auth_cont;
+	c->hold = 1;
+	cmd_printf(c, "AUTHENTICATE %s", net->mech);
+	if (!(net->caps.bits & CAP_SASL_IR))
+		net->initial = sasl_initial(net->sasl, &initial);
+	else if (sasl_initial(net->sasl, &initial) == 1) {
+		cmd_puts(c, " ");
+		c->secret = net->setup.debug < 2;
+		if (initial.len == 0)
+			buf_puts(&line, "=");
+		else
+			b64_encode(&line, buf_ptr(&initial), initial.len);
+		buf_add(&line, "", 1);
+		cmd_puts(c, (char *)buf_ptr(&line));
+		c->secret = 1;
+	}
+	cmd_end(net, c);
+	buf_wipe(&initial);
+	buf_free(&initial);
+	buf_wipe(&line);
+	buf_free(&line);
+}
+
+static void
+session_auth(struct net *net)
+{
+	struct sasl_offer	 offer;
+	char			 why[256];
+
+	offer.mechs = net->caps.mechs;
+	offer.logindisabled = (net->caps.bits & CAP_LOGINDISABLED) != 0;
+	offer.tls = net->tls;
+	net->mech = sasl_choose(&net->setup, &offer, why, sizeof(why));
+	if (net->mech == NULL)
+		fatalx("%s", why);
+	net->newcaps = 0;
+	if (strcmp(net->mech, "LOGIN-COMMAND") == 0)
+		login_command(net);
+	else
+		authenticate(net);
+}
+
+static void
+session_preauth(struct net *net)
+{
+	net->loggedin = 1;
+	wipe(net->setup.password);
+	wipe(net->setup.proxy_password);
+	if (!net->caps.known)
+		caps_ask(net);
+	if (net->setup.pipeline)
+		session_packet(net);
+	session_next(net);
+}
+
+void
+session_login(struct net *net)
+{
+	if (net->canlogin != 1 || !net->lastlist)
+		return;
+	net->canlogin = 2;
+	if (net->preauth)
+		session_preauth(net);
+	else
+		session_auth(net);
+}
+
+/* What is to be done now, if anything. */
+static void
+session_next(struct net *net)
+{
+	struct cmd	*c;
+
+	if (net->loggedin) {
+		if (!net->caps.known || net->phase >= P_READY)
+			return;
+		session_packet(net);
+		if (net->enable == 2)
+			session_ready(net);
+		return;
+	}
+	if (net->canlogin)
+		return;
+	if (!net->caps.known && !net->preauth) {
+		caps_ask(net);
+		return;
+	}
+	if (net->setup.type == CONN_IMAP && net->setup.starttls && !net->tls) {
+		if (!(net->caps.bits & CAP_STARTTLS))
+			fatalx("%s does not offer STARTTLS; not logging in",
+			    net->setup.host);
+		c = cmd_new(net, K_SESSION, NULL, starttls_tagged);
+		cmd_puts(c, "STARTTLS");
+		c->hold = 1;
+		cmd_end(net, c);
+		return;
+	}
+	net->canlogin = 1;
+	session_login(net);
+}
+
+static void
+greeting(struct net *net, const struct resp *resp)
+{
+	char	 words[512];
+
+	if (resp->type != R_STATUS || (resp->word != WORD_OK &&
+	    resp->word != WORD_PREAUTH && resp->word != WORD_BYE))
+		fatalx("%s does not greet as an IMAP server does",
+		    net->setup.host);
+	if (resp->word == WORD_BYE)
+		fatal_ex(EX_SYNC_TEMP, "%s refuses the connection: %s",
+		    net->setup.host,
+		    net_words(words, sizeof(words), resp->text));
+	if (resp->code == C_CAPABILITY)
+		caps_told(net, &resp->caps);
+	next_phase(net, P_LOGIN);
+	if (resp->word == WORD_PREAUTH) {
+		net->preauth = 1;
+		if (net->setup.type == CONN_IMAP && net->setup.starttls &&
+		    !net->tls)
+			fatalx("%s greets with PREAUTH, so STARTTLS is not "
+			    "possible; not going on in the clear",
+			    net->setup.host);
+	}
+	session_next(net);
+}
+
+/* ---- what the server says ---- */
+
+static void
+session_untagged(struct net *net, const struct resp *r)
+{
+	char	 words[512];
+
+	if (r->type == R_CAPABILITY || r->code == C_CAPABILITY)
+		caps_told(net, &r->caps);
+	if (r->type == R_STATUS && r->word == WORD_BYE) {
+		free(net->bye);
+		net->bye = xstrdup(net_words(words, sizeof(words), r->text));
+		return;
+	}
+	if (r->type == R_ENABLED && r->qresync)
+		net->qresync = 1;
+	else if (r->type == R_LIST || r->type == R_MBSTATUS)
+		list_untagged(net, r);
+	else if (r->type == R_ESEARCH)
+		req_esearch(net, r);
+	else
+		mbox_untagged(net, r);
+}
+
+static void
+on_resp(void *arg, const struct resp *r)
+{
+	struct net	*net = arg;
+
+	if (net->phase == P_GREETING)
+		greeting(net, r);
+	else if (r->type == R_TAGGED)
+		cmdq_tagged(net, r);
+	else if (r->type == R_CONT)
+		cmdq_cont(net, r);
+	else
+		session_untagged(net, r);
+}
+
+static void
+on_body(void *arg, const struct fetch *f, uint64_t len)
+{
+	mbox_body(arg, f, len);
+}
+
+static void
+on_data(void *arg, const void *p, size_t n)
+{
+	mbox_data(arg, p, n);
+}
+
+static void
+on_end(void *arg)
+{
+	mbox_end(arg);
+}
+
+/* --debug: the line without what stood in literals. */
+static void
+on_trace(void *arg, const char *line, size_t len)
+{
+	struct net	*net = arg;
+	char		 text[1024];
+	struct lex	 l;
+	uint64_t	 n;
+	size_t		 out = 0;
+
+	if (!log_debugging())
+		return;
+	if (net->sasl != NULL && line[0] == '+' && net->setup.debug < 2) {
+		log_debug("S: + ***");
+		return;
+	}
+	l.p = line;
+	l.end = line + len;
+	while (l.p < l.end && out < sizeof(text) - 1) {
+		if (*l.p == '\n' || *l.p == '\0') {
+			l.p++;
+			continue;
+		}
+		if ((text[out++] = *l.p++) != '{')
+			continue;
+		n = 0;
+		if (lex_num(&l, LEX_INLINE, &n) == -1 || !lex_ch(&l, '}') ||
+		    !lex_ch(&l, '\r') || (size_t)(l.end - l.p) <= n)
+			continue;
+		out += snprintf(text + out, sizeof(text) - out, "%llu octets}",
+		    (unsigned long long)n);
+		if (out >= sizeof(text))
+			out = sizeof(text) - 1;
+		l.p += 1 + n;
+	}
+	text[out] = '\0';
+	log_debug("S: %s", text);
+}
+
+static const struct parse_ops session_ops = { on_resp, on_body, on_data,
+    on_end, on_trace };
+
+static __dead void
+not_understood(struct net *net)
+{
+	char	 line[200], words[256];
+
+	if (net->phase == P_GREETING)
+		fatalx("%s does not greet as an IMAP server does: %s",
+		    net->setup.host, net->parser.error);
+	parse_excerpt(&net->parser, line, sizeof(line));
+	fatalx("%s sent %s: %s", net->setup.host, net->parser.error,
+	    net_words(words, sizeof(words), line));
+}
+
+void
+session_input(struct net *net)
+{
+	ssize_t	 n;
+
+	if (net->phase == P_SOCKS)
+		socks(net);
+	if (net->phase < P_GREETING)
+		return;
+	while (net->in.len > 0) {
+		n = parse_feed(&net->parser, buf_ptr(&net->in), net->in.len);
+		if (n == -1)
+			not_understood(net);
+		buf_drain(&net->in, n);
+		if (net->starttls) {
+			net->starttls = 0;
+			/* Somebody in between would like to be under TLS. */
+			if (net->in.len > 0)
+				fatalx("%s sent octets behind its answer to "
+				    "STARTTLS: they may be injected",
+				    net->setup.host);
+			tls_start(net);
+			return;
+		}
+		if (net->compress == 2) {
+			net->compress = 4;
+			if (stream_compress(net->st, &net->in) == -1)
+				fatalx("%s: %s", net->setup.host,
+				    stream_error(net->st));
+			return;
+		}
+	}
+}
+
+void
+session_start(struct net *net)
+{
+	parse_init(&net->parser, &session_ops, net);
+	/* Room at once: what is moved to get more may be a secret. */
+	buf_room(&net->out, 16 * 1024);
+	if (net->setup.proxy != PROXY_NONE) {
+		net->socks = socks_new(&net->setup);
+		next_phase(net, P_SOCKS);
+		socks(net);
+	} else
+		connected(net);
+}
