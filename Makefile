@@ -46,6 +46,13 @@ COMMON =	common/buf.o common/flags.o common/imsg.o common/log.o \
 		common/uidset.o
 LIBCOMMON =	common/libcommon.a
 
+MAIN =		imapsync/main.o imapsync/conf.o imapsync/confval.o \
+		imapsync/pattern.o imapsync/connect.o imapsync/secret.o \
+		imapsync/spawn.o imapsync/start.o imapsync/supervise.o \
+		imapsync/engine.o imapsync/events.o imapsync/names.o imapsync/list.o \
+		imapsync/discover.o imapsync/verify.o imapsync/plan.o \
+		imapsync/execute.o imapsync/refusal.o imapsync/finish.o \
+		imapsync/progress.o
 NET =		imapsync-net/lex.o imapsync-net/parse.o imapsync-net/cmdq.o \
 		imapsync-net/session.o imapsync-net/request.o \
 		imapsync-net/mailbox.o imapsync-net/list.o \
@@ -54,9 +61,10 @@ NET =		imapsync-net/lex.o imapsync-net/parse.o imapsync-net/cmdq.o \
 		imapsync-net/sasl.o imapsync-net/scram.o imapsync-net/socks.o
 STORE =		imapsync-store/db.o imapsync-store/file.o imapsync-store/pair.o
 
-PROGS =		imapsync-net/imapsync-net imapsync-store/imapsync-store
+PROGS =		imapsync/imapsync imapsync-net/imapsync-net \
+		imapsync-store/imapsync-store
 
-all: ${LIBCOMMON} ${PROGS}
+all: ${PROGS}
 
 .SUFFIXES: .c .o
 .c.o:
@@ -66,6 +74,9 @@ ${LIBCOMMON}: ${COMMON}
 	rm -f $@
 	${AR} rcs $@ ${COMMON}
 
+imapsync/imapsync: ${MAIN} ${LIBCOMMON}
+	${CC} ${ALL_LDFLAGS} -o $@ ${MAIN} ${LIBCOMMON} ${LIBS_${OS}}
+
 imapsync-net/imapsync-net: imapsync-net/main.o ${NET} ${LIBCOMMON}
 	${CC} ${ALL_LDFLAGS} -o $@ imapsync-net/main.o ${NET} ${LIBCOMMON} \
 	    ${LIBS_NET_${OS}} ${LIBS_${OS}}
@@ -74,10 +85,45 @@ imapsync-store/imapsync-store: imapsync-store/main.o ${STORE} ${LIBCOMMON}
 	${CC} ${ALL_LDFLAGS} -o $@ imapsync-store/main.o ${STORE} ${LIBCOMMON} \
 	    ${LIBS_STORE} ${LIBS_${OS}}
 
-clean:
+# Where the workers are is compiled in; objects are rebuilt when it changes.
+imapsync/connect.o imapsync/supervise.o imapsync/main.o: imapsync/pathnames.h
+imapsync/pathnames.h: FORCE
+	@echo '#define PATH_LIBEXEC "${LIBEXECDIR}"' >$@.new
+	@if cmp -s $@.new $@; then rm -f $@.new; else mv $@.new $@; fi
+FORCE:
+
+MAN1 =		man/imapsync.1
+MAN5 =		man/imapsync.conf.5
+MAN8 =		man/imapsync-net.8 man/imapsync-store.8
+
+install: all
+	${INSTALL} -d ${DESTDIR}${BINDIR} ${DESTDIR}${LIBEXECDIR} \
+	    ${DESTDIR}${MANDIR}/man1 ${DESTDIR}${MANDIR}/man5 \
+	    ${DESTDIR}${MANDIR}/man8
+	${INSTALL} -m 755 imapsync/imapsync ${DESTDIR}${BINDIR}
+	${INSTALL} -m 755 imapsync-net/imapsync-net ${DESTDIR}${LIBEXECDIR}
+	${INSTALL} -m 755 imapsync-store/imapsync-store ${DESTDIR}${LIBEXECDIR}
+	${INSTALL} -m 644 ${MAN1} ${DESTDIR}${MANDIR}/man1
+	${INSTALL} -m 644 ${MAN5} ${DESTDIR}${MANDIR}/man5
+	${INSTALL} -m 644 ${MAN8} ${DESTDIR}${MANDIR}/man8
+
+uninstall:
+	rm -f ${DESTDIR}${BINDIR}/imapsync
+	rm -rf ${DESTDIR}${LIBEXECDIR}
+	rm -f ${DESTDIR}${MANDIR}/man1/imapsync.1 \
+	    ${DESTDIR}${MANDIR}/man5/imapsync.conf.5 \
+	    ${DESTDIR}${MANDIR}/man8/imapsync-net.8 \
+	    ${DESTDIR}${MANDIR}/man8/imapsync-store.8
+
+include regress/regress.mk
+
+lint:
+	mandoc -T lint -W warning ${MAN1} ${MAN5} ${MAN8}
+
+clean: clean-regress
 	rm -f */*.o */*.d ${LIBCOMMON} ${PROGS} imapsync/pathnames.h
 
-.PHONY: all clean
+.PHONY: all install uninstall lint clean FORCE
 
 # What the compiler found out about headers; bmake wants a line for each.
 -include common/buf.d
@@ -88,6 +134,26 @@ clean:
 -include common/sandbox-linux.d
 -include common/sandbox-openbsd.d
 -include common/uidset.d
+-include imapsync/main.d
+-include imapsync/conf.d
+-include imapsync/confval.d
+-include imapsync/pattern.d
+-include imapsync/connect.d
+-include imapsync/secret.d
+-include imapsync/spawn.d
+-include imapsync/start.d
+-include imapsync/supervise.d
+-include imapsync/engine.d
+-include imapsync/events.d
+-include imapsync/names.d
+-include imapsync/list.d
+-include imapsync/discover.d
+-include imapsync/verify.d
+-include imapsync/plan.d
+-include imapsync/execute.d
+-include imapsync/refusal.d
+-include imapsync/finish.d
+-include imapsync/progress.d
 -include imapsync-net/lex.d
 -include imapsync-net/parse.d
 -include imapsync-net/cmdq.d

@@ -1,0 +1,590 @@
+/*
+ * This file is part of imapsync, which keeps two IMAP servers identical.
+ *
+ * imapsync is free software: you can redistribute it and/or modify it under
+ * the terms of the GNU General Public License, version 3 or (at your option)
+ * any later version, with permission to link with LibreSSL and OpenSSL.
+ * It comes WITHOUT ANY WARRANTY.  See COPYING.
+ */
+
+/*
+ * The values of the configuration, one function a kind of value.  No message
+ * shows a value: it may be a password on the wrong line.
+ */
+#include <arpa/inet.h>
+
+#include <ctype.h>
+#include <netdb.h>
+#include <stdio.h>
+
+#include "imapsync.h"
+
+#define TLS_V(minor)	(0x0300 + (minor) + 1)	/* TLS_V(2): TLS 1.2 */
+
+static int
+val_fail(struct conf_ctx *ctx, const char *text)
+{
+	strlcpy(ctx->why, text, sizeof(ctx->why));
+	return -1;
+}
+
+static void
+val_set(char **to, const char *val)
+{
+	free(*to);
+	*to = xstrdup(val);
+}
+
+int
+confval_bool(const char *val)
+{
+	static const char *const yes[] = { "yes", "true", "1", "on" };
+	static const char *const no[] = { "no", "false", "0", "off" };
+	size_t	 i;
+
+	for (i = 0; i < nitems(yes); i++) {
+		if (strcasecmp(val, yes[i]) == 0)
+			return 1;
+		if (strcasecmp(val, no[i]) == 0)
+			return 0;
+	}
+	return -1;
+}
+
+int
+confval_type(struct conf_ctx *ctx, const char *val)
+{
+	if (strcmp(val, "imaps") == 0)
+		ctx->side->type = CONN_IMAPS;
+	else if (strcmp(val, "imap") == 0)
+		ctx->side->type = CONN_IMAP;
+	else if (strcmp(val, "tunnel") == 0)
+		ctx->side->type = CONN_TUNNEL;
+	else
+		return val_fail(ctx, "imap, imaps or tunnel expected");
+	return 0;
+}
+
+int
+confval_isaddr(const char *host)
+{
+	struct in6_addr	 addr;
+	char		 buf[INET6_ADDRSTRLEN];
+	size_t		 n = strcspn(host, "%");
+
+	if (n >= sizeof(buf))
+		return 0;
+	memcpy(buf, host, n);
+	buf[n] = '\0';
+	if (inet_pton(AF_INET6, buf, &addr) == 1)
+		return 1;
+	return host[n] == '\0' && inet_pton(AF_INET, buf, &addr) == 1;
+}
+
+/*
+ * A host of len octets, in brackets or not, into *host.  It is a part of the
+ * name of the state file, so it must not hold a slash.
+ */
+static int
+val_host(struct conf_ctx *ctx, const char *val, size_t len, char **host,
+    int *literal)
+{
+	size_t	 i;
+
+	*literal = len > 1 && val[0] == '[' && val[len - 1] == ']';
+	if (*literal) {
+		val++;
+		len -= 2;
+	}
+	if (len == 0 || len > 255)
+		return val_fail(ctx, "a host name of 1 to 255 characters "
+		    "expected");
+	free(*host);
+	*host = xmalloc(len + 1);
+	for (i = 0; i < len; i++) {
+		if (!isalnum((unsigned char)val[i]) &&
+		    strchr(".-_:%", val[i]) == NULL)
+			return val_fail(ctx, "a character that no host name "
+			    "has (IDN: write it as xn--...)");
+		(*host)[i] = tolower((unsigned char)val[i]);
+	}
+	(*host)[len] = '\0';
+	if (*literal && !confval_isaddr(*host))
+		return val_fail(ctx, "an IPv4 or IPv6 address expected in "
+		    "the brackets");
+	return 0;
+}
+
+int
+confval_host(struct conf_ctx *ctx, const char *val)
+{
+	struct conf_side	*cs = ctx->side;
+	char			*host = NULL;
+
+	if (val_host(ctx, val, strlen(val), &host, &cs->literal) == -1) {
+		free(host);
+		return -1;
+	}
+	free(cs->host);
+	cs->host = host;
+	return 0;
+}
+
+/* A number from 1 to 65535 or a service name; the port, or 0. */
+static uint16_t
+val_port(struct conf_ctx *ctx, const char *val)
+{
+	struct servent	*se;
+	const char	*error;
+	int		 port;
+
+	port = strtonum(val, 1, 65535, &error);
+	if (error == NULL)
+		return port;
+	if (!isdigit((unsigned char)val[0]) &&
+	    (se = getservbyname(val, "tcp")) != NULL)
+		return ntohs(se->s_port);
+	val_fail(ctx, "a number from 1 to 65535 or the name of a service "
+	    "expected");
+	return 0;
+}
+
+int
+confval_port(struct conf_ctx *ctx, const char *val)
+{
+	return (ctx->side->port = val_port(ctx, val)) == 0 ? -1 : 0;
+}
+
+int
+confval_timeout(struct conf_ctx *ctx, const char *val)
+{
+	const char	*error;
+
+	ctx->side->timeout = strtonum(val, 1, 86400, &error);
+	if (error != NULL)
+		return val_fail(ctx, "seconds, from 1 to 86400, expected");
+	return 0;
+}
+
+/* USER:PASSWORD of len octets. */
+static int
+val_proxyuser(struct conf_ctx *ctx, const char *val, size_t len)
+{
+	struct conf_side	*cs = ctx->side;
+	const char		*colon = memchr(val, ':', len);
+	size_t			 user = colon == NULL ? len :
+				    (size_t)(colon - val);
+	size_t			 pass = colon == NULL ? 0 : len - user - 1;
+
+	if (user < 1 || user > 255 || pass > 255)
+		return val_fail(ctx, "the proxy's user or password is empty or "
+		    "longer than 255 octets");
+	cs->proxy_user = xstrndup(val, user);
+	cs->proxy_password = xstrndup(colon == NULL ? "" : colon + 1, pass);
+	return 0;
+}
+
+int
+confval_proxy(struct conf_ctx *ctx, const char *val)
+{
+	struct conf_side	*cs = ctx->side;
+	const char		*at, *end, *p;
+
+	if (strncmp(val, "socks5://", 9) == 0)
+		cs->proxy = PROXY_SOCKS5;
+	else if (strncmp(val, "socks5h://", 10) == 0)
+		cs->proxy = PROXY_SOCKS5H;
+	else
+		return val_fail(ctx, "socks5://[USER:PASSWORD@]HOST[:PORT] or "
+		    "socks5h://... expected");
+	p = strstr(val, "://") + 3;
+	if ((at = strrchr(p, '@')) != NULL) {
+		if (val_proxyuser(ctx, p, at - p) == -1)
+			return -1;
+		p = at + 1;
+	}
+	end = p + strcspn(p, *p == '[' ? "]" : ":");
+	if (*end == ']')
+		end++;
+	if (val_host(ctx, p, end - p, &cs->proxy_host,
+	    &cs->proxy_literal) == -1)
+		return -1;
+	cs->proxy_port = 1080;
+	if (*end == ':')
+		cs->proxy_port = val_port(ctx, end + 1);
+	else if (*end != '\0')
+		return val_fail(ctx, "octets behind the proxy's address");
+	return cs->proxy_port == 0 ? -1 : 0;
+}
+
+/*
+ * The next word of *s, blanks between, into word; 1, 0 at the end, -1 if it is
+ * longer than the room.
+ */
+static int
+val_word(const char **s, char *word, size_t size)
+{
+	size_t	 n;
+
+	*s += strspn(*s, " \t");
+	if ((n = strcspn(*s, " \t")) == 0)
+		return 0;
+	if (n >= size)
+		return -1;
+	memcpy(word, *s, n);
+	word[n] = '\0';
+	*s += n;
+	return 1;
+}
+
+int
+confval_auth(struct conf_ctx *ctx, const char *val)
+{
+	const char	*p;
+
+	for (p = val; *p != '\0'; p++)
+		if (!isalnum((unsigned char)*p) && strchr("-_ \t", *p) == NULL)
+			return val_fail(ctx, "mechanisms such as PLAIN, with "
+			    "blanks between, expected");
+	val_set(&ctx->side->auth, val);
+	return 0;
+}
+
+/* SSLv2 to TLSv1.3: 0 to 5; -1. */
+static int
+val_version(const char *name)
+{
+	static const char *const names[] = { "SSLv2", "SSLv3", "TLSv1",
+	    "TLSv1.1", "TLSv1.2", "TLSv1.3" };
+	size_t	 i;
+
+	if (strcmp(name, "TLSv1.0") == 0)
+		return 2;
+	for (i = 0; i < nitems(names); i++)
+		if (strcmp(name, names[i]) == 0)
+			return i;
+	return -1;
+}
+
+/* Bounds only ever grow tighter: the deprecated key and the new ones add up. */
+static void
+val_bounds(struct conf_side *cs, uint16_t min, uint16_t max)
+{
+	if (min > cs->ssl_min)
+		cs->ssl_min = min;
+	if (max != 0 && (cs->ssl_max == 0 || max < cs->ssl_max))
+		cs->ssl_max = max;
+}
+
+int
+confval_protocols(struct conf_ctx *ctx, const char *val)
+{
+	char		 word[16];
+	unsigned int	 on = 0, off = 0, use;
+	int		 i, lo, hi, r;
+
+	while ((r = val_word(&val, word, sizeof(word))) == 1) {
+		i = val_version(word + (word[0] == '!'));
+		if (i == -1)
+			break;
+		*(word[0] == '!' ? &off : &on) |= 1U << i;
+	}
+	if (r != 0)
+		return val_fail(ctx, "SSLv2, SSLv3, TLSv1, TLSv1.1, TLSv1.2, "
+		    "TLSv1.3, or these with !, expected");
+	/* The first two are never offered, whatever is asked for. */
+	use = (on != 0 ? on : 0x3f) & ~off & 0x3c;
+	for (lo = 2; lo < 6 && (use & 1U << lo) == 0; lo++)
+		;
+	for (hi = 5; hi > lo && (use & 1U << hi) == 0; hi--)
+		;
+	if (lo == 6)
+		return val_fail(ctx, "no protocol is left that could be used");
+	for (i = lo; i < hi; i++)
+		if ((use & 1U << i) == 0)
+			return val_fail(ctx, "a gap between protocols is not "
+			    "possible: use SSL_protocol_min and "
+			    "SSL_protocol_max");
+	val_bounds(ctx->side, lo == 2 && on == 0 ? 0 : TLS_V(lo - 2),
+	    hi == 5 && on == 0 ? 0 : TLS_V(hi - 2));
+	return 0;
+}
+
+int
+confval_protocol_min(struct conf_ctx *ctx, const char *val)
+{
+	int	 v = val_version(val);
+
+	if (v < 1)
+		return val_fail(ctx, "SSLv3, TLSv1, TLSv1.1, TLSv1.2 or "
+		    "TLSv1.3 expected");
+	val_bounds(ctx->side, v == 1 ? 0 : TLS_V(v - 2), 0);
+	return 0;
+}
+
+int
+confval_protocol_max(struct conf_ctx *ctx, const char *val)
+{
+	int	 v = val_version(val);
+
+	if (v < 2)
+		return val_fail(ctx, "TLSv1, TLSv1.1, TLSv1.2 or TLSv1.3 "
+		    "expected");
+	val_bounds(ctx->side, 0, TLS_V(v - 2));
+	return 0;
+}
+
+/* An empty list leaves nothing that TLS 1.3 could use. */
+int
+confval_ciphersuites(struct conf_ctx *ctx, const char *val)
+{
+	if (*val == '\0')
+		val_bounds(ctx->side, 0, TLS_V(2));
+	val_set(&ctx->side->ssl_ciphersuites, val);
+	return 0;
+}
+
+int
+confval_fingerprint(struct conf_ctx *ctx, const char *val)
+{
+	const char	*hex, *p = val;
+	char		 word[300];
+	size_t		 n;
+	int		 r;
+
+	while ((r = val_word(&p, word, sizeof(word))) == 1) {
+		hex = (hex = strchr(word, '$')) == NULL ? word : hex + 1;
+		n = strspn(hex, "0123456789abcdefABCDEF");
+		if (n == 0 || n % 2 != 0 || hex[n] != '\0' || hex == word + 1)
+			break;
+		/* sha256 is also what stands for no algorithm */
+		if (n != 64 && (hex == word ||
+		    strncasecmp(word, "sha256$", 7) == 0))
+			return val_fail(ctx, "a SHA-256 digest has 64 "
+			    "hexadecimal digits");
+	}
+	if (r != 0)
+		return val_fail(ctx, "[ALGORITHM$]HEXADECIMAL, with blanks "
+		    "between, expected");
+	val_set(&ctx->side->ssl_fingerprint, val);
+	return 0;
+}
+
+int
+confval_hostname(struct conf_ctx *ctx, const char *val)
+{
+	int	 literal;
+
+	ctx->side->ssl_sni = *val != '\0';
+	if (*val == '\0') {
+		val_set(&ctx->side->ssl_hostname, "");
+		return 0;
+	}
+	return val_host(ctx, val, strlen(val), &ctx->side->ssl_hostname,
+	    &literal);
+}
+
+/* The octet of an escape in a quoted name, behind the backslash; -1. */
+static int
+val_escape(const char **s)
+{
+	static const char	 from[] = "\"\\abtnvfr", to[] =
+				    "\"\\\a\b\t\n\v\f\r";
+	const char		*f;
+	char			 hex[3];
+	int			 c = *(*s)++;
+
+	if (c == '0')
+		return 0;
+	if (c == 'x') {
+		if (!isxdigit((unsigned char)(*s)[0]) ||
+		    !isxdigit((unsigned char)(*s)[1]))
+			return -1;
+		hex[0] = (*s)[0];
+		hex[1] = (*s)[1];
+		hex[2] = '\0';
+		*s += 2;
+		return strtol(hex, NULL, 16);
+	}
+	if (c == '\0' || (f = strchr(from, c)) == NULL)
+		return -1;
+	return (unsigned char)to[f - from];
+}
+
+/* A pattern in quotes, behind the first of them. */
+static int
+val_quoted(struct conf_ctx *ctx, const char **s, char *name, size_t size)
+{
+	size_t	 n = 0;
+	int	 c;
+
+	while ((c = (unsigned char)*(*s)++) != '"') {
+		if (c == '\0')
+			return val_fail(ctx, "a quote that does not end");
+		if (c == '\\') {
+			if ((c = val_escape(s)) == -1)
+				return val_fail(ctx, "an escape that is not "
+				    "one of \\\\ \\\" \\0 \\a \\b \\t \\n "
+				    "\\v \\f \\r \\xHH");
+			if (c == NAME_SEP)
+				return val_fail(ctx, "\\x01 in a pattern");
+			if (c == '\0')
+				c = NAME_SEP;
+		} else if (c >= 0x7f)
+			return val_fail(ctx, "names must be written in "
+			    "modified UTF-7");
+		if (n + 1 >= size)
+			return val_fail(ctx, "a pattern that is too long");
+		name[n++] = c;
+	}
+	name[n] = '\0';
+	return 0;
+}
+
+/* A pattern without quotes. */
+static int
+val_unquoted(struct conf_ctx *ctx, const char **s, char *name, size_t size)
+{
+	size_t	 i, n;
+	int	 c;
+
+	n = strcspn(*s, " \t\"");
+	for (i = 0; i < n; i++) {
+		c = (unsigned char)(*s)[i];
+		if (c <= ' ' || c >= 0x7f || strchr("(){\\", c) != NULL)
+			return val_fail(ctx, "a character that must stand in "
+			    "double quotes");
+	}
+	if (n + 1 > size)
+		return val_fail(ctx, "a pattern that is too long");
+	memcpy(name, *s, n);
+	name[n] = '\0';
+	*s += n;
+	return 0;
+}
+
+int
+confval_patterns(struct conf_ctx *ctx, const char *val)
+{
+	struct conf	*c = ctx->conf;
+	char		 name[NAME_MAX_LEN];
+	int		 r;
+
+	for (val += strspn(val, " \t"); *val != '\0';
+	    val += strspn(val, " \t")) {
+		if (*val == '"') {
+			val++;
+			r = val_quoted(ctx, &val, name, sizeof(name));
+		} else
+			r = val_unquoted(ctx, &val, name, sizeof(name));
+		if (r == -1)
+			return -1;
+		if (name[0] == '\0')
+			return val_fail(ctx, "an empty pattern");
+		if (*val != '\0' && *val != ' ' && *val != '\t')
+			return val_fail(ctx, "blanks between patterns "
+			    "expected");
+		c->patterns = xreallocarray(c->patterns, c->npatterns + 1,
+		    sizeof(*c->patterns));
+		c->patterns[c->npatterns++] = xstrdup(name);
+	}
+	return 0;
+}
+
+int
+confval_selectors(struct conf_ctx *ctx, const char *val)
+{
+	static const char *const names[] = { "SUBSCRIBED", "REMOTE",
+	    "RECURSIVEMATCH" };
+	static const uint8_t	 bits[] = { SEL_SUBSCRIBED, SEL_REMOTE,
+	    SEL_RECURSIVEMATCH };
+	char			 word[32];
+	uint8_t			 sel = 0;
+	size_t			 i = 0;
+	int			 r;
+
+	while ((r = val_word(&val, word, sizeof(word))) == 1) {
+		for (i = 0; i < nitems(names); i++)
+			if (strcasecmp(word, names[i]) == 0)
+				break;
+		if (i == nitems(names))
+			break;
+		sel |= bits[i];
+	}
+	if (r != 0)
+		return val_fail(ctx, "SUBSCRIBED, REMOTE, RECURSIVEMATCH, "
+		    "with blanks between, expected");
+	if ((sel & SEL_RECURSIVEMATCH) && (sel & SEL_SUBSCRIBED) == 0)
+		return val_fail(ctx, "RECURSIVEMATCH needs SUBSCRIBED "
+		    "(RFC 5258)");
+	ctx->conf->selectors = sel;
+	return 0;
+}
+
+int
+confval_ignore(struct conf_ctx *ctx, const char *val)
+{
+	const char	*p;
+	char		*ere;
+
+	for (p = val; *p != '\0'; p++)
+		if ((unsigned char)*p >= 0x7f)
+			return val_fail(ctx, "names are matched in modified "
+			    "UTF-7: ASCII expected");
+	if ((ere = pattern_translate(val, ctx->why, sizeof(ctx->why))) == NULL)
+		return -1;
+	if (strlen(ere) >= NAME_MAX_LEN) {
+		free(ere);
+		return val_fail(ctx, "an expression that is too long");
+	}
+	free(ctx->conf->ignore);
+	ctx->conf->ignore = ere;
+	return 0;
+}
+
+/*
+ * log-prefix: %n %m %%, \& \? \\, and %?X?then&else? with conditions inside.
+ * "seen" tells of each open condition whether it had its "&".
+ */
+int
+confval_prefix(struct conf_ctx *ctx, const char *val)
+{
+	char		 seen[32];
+	const char	*p;
+	size_t		 depth = 0;
+
+	if (strlen(val) >= 512)
+		return val_fail(ctx, "a prefix that is too long");
+	for (p = val; *p != '\0'; p++) {
+		if (*p == '\\') {
+			if (*++p == '\0' || strchr("&?\\", *p) == NULL)
+				return val_fail(ctx, "a backslash that is not "
+				    "followed by &, ? or \\");
+		} else if (p[0] == '%' && p[1] == '?') {
+			if ((p[2] != 'n' && p[2] != 'm') || p[3] != '?' ||
+			    depth == sizeof(seen))
+				return val_fail(ctx, "%?n?...? or %?m?...? "
+				    "expected");
+			seen[depth++] = 0;
+			p += 3;
+		} else if (*p == '%') {
+			if (*++p == '\0' || strchr("nm%", *p) == NULL)
+				return val_fail(ctx, "% that is not followed "
+				    "by n, m, % or ?");
+		} else if (*p == '&' || *p == '?') {
+			if (depth == 0 || (*p == '&' && seen[depth - 1]))
+				return val_fail(ctx, "& or ? outside a "
+				    "condition: write \\& or \\?");
+			if (*p == '&')
+				seen[depth - 1] = 1;
+			else
+				depth--;
+		}
+	}
+	if (depth > 0)
+		return val_fail(ctx, "a condition that does not end: ? "
+		    "expected");
+	free(ctx->conf->prefix);
+	ctx->conf->prefix = xstrdup(val);
+	return 0;
+}

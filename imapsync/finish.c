@@ -1,0 +1,273 @@
+/*
+ * This file is part of imapsync, which keeps two IMAP servers identical.
+ *
+ * imapsync is free software: you can redistribute it and/or modify it under
+ * the terms of the GNU General Public License, version 3 or (at your option)
+ * any later version, with permission to link with LibreSSL and OpenSSL.
+ * It comes WITHOUT ANY WARRANTY.  See COPYING.
+ */
+/*
+ * Step 6 of a run: what the state shall hold of a mailbox.  A watermark moves
+ * only when all below it is accounted for; HIGHESTMODSEQ only if all that the
+ * server told in our sessions is ours (RFC 7162 section 6, design.md section 4).
+ */
+#include "engine.h"
+
+/* The first UID from u on that is not in the set. */
+static uint32_t
+first_gap(const struct uidset *set, uint32_t u)
+{
+	size_t	 i;
+
+	for (i = 0; i < set->n; i++)
+		if (set->r[i].lo <= u && u <= set->r[i].hi) {
+			if (set->r[i].hi == UINT32_MAX)
+				return UINT32_MAX;
+			u = set->r[i].hi + 1;
+		}
+	return u;
+}
+
+/* Others' mail came, or went, between the discovery and our last answer. */
+static int
+others_mail(const struct mside *ms)
+{
+	uint64_t	 want = (uint64_t)ms->disc->exists +
+			    uidset_count(&ms->appended) -
+			    uidset_count(&ms->expunged);
+
+	return ms->exec != NULL && ms->exec->exists_end != want;
+}
+
+/*
+ * U: the lowest UID that is not accounted for.  "orderly": every command was
+ * answered, so that a gap between our own UIDs need not be looked at again if
+ * nobody else's mail came.
+ */
+static uint32_t
+lowest(const struct mside *ms, int orderly)
+{
+	struct uidset	 left = UIDSET_INIT;
+	uint32_t	 u = ms->disc->uidnext;
+
+	if (u == 0)
+		u = ms->n + 1;
+	if (orderly && !others_mail(ms) && !uidset_empty(&ms->appended)) {
+		if (uidset_max(&ms->appended) >= u)
+			u = uidset_max(&ms->appended) + 1;
+	} else
+		u = first_gap(&ms->appended, u);
+	uidset_copy(&left, &ms->new);
+	uidset_sub(&left, &ms->copied);
+	if (!uidset_empty(&left) && uidset_min(&left) < u)
+		u = uidset_min(&left);
+	uidset_free(&left);
+	return u;
+}
+
+static void
+water_send(struct engine *e, struct mbox *mb, int side, uint32_t uidnext,
+    uint32_t messages, uint64_t modseq)
+{
+	struct water		*w = &mb->s[side].water;
+	struct sess		*d = mb->s[side].disc;
+	struct m_store_water	 m;
+
+	if (w->uidvalidity == d->uidvalidity && w->uidnext == uidnext &&
+	    w->messages == messages && w->modseq == modseq &&
+	    strcmp(w->mailboxid, d->mailboxid) == 0)
+		return;
+	w->uidvalidity = d->uidvalidity;
+	w->uidnext = uidnext;
+	w->messages = messages;
+	w->modseq = modseq;
+	if (strcmp(w->mailboxid, d->mailboxid) != 0) {
+		free(w->mailboxid);
+		w->mailboxid = xstrdup(d->mailboxid);
+	}
+	memset(&m, 0, sizeof(m));
+	m.mailbox = mb->id;
+	m.side = side;
+	m.water.uidvalidity = w->uidvalidity;
+	m.water.uidnext = uidnext;
+	m.water.messages = messages;
+	m.water.modseq = modseq;
+	m.water.mailboxid = w->mailboxid;
+	engine_send(e, STORE, M_STORE_WATER, 0, &m);
+	e->uncommitted++;
+}
+
+void
+finish_first(struct engine *e, struct mbox *mb)
+{
+	struct m_store_adopt	 a;
+	int			 side;
+
+	if (mb->adopt) {
+		memset(&a, 0, sizeof(a));
+		a.mailbox = mb->id;
+		engine_send(e, STORE, M_STORE_ADOPT, 0, &a);
+		mb->adopt = 0;
+		e->uncommitted++;
+	}
+	for (side = 0; side < SIDES; side++)
+		if (mb->s[side].water.uidvalidity == 0)
+			water_send(e, mb, side, lowest(&mb->s[side], 0),
+			    mb->s[side].disc->exists,
+			    mb->s[side].disc->modseq);
+}
+
+void
+finish_paired(struct engine *e, struct mbox *mb)
+{
+	int	 side;
+
+	for (side = 0; side < SIDES; side++)
+		water_send(e, mb, side, lowest(&mb->s[side], 0),
+		    mb->s[side].disc->exists, 0);
+	mb->touched = 1;
+}
+
+void
+finish_checkpoint(struct engine *e, struct mbox *mb)
+{
+	int	 side;
+
+	for (side = 0; side < SIDES; side++) {
+		struct mside	*ms = &mb->s[side];
+
+		if (ms->disc == NULL || !ms->disc->opened ||
+		    ms->water.uidvalidity == 0 || mb->stopped)
+			continue;
+		if (uidset_empty(&ms->copied) && uidset_empty(&ms->appended))
+			continue;
+		water_send(e, mb, side, lowest(ms, 0), ms->water.messages,
+		    ms->water.modseq);
+	}
+}
+
+/* ---- the end ---- */
+
+/* What the side has now: the plan, less what the server did not do. */
+static void
+achieved(struct mbox *mb, struct row *row, int side, char *out)
+{
+	struct mside	*ms = &mb->s[side];
+	const char	*have = row->now[side] != NULL ? row->now[side] :
+			    row->base;
+	char		 diff[FLAGS_MAX], one[FLAG_MAX];
+	struct store	*st;
+	const char	*p;
+
+	strlcpy(out, have, FLAGS_MAX);
+	if (row->want[side] == NULL)
+		return;
+	flags_sub(diff, row->want[side], have);
+	for (p = diff; flags_next(&p, one); )
+		if ((st = plan_find(ms, 1, one)) != NULL && !st->failed)
+			(void)flags_or(out, out, one);
+	flags_sub(diff, have, row->want[side]);
+	for (p = diff; flags_next(&p, one); )
+		if ((st = plan_find(ms, 0, one)) != NULL && !st->failed)
+			flags_sub(out, out, one);
+}
+
+static void
+finish_rows(struct engine *e, struct mbox *mb)
+{
+	char			 has[SIDES][FLAGS_MAX];
+	struct uidset		 both = UIDSET_INIT;
+	struct m_store_base	 b;
+	struct m_store_drop	 d;
+	struct row		*row;
+	size_t			 i;
+	int			 side;
+
+	b.mailbox = d.mailbox = mb->id;
+	RB_FOREACH(row, rows_local, &mb->rows_l) {
+		if (row->gone[LOCAL] && row->gone[REMOTE])
+			uidset_add(&both, row->uid[LOCAL], row->uid[LOCAL]);
+		if (row->gone[LOCAL] || row->gone[REMOTE] ||
+		    (row->now[LOCAL] == NULL && row->now[REMOTE] == NULL))
+			continue;
+		for (side = 0; side < SIDES; side++)
+			achieved(mb, row, side, has[side]);
+		flags_and(has[LOCAL], has[LOCAL], has[REMOTE]);
+		if (flags_eq(has[LOCAL], row->base))
+			continue;
+		b.local = row->uid[LOCAL];
+		b.flags = has[LOCAL];
+		engine_send(e, STORE, M_STORE_BASE, 0, &b);
+	}
+	d.side = LOCAL;
+	SET_PARTS(&both, i, &d.set)
+		engine_send(e, STORE, M_STORE_DROP, 0, &d);
+	uidset_free(&both);
+}
+
+/* All that the sessions of this side told is ours. */
+static int
+all_ours(struct engine *e, struct mbox *mb, int side)
+{
+	struct mside	*ms = &mb->s[side];
+	struct uidset	 rest = UIDSET_INIT;
+	struct sess	*s;
+	int		 ok = 1;
+
+	TAILQ_FOREACH(s, &e->sesses, entry) {
+		if (s->mb != mb || s->side != side || s->kind != SESS_EXEC)
+			continue;
+		uidset_copy(&rest, &s->bare);
+		uidset_sub(&rest, &ms->touched);
+		uidset_sub(&rest, &ms->appended);
+		uidset_sub(&rest, &ms->copied);
+		if (s->foreign || s->failed || !uidset_empty(&rest))
+			ok = 0;
+		uidset_free(&rest);
+	}
+	return ok;
+}
+
+static uint64_t
+final_modseq(struct engine *e, struct mbox *mb, int side)
+{
+	struct mside	*ms = &mb->s[side], *os = &mb->s[OTHER(side)];
+
+	/*
+	 * What this side told and the other did not take must be told again:
+	 * deletions that were held back or not confirmed.
+	 */
+	if (ms->hold || uidset_count(&os->doomed) !=
+	    uidset_count(&os->expunged))
+		return ms->water.modseq;
+	if (ms->exec == NULL || !all_ours(e, mb, side) ||
+	    ms->exec->modseq_end < ms->disc->modseq)
+		return ms->disc->modseq;
+	return ms->exec->modseq_end;
+}
+
+void
+finish_mbox(struct engine *e, struct mbox *mb)
+{
+	struct m_store_subscribed	 m;
+	int				 side;
+
+	if (mb->subscribed < 2) {
+		m.mailbox = mb->id;
+		m.subscribed = mb->subscribed;
+		engine_send(e, STORE, M_STORE_SUBSCRIBED, 0, &m);
+	}
+	if (!mb->dirty)
+		return;
+	finish_rows(e, mb);
+	for (side = 0; side < SIDES; side++) {
+		struct mside	*ms = &mb->s[side];
+
+		water_send(e, mb, side, lowest(ms, 1), ms->exec != NULL ?
+		    ms->exec->exists_end : ms->disc->exists,
+		    final_modseq(e, mb, side));
+	}
+	if (mb->lost != NULL)
+		log_warnx("%s: not kept by one of the servers: %s",
+		    progress_show(e, mb->name), mb->lost);
+}

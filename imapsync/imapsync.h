@@ -1,0 +1,294 @@
+/*
+ * This file is part of imapsync, which keeps two IMAP servers identical.
+ *
+ * imapsync is free software: you can redistribute it and/or modify it under
+ * the terms of the GNU General Public License, version 3 or (at your option)
+ * any later version, with permission to link with LibreSSL and OpenSSL.
+ * It comes WITHOUT ANY WARRANTY.  See COPYING.
+ */
+
+/*
+ * The supervisor's parts, one prefix a file: conf_, pattern_, connect_,
+ * secret_, spawn_, start_, sup_.  What the engine has for itself is in
+ * engine.h.
+ */
+#ifndef IMAPSYNC_H
+#define IMAPSYNC_H
+
+#include <netinet/in.h>
+
+#include <poll.h>
+#include <signal.h>
+
+#include "log.h"
+#include "proto.h"
+
+#define IMAPSYNC_VERSION	"0.1"
+
+/* The engine is this program, executed again under this name (argv[0]). */
+#define ENGINE_ARGV0		"imapsync-engine"
+
+__dead void	 engine_main(void);	/* engine.c */
+
+/* ---- conf.c, confval.c: the configuration ---- */
+
+struct conf_side {
+	enum side	 side;
+	enum conn_type	 type;
+	char		*host;		/* lower case, without brackets */
+	int		 literal;	/* it was in brackets: an address */
+	uint16_t	 port;
+	enum proxy_type	 proxy;
+	char		*proxy_host;
+	int		 proxy_literal;
+	uint16_t	 proxy_port;
+	char		*proxy_user;	/* NULL: none */
+	char		*proxy_password; /* a secret, or NULL */
+	char		*command;	/* tunnel only, else NULL */
+	int		 null_stderr;
+	int		 starttls;
+	int		 compress;
+	int		 pipeline;
+	int		 cleartext;
+	uint32_t	 timeout;	/* seconds */
+	char		*reference;
+	char		*auth;		/* "": the worker's default */
+	char		*username;	/* "": none */
+	char		*password;	/* a secret, or NULL */
+	char		*password_command; /* or NULL */
+	int		 ssl_verify;
+	int		 ssl_sni;
+	uint16_t	 ssl_min;	/* as in struct m_net_setup */
+	uint16_t	 ssl_max;
+	char		*ssl_hostname;
+	char		*ssl_ciphers;
+	char		*ssl_ciphersuites;
+	char		*ssl_fingerprint;
+	char		*ssl_cafile;	/* these four: NULL if not set */
+	char		*ssl_capath;
+	char		*ssl_cert;
+	char		*ssl_key;
+};
+
+struct conf {
+	char		*database;	/* absolute */
+	char		*logfile;	/* NULL: none */
+	char		*prefix;	/* log-prefix */
+	char		*ignore;	/* see pattern_translate(); "" */
+	char	       **patterns;	/* list-mailbox; none: all */
+	size_t		 npatterns;
+	uint8_t		 selectors;	/* SEL_* */
+	struct conf_side side[SIDES];
+};
+
+/*
+ * The file to read: "arg" is that of --config, or NULL.  Allocated; NULL with
+ * the reason in "why" if there is no home directory to start from.
+ */
+char		*conf_path(const char *arg, char *why, size_t size);
+/*
+ * Read a file.  Returns 0; -1 with one line "file:line: text" for each error in
+ * "errors", none of which shows a value.  conf_parse() does the same with text
+ * that is in memory.  In both cases conf_free() is called afterwards; it wipes
+ * all secrets.
+ */
+int		 conf_read(struct conf *, const char *path, struct buf *errors);
+int		 conf_parse(struct conf *, const char *name, const char *text,
+		    size_t len, struct buf *errors);
+void		 conf_free(struct conf *);
+/* Wipe and free a string that may be NULL. */
+void		 conf_wipe(char **);
+
+/*
+ * The checks of single values.  Each returns 0, or -1 with what is wrong in
+ * "why" (never the value itself).
+ */
+struct conf_ctx {
+	struct conf	 *conf;
+	struct conf_side *side;		/* NULL in the default section */
+	char		 why[200];
+};
+int		 confval_type(struct conf_ctx *, const char *);
+int		 confval_host(struct conf_ctx *, const char *);
+int		 confval_port(struct conf_ctx *, const char *);
+int		 confval_proxy(struct conf_ctx *, const char *);
+int		 confval_auth(struct conf_ctx *, const char *);
+int		 confval_timeout(struct conf_ctx *, const char *);
+int		 confval_protocols(struct conf_ctx *, const char *);
+int		 confval_protocol_min(struct conf_ctx *, const char *);
+int		 confval_protocol_max(struct conf_ctx *, const char *);
+int		 confval_ciphersuites(struct conf_ctx *, const char *);
+int		 confval_fingerprint(struct conf_ctx *, const char *);
+int		 confval_hostname(struct conf_ctx *, const char *);
+int		 confval_patterns(struct conf_ctx *, const char *);
+int		 confval_selectors(struct conf_ctx *, const char *);
+int		 confval_ignore(struct conf_ctx *, const char *);
+int		 confval_prefix(struct conf_ctx *, const char *);
+/* 1 or 0; -1 if it is neither. */
+int		 confval_bool(const char *);
+/* Is it an IPv4 or IPv6 address (a scope allowed)? */
+int		 confval_isaddr(const char *);
+
+/* ---- pattern.c ---- */
+
+/*
+ * Translate a Perl regular expression for the names of mailboxes to a POSIX
+ * ERE that matches the same names, NUL being NAME_SEP; "(?i)" in front of the
+ * result asks for REG_ICASE.  Allocated; NULL with the construct that has no
+ * counterpart in "why".  What is returned compiles.
+ */
+char		*pattern_translate(const char *, char *why, size_t size);
+
+/* ---- connect.c: names and sockets ---- */
+
+struct connect_end {
+	const struct conf_side *side;
+	struct addrinfo	*res;		/* where to connect; NULL: a tunnel */
+	char		*proxy_addr;	/* what to ask the proxy for, or NULL */
+	int		 fd;		/* connected, or -1 */
+	int		 loopback;	/* the server itself is on this host */
+};
+
+/*
+ * Look up the names of a side.  Returns 0, or -1 after a message.  It blocks:
+ * the caller sees to it that signals end the process.
+ */
+int		 connect_resolve(struct connect_end *,
+		    const struct conf_side *);
+/*
+ * Connect all ends at once.  Returns 0 with every fd set; -1 after a message,
+ * or without one because sup_stopped().
+ */
+int		 connect_all(struct connect_end *, size_t);
+void		 connect_free(struct connect_end *);
+
+/* ---- secret.c: passwords and certificates ---- */
+
+/*
+ * Run password-command where there is one and no password yet.  Returns 0, or
+ * -1 after a message, or without one because sup_stopped().
+ */
+int		 secret_password(struct conf_side *);
+/*
+ * Descriptors of what TLS needs (-1: not needed).  Returns 0, or -1 after a
+ * message.
+ */
+struct secret_files {
+	int		 ca;
+	int		 cert;
+	int		 key;
+};
+int		 secret_files(const struct conf_side *, struct secret_files *);
+void		 secret_close(struct secret_files *);
+
+/* ---- spawn.c: fork and exec ---- */
+
+/* A child of our own: a worker or the engine. */
+struct spawn {
+	const char	*path;
+	const char	*argv0;
+	const char	*arg;		/* or NULL */
+	int		 fds[6];	/* become FD_CHANNEL and those behind */
+	size_t		 nfds;
+	int		 engine;	/* keeps standard output, error, TZ ... */
+};
+
+/* What a user's command gets: the umask that we were started with. */
+void		 spawn_init(mode_t umask_at_start);
+/* Start a worker or the engine: its pid, or -1 (errno). */
+pid_t		 spawn_program(const struct spawn *);
+/*
+ * Start a user's command with "in" and "out" as standard input and output (-1:
+ * ours), split into words or by /bin/sh -c if it has shell metacharacters.  Its
+ * pid, or -1 (errno).  It exits with 127 if it can't be executed.
+ */
+pid_t		 spawn_command(const char *command, int in, int out,
+		    int null_stderr);
+
+/* A message of the supervisor's own; it ends nothing. */
+#define sup_error(...)	log_mbox(LOG_LV_ERROR, NULL, __VA_ARGS__)
+
+/* ---- a session: start.c, supervise.c ---- */
+
+#define SUP_STORE	2	/* beside LOCAL and REMOTE: a channel */
+#define SUP_CHANNELS	3
+
+enum proc_id { P_LOCAL = LOCAL, P_REMOTE = REMOTE, P_STORE = SUP_STORE,
+	P_ENGINE, P_TUNNEL, P_TUNNEL_REMOTE, PROCS };
+
+struct proc {
+	pid_t	 pid;		/* 0: never started */
+	int	 running;
+	int	 status;	/* of waitpid(2), once it does not run */
+	int	 killed;	/* by us */
+	int	 early;		/* ended before, or with, the engine */
+};
+
+/* How far the end has come; it only ever goes on. */
+enum sup_phase { SUP_RUN, SUP_GRACE, SUP_LIFELINE, SUP_TERM, SUP_KILL };
+
+struct session {
+	struct conf		*conf;
+	const struct sup_opts	*opts;
+	struct proc		 procs[PROCS];
+	int			 lifeline[2];
+	int			 chan[SUP_CHANNELS];	/* the engine's ends */
+	struct connect_end	 ends[SIDES];
+	struct secret_files	 files[SIDES];
+	struct chan		 ctl;
+	int			 has_ctl;
+	enum sup_phase		 phase;
+	int64_t			 deadline;	/* of the phase; 0: none */
+	int			 signals;	/* that were dealt with */
+	int			 crashed;	/* a child died by a signal */
+};
+
+/*
+ * Start everything up to the engine.  Returns 0, or the exit status after a
+ * message; what was started still runs.
+ */
+int		 start_session(struct session *);
+/* Close what only the start needs, wipe secrets. */
+void		 start_free(struct session *);
+
+struct sup_opts {
+	const char	*self;		/* path of this program */
+	int		 debug;
+	int		 quiet;
+	int		 dryrun;
+	int		 allow_delete;
+	int		 retry;
+	char	       **args;		/* MAILBOX ... */
+	size_t		 nargs;
+	char	       **adopt;
+	size_t		 nadopt;
+	int		 logfd;		/* -1: none */
+};
+
+extern const char *const sup_names[PROCS];	/* "the store" */
+/* Once, before the first session: signals. */
+void		 sup_init(mode_t umask_at_start);
+/*
+ * One session from the start of the store to the end of the last process.
+ * Returns its exit status; all secrets of the configuration are wiped, so the
+ * next session reads it again.
+ */
+int		 sup_session(struct conf *, const struct sup_opts *);
+/*
+ * SIGINT and SIGTERM: their default action at once (1), or wait for sup_poll()
+ * (0).
+ */
+void		 sup_default(int on);
+/* The signal (SIGINT, SIGTERM) that asked us to end, or 0. */
+int		 sup_stopped(void);
+/* If there was one: let it end this process now, by its default action. */
+void		 sup_raise(void);
+/*
+ * As poll(2), the only place where signals arrive; -1 with EINTR after each.
+ */
+int		 sup_poll(struct pollfd *, nfds_t, int ms);
+int64_t		 sup_now(void);		/* milliseconds, monotonic */
+/* End what runs (for fatal()): lifeline, 2 s, SIGKILL. */
+void		 sup_abort(void);
+
+#endif /* IMAPSYNC_H */

@@ -1,0 +1,108 @@
+/*
+ * This file is part of imapsync, which keeps two IMAP servers identical.
+ *
+ * imapsync is free software: you can redistribute it and/or modify it under
+ * the terms of the GNU General Public License, version 3 or (at your option)
+ * any later version, with permission to link with LibreSSL and OpenSSL.
+ * It comes WITHOUT ANY WARRANTY.  See COPYING.
+ */
+/*
+ * Mailbox names: each server's own spelling, and the neutral name that the two
+ * have in common (design: without the reference, the delimiter as NAME_SEP).
+ */
+#include "engine.h"
+
+/* The reference is INBOX and the delimiter, so that LIST leaves INBOX out. */
+int
+name_inbox_reference(struct engine *e, int side)
+{
+	const char	*ref = e->cfg.reference[side];
+
+	return strncasecmp(ref, "INBOX", 5) == 0 && ref[5] != '\0' &&
+	    ref[6] == '\0' && strchr("./\\", ref[5]) != NULL;
+}
+
+int
+name_neutral(struct engine *e, int side, const char *name, char *out)
+{
+	const char	*ref = e->cfg.reference[side];
+	size_t		 i, len = strlen(ref);
+
+	if (name_inbox_reference(e, side) && strcasecmp(name, "INBOX") == 0) {
+		strlcpy(out, "INBOX", NAME_MAX_LEN);
+		return 0;
+	}
+	/* INBOX is the one name without case, also in front of its children. */
+	if (strncmp(name, ref, len) != 0 && !(name_inbox_reference(e, side) &&
+	    strncasecmp(name, ref, len) == 0))
+		return -1;
+	name += len;
+	if (name[0] == '\0')
+		return -1;
+	if (strlcpy(out, name, NAME_MAX_LEN) >= NAME_MAX_LEN)
+		return -1;
+	if (len == 0 && strcasecmp(out, "INBOX") == 0)
+		strlcpy(out, "INBOX", NAME_MAX_LEN);
+	for (i = 0; out[i] != '\0'; i++)
+		if (e->delim[side] != '\0' && out[i] == e->delim[side])
+			out[i] = NAME_SEP;
+	return 0;
+}
+
+int
+name_server(struct engine *e, int side, const char *neutral, char *out)
+{
+	size_t	 i;
+
+	if (name_inbox_reference(e, side) && strcmp(neutral, "INBOX") == 0) {
+		strlcpy(out, "INBOX", NAME_MAX_LEN);
+		return 0;
+	}
+	for (i = 0; neutral[i] != '\0'; i++) {
+		if (neutral[i] == NAME_SEP && e->delim[side] == '\0')
+			return -1;
+		if (neutral[i] == e->delim[side])
+			return -1;
+	}
+	if (strlcpy(out, e->cfg.reference[side], NAME_MAX_LEN) >= NAME_MAX_LEN)
+		return -1;
+	i = strlen(out);
+	if (strlcat(out, neutral, NAME_MAX_LEN) >= NAME_MAX_LEN)
+		return -1;
+	for (; out[i] != '\0'; i++)
+		if (out[i] == NAME_SEP)
+			out[i] = e->delim[side];
+	return 0;
+}
+
+char *
+name_pattern(struct engine *e, int side, const char *pattern)
+{
+	char	*s = xstrdup(pattern), *p;
+
+	for (p = s; *p != '\0'; p++)
+		if (*p == NAME_SEP)
+			*p = e->delim[side] != '\0' ? e->delim[side] : '/';
+	return s;
+}
+
+/* RFC 3501 section 6.3.8, on neutral names and patterns. */
+int
+name_match(const char *pat, const char *name)
+{
+	for (; *pat != '\0'; pat++) {
+		if (*pat != '*' && *pat != '%') {
+			if (*pat != *name)
+				return 0;
+			name++;
+			continue;
+		}
+		for (;; name++) {
+			if (name_match(pat + 1, name))
+				return 1;
+			if (*name == '\0' || (*pat == '%' && *name == NAME_SEP))
+				return 0;
+		}
+	}
+	return *name == '\0';
+}

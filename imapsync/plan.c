@@ -1,0 +1,131 @@
+/*
+ * This file is part of imapsync, which keeps two IMAP servers identical.
+ *
+ * imapsync is free software: you can redistribute it and/or modify it under
+ * the terms of the GNU General Public License, version 3 or (at your option)
+ * any later version, with permission to link with LibreSSL and OpenSSL.
+ * It comes WITHOUT ANY WARRANTY.  See COPYING.
+ */
+/*
+ * Step 4 of a run, per mailbox and pure: rows and what the servers told of them
+ * in, STOREs and doomed UIDs out.  Flags are merged three ways: what one side
+ * added or removed since the baseline is done to the other.
+ */
+#include "engine.h"
+
+struct store *
+plan_find(struct mside *ms, int add, const char *flag)
+{
+	struct store	*st;
+
+	TAILQ_FOREACH(st, &ms->stores, entry)
+		if (st->add == add && strcasecmp(st->flag, flag) == 0)
+			return st;
+	return NULL;
+}
+
+static void
+plan_store(struct mside *ms, int add, const char *flag, uint32_t uid)
+{
+	struct store	*st;
+
+	if ((st = plan_find(ms, add, flag)) == NULL) {
+		st = xcalloc(1, sizeof(*st));
+		st->add = add;
+		st->flag = xstrdup(flag);
+		TAILQ_INSERT_TAIL(&ms->stores, st, entry);
+	}
+	uidset_add(&st->set, uid, uid);
+}
+
+/* Can the mailbox keep this flag (PERMANENTFLAGS, RFC 3501 section 7.1)? */
+static int
+keeps(const struct mside *ms, const char *flag)
+{
+	if (ms->disc == NULL || ms->disc->permflags == NULL)
+		return 1;
+	if (flags_has(ms->disc->permflags, flag))
+		return 1;
+	return ms->disc->perm_any && flag[0] != '\\';
+}
+
+void
+plan_lost(struct mbox *mb, const char *flags)
+{
+	char	 all[FLAGS_MAX];
+
+	if (flags_or(all, mb->lost != NULL ? mb->lost : "", flags) == -1)
+		return;
+	free(mb->lost);
+	mb->lost = xstrdup(all);
+}
+
+/* Bring one side from "have" to "want", one STORE a flag. */
+static void
+plan_side(struct mbox *mb, int side, struct row *row, const char *have,
+    const char *want)
+{
+	struct mside	*ms = &mb->s[side];
+	char		 diff[FLAGS_MAX], made[FLAGS_MAX], one[FLAG_MAX];
+	const char	*p;
+	int		 any = 0;
+
+	strlcpy(made, want, sizeof(made));
+	flags_sub(diff, want, have);
+	for (p = diff; flags_next(&p, one); )
+		if (keeps(ms, one)) {
+			plan_store(ms, 1, one, row->uid[side]);
+			any = 1;
+		} else {
+			plan_lost(mb, one);
+			flags_sub(made, made, one);
+		}
+	flags_sub(diff, have, want);
+	for (p = diff; flags_next(&p, one); ) {
+		plan_store(ms, 0, one, row->uid[side]);
+		any = 1;
+	}
+	ms->nflags += any;
+	free(row->want[side]);
+	row->want[side] = xstrdup(made);
+}
+
+static void
+plan_flags(struct mbox *mb, struct row *row)
+{
+	char		 want[FLAGS_MAX], gone[FLAGS_MAX];
+	const char	*have[SIDES];
+	int		 side;
+
+	for (side = 0; side < SIDES; side++)
+		have[side] = row->now[side] != NULL ? row->now[side] :
+		    row->base;
+	if (flags_or(want, have[LOCAL], have[REMOTE]) == -1)
+		return;		/* more than can be said: leave them */
+	for (side = 0; side < SIDES; side++) {
+		flags_sub(gone, row->base, have[side]);
+		flags_sub(want, want, gone);
+	}
+	for (side = 0; side < SIDES; side++)
+		plan_side(mb, side, row, have[side], want);
+}
+
+void
+plan_mbox(struct mbox *mb)
+{
+	struct row	*row;
+	int		 side;
+
+	RB_FOREACH(row, rows_local, &mb->rows_l) {
+		if (row->gone[LOCAL] && row->gone[REMOTE])
+			continue;	/* finish.c drops the row */
+		for (side = 0; side < SIDES; side++)
+			if (row->gone[side])
+				break;
+		if (side < SIDES)
+			uidset_add(&mb->s[OTHER(side)].doomed,
+			    row->uid[OTHER(side)], row->uid[OTHER(side)]);
+		else if (row->now[LOCAL] != NULL || row->now[REMOTE] != NULL)
+			plan_flags(mb, row);
+	}
+}

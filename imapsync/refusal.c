@@ -1,0 +1,97 @@
+/*
+ * This file is part of imapsync, which keeps two IMAP servers identical.
+ *
+ * imapsync is free software: you can redistribute it and/or modify it under
+ * the terms of the GNU General Public License, version 3 or (at your option)
+ * any later version, with permission to link with LibreSSL and OpenSSL.
+ * It comes WITHOUT ANY WARRANTY.  See COPYING.
+ */
+/*
+ * Messages that the other server did not take: remembered with the reason, and
+ * offered again from time to time.
+ */
+#include <time.h>
+
+#include "engine.h"
+
+struct refusal *
+refusal_find(struct mside *ms, uint32_t uid)
+{
+	struct refusal	*f;
+
+	TAILQ_FOREACH(f, &ms->refusals, entry)
+		if (f->uid == uid)
+			return f;
+	return NULL;
+}
+
+/* By the next run, then after 1 h, 2 h, ... one day. */
+static int64_t
+next_offer(uint32_t attempts)
+{
+	int64_t	 wait = 0;
+
+	if (attempts > 1) {
+		wait = 3600;
+		while (--attempts > 1 && wait < 86400)
+			wait *= 2;
+		if (wait > 86400)
+			wait = 86400;
+	}
+	return (int64_t)time(NULL) + wait;
+}
+
+int
+refusal_set(struct engine *e, struct mbox *mb, int side, uint32_t uid,
+    int code, uint64_t size, uint64_t limit, const char *text)
+{
+	struct mside		*ms = &mb->s[side];
+	struct m_store_refuse	 m;
+	struct refusal		*f;
+	int			 isnew;
+
+	f = refusal_find(ms, uid);
+	isnew = f == NULL || strcmp(f->text, text) != 0;
+	if (f == NULL) {
+		f = xcalloc(1, sizeof(*f));
+		f->uid = uid;
+		TAILQ_INSERT_TAIL(&ms->refusals, f, entry);
+	}
+	free(f->text);
+	f->text = xstrdup(text);
+	f->code = code;
+	f->size = size;
+	f->limit = limit;
+	f->next = next_offer(++f->attempts);
+
+	memset(&m, 0, sizeof(m));
+	m.mailbox = mb->id;
+	m.side = side;
+	m.uid = uid;
+	m.code = code;
+	m.attempts = f->attempts;
+	m.size = size;
+	m.limit = limit;
+	m.next = f->next;
+	m.text = text;
+	engine_send(e, STORE, M_STORE_REFUSE, 0, &m);
+	e->uncommitted++;
+	return isnew;
+}
+
+void
+refusal_end(struct engine *e, struct mbox *mb, int side, uint32_t uid)
+{
+	struct m_store_unrefuse	 m;
+	struct refusal		*f;
+
+	if ((f = refusal_find(&mb->s[side], uid)) == NULL)
+		return;
+	m.mailbox = mb->id;
+	m.side = side;
+	m.uid = uid;
+	engine_send(e, STORE, M_STORE_UNREFUSE, 0, &m);
+	TAILQ_REMOVE(&mb->s[side].refusals, f, entry);
+	free(f->text);
+	free(f);
+}

@@ -1,0 +1,385 @@
+/*
+ * This file is part of imapsync, which keeps two IMAP servers identical.
+ *
+ * imapsync is free software: you can redistribute it and/or modify it under
+ * the terms of the GNU General Public License, version 3 or (at your option)
+ * any later version, with permission to link with LibreSSL and OpenSSL.
+ * It comes WITHOUT ANY WARRANTY.  See COPYING.
+ */
+
+/*
+ * One session, once its processes are started (start.c): pass on the user's
+ * signals, see to it that all end when one has, and say what became of those
+ * that did not end by themselves.
+ *
+ * The supervisor reads nothing from its children but one octet of the store
+ * ("ready") and their exit statuses.
+ */
+#include <sys/wait.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "imapsync.h"
+
+#define GRACE_MS	12000	/* for the engine to end */
+#define LIFELINE_MS	2000	/* for the others to end once it is closed */
+#define TERM_MS		1000	/* for a tunnel to end by SIGTERM */
+
+const char *const sup_names[PROCS] = { "local: the network worker",
+	"remote: the network worker", "the store", "the engine",
+	"local: the tunnel command", "remote: the tunnel command" };
+
+static struct session		*sup_current;	/* for sup_abort() */
+static sigset_t			 sup_mask;	/* while waiting */
+static sigset_t			 sup_blocked;
+static volatile sig_atomic_t	 sup_signal;	/* the first */
+static volatile sig_atomic_t	 sup_count;	/* SIGINT, SIGTERM so far */
+static volatile sig_atomic_t	 sup_hup;
+static volatile sig_atomic_t	 sup_usr1;
+
+/* ---- signals and time ---- */
+
+static void
+sup_handler(int sig)
+{
+	switch (sig) {
+	case SIGINT:
+	case SIGTERM:
+		if (sup_count++ == 0)
+			sup_signal = sig;
+		break;
+	case SIGHUP:
+		sup_hup = 1;
+		break;
+	case SIGUSR1:
+		sup_usr1 = 1;
+		break;
+	}
+}
+
+void
+sup_init(mode_t umask_at_start)
+{
+	static const int	 signals[] = { SIGINT, SIGTERM, SIGHUP,
+				    SIGUSR1, SIGCHLD };
+	struct sigaction	 old, sa;
+	size_t			 i;
+
+	spawn_init(umask_at_start);
+	memset(&sa, 0, sizeof(sa));
+	sigemptyset(&sa.sa_mask);
+	sa.sa_handler = SIG_IGN;
+	sigaction(SIGPIPE, &sa, NULL);
+	sa.sa_handler = sup_handler;
+	sigemptyset(&sup_blocked);
+	for (i = 0; i < nitems(signals); i++) {
+		sigaddset(&sup_blocked, signals[i]);
+		/* nohup(1), or a shell's job in the background */
+		if (sigaction(signals[i], NULL, &old) == 0 &&
+		    old.sa_handler == SIG_IGN && signals[i] != SIGCHLD)
+			continue;
+		sigaction(signals[i], &sa, NULL);
+	}
+	sigprocmask(SIG_BLOCK, &sup_blocked, &sup_mask);
+	for (i = 0; i < nitems(signals); i++)
+		sigdelset(&sup_mask, signals[i]);
+}
+
+int
+sup_stopped(void)
+{
+	return sup_signal;
+}
+
+void
+sup_default(int on)
+{
+	static const int	 signals[] = { SIGINT, SIGTERM };
+	static struct sigaction	 saved[nitems(signals)];
+	struct sigaction	 sa;
+	sigset_t		 set;
+	size_t			 i;
+
+	memset(&sa, 0, sizeof(sa));
+	sigemptyset(&sa.sa_mask);
+	sa.sa_handler = SIG_DFL;
+	sigemptyset(&set);
+	for (i = 0; i < nitems(signals); i++)
+		sigaddset(&set, signals[i]);
+	if (!on)
+		sigprocmask(SIG_BLOCK, &set, NULL);
+	for (i = 0; i < nitems(signals); i++) {
+		if (!on) {
+			sigaction(signals[i], &saved[i], NULL);
+			continue;
+		}
+		sigaction(signals[i], NULL, &saved[i]);
+		if (saved[i].sa_handler != SIG_IGN)
+			sigaction(signals[i], &sa, NULL);
+	}
+	if (on)
+		sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
+void
+sup_raise(void)
+{
+	if (!sup_stopped())
+		return;
+	sup_default(1);
+	raise(sup_signal);
+}
+
+int
+sup_poll(struct pollfd *pfd, nfds_t n, int ms)
+{
+	struct timespec	 ts;
+
+	ts.tv_sec = ms / 1000;
+	ts.tv_nsec = (long)(ms % 1000) * 1000000;
+	return ppoll(pfd, n, ms < 0 ? NULL : &ts, &sup_mask);
+}
+
+int64_t
+sup_now(void)
+{
+	struct timespec	 ts;
+
+	if (clock_gettime(CLOCK_MONOTONIC, &ts) == -1)
+		fatal("clock_gettime");
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* ---- the end ---- */
+
+/* The next phase of the end; never back. */
+static void
+sup_phase(struct session *s, enum sup_phase phase)
+{
+	static const int	 ms[] = { 0, GRACE_MS, LIFELINE_MS, TERM_MS,
+				    0 };
+	struct proc		*p;
+	int			 i;
+
+	if (phase <= s->phase)
+		return;
+	s->phase = phase;
+	s->deadline = ms[phase] == 0 ? 0 : sup_now() + ms[phase];
+	if (phase == SUP_LIFELINE) {
+		close(s->lifeline[1]);
+		if (s->has_ctl)
+			chan_close(&s->ctl);
+		s->has_ctl = 0;
+	}
+	if (phase < SUP_TERM)
+		return;
+	for (i = 0; i < PROCS; i++) {
+		p = &s->procs[i];
+		if (!p->running)
+			continue;
+		p->killed = 1;
+		kill(p->pid, phase == SUP_KILL || i < P_TUNNEL ? SIGKILL :
+		    SIGTERM);
+	}
+}
+
+static const char *
+sup_death(int status)
+{
+	static char	 text[80];
+
+	if (WTERMSIG(status) == SIGSYS)
+		return "its sandbox (a system call that is not allowed)";
+	snprintf(text, sizeof(text), "signal %d", WTERMSIG(status));
+	return text;
+}
+
+static void
+sup_reaped(struct session *s, int id)
+{
+	struct proc	*p = &s->procs[id];
+
+	if (id >= P_TUNNEL)
+		return;
+	if (WIFSIGNALED(p->status) && !p->killed) {
+		s->crashed = 1;
+		sup_error("%s was killed by %s", sup_names[id],
+		    sup_death(p->status));
+	} else if (WIFEXITED(p->status) && WEXITSTATUS(p->status) == 127) {
+		s->crashed = 1;
+		sup_error("%s could not be started", sup_names[id]);
+	}
+	/* Without the engine nothing goes on; without a worker it ends. */
+	sup_phase(s, id == P_ENGINE ? SUP_LIFELINE : SUP_GRACE);
+}
+
+/* Collect who has ended; how many still run. */
+static int
+sup_reap(struct session *s)
+{
+	struct proc	*p;
+	int		 early = s->phase < SUP_LIFELINE, i, n = 0;
+
+	for (i = 0; i < PROCS; i++) {
+		p = &s->procs[i];
+		if (!p->running)
+			continue;
+		if (waitpid(p->pid, &p->status, WNOHANG) == p->pid) {
+			p->running = 0;
+			p->early = early;
+			sup_reaped(s, i);
+		} else
+			n++;
+	}
+	return n;
+}
+
+/* Pass on what the user asks for by signals. */
+static void
+sup_signals(struct session *s)
+{
+	struct m_engine_stop	 stop = { 0 };
+	struct m_engine_look	 look = { 0 };
+	struct m_engine_status	 status = { 0 };
+
+	if (sup_count > s->signals) {
+		s->signals = sup_count;
+		if (s->phase >= SUP_LIFELINE)
+			sup_phase(s, SUP_TERM);
+		else if (s->signals > 1)
+			sup_phase(s, SUP_LIFELINE);
+		else {
+			if (s->has_ctl)
+				chan_send(&s->ctl, M_ENGINE_STOP, 0, &stop);
+			sup_phase(s, SUP_GRACE);
+		}
+	}
+	if (s->has_ctl && sup_hup)
+		chan_send(&s->ctl, M_ENGINE_LOOK, 0, &look);
+	if (s->has_ctl && sup_usr1)
+		chan_send(&s->ctl, M_ENGINE_STATUS, 0, &status);
+	sup_hup = sup_usr1 = 0;
+}
+
+/* Wait for a signal, for the control socket, for the deadline. */
+static void
+sup_wait(struct session *s)
+{
+	struct pollfd	 pfd;
+	int64_t		 left = -1;
+	nfds_t		 n;
+
+	if (s->has_ctl && chan_write(&s->ctl) == -1) {
+		/* The engine is dying; SIGCHLD says the rest. */
+		chan_close(&s->ctl);
+		s->has_ctl = 0;
+	}
+	n = s->has_ctl && chan_pending(&s->ctl) > 0;
+	if (n > 0) {
+		pfd.fd = s->ctl.ib.fd;
+		pfd.events = POLLOUT;
+	}
+	if (s->deadline != 0 && (left = s->deadline - sup_now()) <= 0)
+		sup_phase(s, s->phase + 1);
+	else
+		sup_poll(&pfd, n, (int)left);
+}
+
+/* From here on until the last process has ended. */
+static void
+sup_run(struct session *s)
+{
+	while (sup_reap(s) > 0) {
+		sup_signals(s);
+		sup_wait(s);
+	}
+}
+
+/*
+ * What a tunnel's end has to say about the end of the session.  One that ended
+ * after the engine had its socket closed by us, and may complain of that.
+ */
+static void
+sup_tunnel_status(const struct session *s, int side)
+{
+	const struct proc	*p = &s->procs[P_TUNNEL + side];
+	const char		*name = sup_names[P_TUNNEL + side];
+
+	if (p->pid == 0 || p->killed || !p->early)
+		return;
+	if (WIFSIGNALED(p->status))
+		sup_error("%s was killed by %s", name, sup_death(p->status));
+	else if (WEXITSTATUS(p->status) != 0)
+		sup_error("%s ended with status %d%s", name,
+		    WEXITSTATUS(p->status), WEXITSTATUS(p->status) == 127 ?
+		    " (it was not found, or could not be executed)" : "");
+}
+
+/* The exit status once all have ended. */
+static int
+sup_status(const struct session *s)
+{
+	const struct proc	*e = &s->procs[P_ENGINE];
+	int			 side, status = EX_SYNC_ERROR;
+
+	if (WIFEXITED(e->status))
+		status = WEXITSTATUS(e->status);
+	else if (e->killed && !sup_stopped())
+		sup_error("the engine did not end in time and was killed");
+	if (status == EX_SYNC_OK && s->crashed)
+		status = EX_SYNC_ERROR;
+	if (status == 127)
+		status = EX_SYNC_ERROR;
+	if (!sup_stopped() &&
+	    (status == EX_SYNC_ERROR || status == EX_SYNC_TEMP))
+		for (side = 0; side < SIDES; side++)
+			sup_tunnel_status(s, side);
+	return status;
+}
+
+int
+sup_session(struct conf *conf, const struct sup_opts *opts)
+{
+	struct session	 s;
+	int		 i, status;
+
+	memset(&s, 0, sizeof(s));
+	s.conf = conf;
+	s.opts = opts;
+	for (i = 0; i < SUP_CHANNELS; i++)
+		s.chan[i] = -1;
+	for (i = 0; i < SIDES; i++) {
+		s.ends[i].fd = -1;
+		s.files[i].ca = s.files[i].cert = s.files[i].key = -1;
+	}
+	if (pipe2(s.lifeline, O_CLOEXEC) == -1)
+		fatal("pipe");
+	sup_current = &s;
+	status = start_session(&s);
+	start_free(&s);
+	if (status != 0) {
+		s.signals = sup_count;
+		sup_phase(&s, SUP_LIFELINE);
+	}
+	sup_run(&s);
+	if (s.procs[P_ENGINE].pid != 0)
+		status = sup_status(&s);
+	sup_current = NULL;
+	return status;
+}
+
+void
+sup_abort(void)
+{
+	struct session	*s = sup_current;
+
+	if (s == NULL)
+		return;
+	sup_current = NULL;
+	sup_phase(s, SUP_LIFELINE);
+	sup_run(s);
+}
