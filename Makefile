@@ -53,7 +53,8 @@ MAIN =		imapsync/main.o imapsync/conf.o imapsync/confval.o \
 		imapsync/discover.o imapsync/verify.o imapsync/plan.o \
 		imapsync/execute.o imapsync/refusal.o imapsync/finish.o \
 		imapsync/progress.o
-NET =		imapsync-net/lex.o imapsync-net/parse.o imapsync-net/cmdq.o \
+NET =		imapsync-net/lex.o imapsync-net/parse.o imapsync-net/fetch.o \
+		imapsync-net/cmdq.o \
 		imapsync-net/session.o imapsync-net/request.o \
 		imapsync-net/mailbox.o imapsync-net/list.o \
 		imapsync-net/copysend.o imapsync-net/copyrecv.o \
@@ -86,7 +87,7 @@ imapsync-store/imapsync-store: imapsync-store/main.o ${STORE} ${LIBCOMMON}
 	    ${LIBS_STORE} ${LIBS_${OS}}
 
 # Where the workers are is compiled in; objects are rebuilt when it changes.
-imapsync/connect.o imapsync/supervise.o imapsync/main.o: imapsync/pathnames.h
+imapsync/start.o: imapsync/pathnames.h
 imapsync/pathnames.h: FORCE
 	@echo '#define PATH_LIBEXEC "${LIBEXECDIR}"' >$@.new
 	@if cmp -s $@.new $@; then rm -f $@.new; else mv $@.new $@; fi
@@ -99,17 +100,18 @@ MAN8 =		man/imapsync-net.8 man/imapsync-store.8
 install: all
 	${INSTALL} -d ${DESTDIR}${BINDIR} ${DESTDIR}${LIBEXECDIR} \
 	    ${DESTDIR}${MANDIR}/man1 ${DESTDIR}${MANDIR}/man5 \
-	    ${DESTDIR}${MANDIR}/man8
+	    ${DESTDIR}${MANDIR}/man8 ${DESTDIR}${EXAMPLEDIR}
 	${INSTALL} -m 755 imapsync/imapsync ${DESTDIR}${BINDIR}
 	${INSTALL} -m 755 imapsync-net/imapsync-net ${DESTDIR}${LIBEXECDIR}
 	${INSTALL} -m 755 imapsync-store/imapsync-store ${DESTDIR}${LIBEXECDIR}
 	${INSTALL} -m 644 ${MAN1} ${DESTDIR}${MANDIR}/man1
 	${INSTALL} -m 644 ${MAN5} ${DESTDIR}${MANDIR}/man5
 	${INSTALL} -m 644 ${MAN8} ${DESTDIR}${MANDIR}/man8
+	${INSTALL} -m 644 etc/imapsync.conf etc/crontab ${DESTDIR}${EXAMPLEDIR}
 
 uninstall:
 	rm -f ${DESTDIR}${BINDIR}/imapsync
-	rm -rf ${DESTDIR}${LIBEXECDIR}
+	rm -rf ${DESTDIR}${LIBEXECDIR} ${DESTDIR}${EXAMPLEDIR}
 	rm -f ${DESTDIR}${MANDIR}/man1/imapsync.1 \
 	    ${DESTDIR}${MANDIR}/man5/imapsync.conf.5 \
 	    ${DESTDIR}${MANDIR}/man8/imapsync-net.8 \
@@ -156,6 +158,7 @@ clean: clean-regress
 -include imapsync/progress.d
 -include imapsync-net/lex.d
 -include imapsync-net/parse.d
+-include imapsync-net/fetch.d
 -include imapsync-net/cmdq.d
 -include imapsync-net/session.d
 -include imapsync-net/request.d

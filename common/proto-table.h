@@ -175,6 +175,8 @@ static const struct proto_field f_net_recv[] = {
 	U8(m_net_recv, mode, RECV_MULTI, RECV_ONE),
 	BOOL(m_net_recv, nodate),
 	BOOL(m_net_recv, nokeywords),
+	BOOL(m_net_recv, perm_any),
+	FLAGS(m_net_recv, permflags),
 	SPELL(m_net_recv, mailbox),
 	END
 };

@@ -282,8 +282,8 @@ struct m_net_send {
 
 /*
  * M_NET_RECV: append to "mailbox" what comes over the bridge under "transfer"
- * until END.  "handle" is its OPEN; permanent flags of that OPENED decide which
- * keywords are sent.  Mode:
+ * until END.  "handle" is its OPEN, whose answer is not waited for; permflags
+ * decide which keywords are sent.  Mode:
  *   MULTI	MULTIAPPEND where offered; refused as a whole -> FAILED
  *   SINGLE	one APPEND a message, pipelined; refused -> REFUSED
  *   ONE	as SINGLE, a synchronising literal, the next only after the answer
@@ -302,6 +302,8 @@ struct m_net_recv {
 	uint8_t		 mode;
 	uint8_t		 nodate;	/* leave INTERNALDATE out */
 	uint8_t		 nokeywords;
+	uint8_t		 perm_any;	/* as an OPENED of the mailbox told, so */
+	const char	*permflags;	/* that no answer must be waited for */
 	const char	*mailbox;
 };
 
@@ -717,7 +719,10 @@ struct m_store_drop {
 	uint8_t		 side;
 	struct uidset	 set;
 };
-/* As M_ENGINE_MARK; "first" replaces a mark of that mailbox and target. */
+/*
+ * As M_ENGINE_MARK; "first" replaces a mark of that mailbox and target, but the
+ * tries stay (UNMARK in front of it makes them 0).
+ */
 struct m_store_mark {
 	uint32_t	 mailbox;
 	uint8_t		 target;
@@ -782,7 +787,7 @@ struct m_store_pair {
 /*
  * Compare what was SEEN of a side with the rows whose UID there is at most n:
  * ROW* for rows that are gone or whose flags are not the baseline, DONE; the
- * tables are emptied.
+ * table of that side is emptied.
  */
 struct m_store_diff {
 	uint32_t	 mailbox;

@@ -13,6 +13,7 @@
  * another server, and may have been taken over by it.
  */
 #include <endian.h>
+#include <stdio.h>
 
 #include "net.h"
 
@@ -262,8 +263,8 @@ append_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 
 /* The flags to send, and those that the mailbox does not keep. */
 static void
-recv_flags(const struct recvstate *rs, const struct handle *h, char **sent,
-    char **lost, int *keywords)
+recv_flags(const struct recvstate *rs, char **sent, char **lost,
+    int *keywords)
 {
 	char		 yes[FLAGS_MAX] = "", no[FLAGS_MAX] = "", one[FLAG_MAX];
 	const char	*p = rs->flags;
@@ -271,11 +272,10 @@ recv_flags(const struct recvstate *rs, const struct handle *h, char **sent,
 
 	*keywords = 0;
 	while (flags_next(&p, one)) {
-		if (one[0] == '\\')
-			ok = !h->has_perm || flags_has(h->perm, one);
-		else
-			ok = !rs->req->recv.nokeywords && (!h->has_perm ||
-			    h->perm_any || flags_has(h->perm, one));
+		ok = flags_has(rs->req->flags, one);
+		if (one[0] != '\\')
+			ok = !rs->req->recv.nokeywords &&
+			    (ok || rs->req->recv.perm_any);
 		if (ok && one[0] != '\\')
 			*keywords = 1;
 		strlcat(ok ? yes : no, " ", FLAGS_MAX);
@@ -311,7 +311,7 @@ append_head(struct net *net, int sync)
 	char			*sent, *lost;
 	int			 keywords;
 
-	recv_flags(rs, r->handle, &sent, &lost, &keywords);
+	recv_flags(rs, &sent, &lost, &keywords);
 	rs->msg = rmsg_new(c, rs, sent, lost);
 	rs->msg->had_keywords = keywords;
 	rs->unanswered++;
@@ -478,8 +478,7 @@ step_body(struct net *net)
 
 	if (rs->left == 0) {
 		rs->stage = RS_TRAILER;
-		return rs->stage == RS_TRAILER &&
-		    (rs->cmd == NULL || cmd_clear(net, rs->cmd));
+		return 1;
 	}
 	if (n == 0 && net->beof) {
 		recv_abort(net);
@@ -536,10 +535,8 @@ step_trailer(struct net *net)
 		recv_abort(net);
 		return 0;
 	}
-	if (rs->msg != NULL) {
+	if (rs->msg != NULL)
 		rs->msg->key = get(p + 1, 8);
-		rs->msg->whole = 1;
-	}
 	buf_drain(&net->bin, 9);
 	rs->stage = RS_HEAD;
 	rs->msg = NULL;
@@ -599,8 +596,6 @@ recv_emit(struct net *net, struct req *r)
 	struct cmd		*c;
 
 	if (r->stage == 0) {
-		if (r->handle->state == H_WAIT)
-			return 0;
 		if (rs->limit == 0)
 			rs->limit = BATCH_MIN;
 		rs->req = r;
@@ -612,7 +607,7 @@ recv_emit(struct net *net, struct req *r)
 	 * Cyrus tells the MODSEQ of what was appended to nobody who does not
 	 * ask.
 	 */
-	if (r->appended && net->current == r->handle) {
+	if (r->appended && r->handle->state != H_NO) {
 		c = cmd_new(net, K_LAST, r, last_tagged);
 		cmd_puts(c, "UID FETCH * (UID MODSEQ)");
 		cmd_end(net, c);

@@ -26,6 +26,8 @@
 #define READ_MAX	(64 * 1024)	/* octets of one read */
 #define REQUESTS_MAX	(4 * 1024 * 1024) /* octets of requests in memory */
 #define FLUSH_MS	1000
+#define CORK_MS		200	/* see corked() */
+#define CORK_OCTETS	(64 * 1024)
 #define BROKEN_MS	2000	/* for last words after a write has failed */
 
 static struct net	 worker;
@@ -214,6 +216,27 @@ server_read(struct net *net)
 	}
 }
 
+/*
+ * While more messages are due from the other worker, what is to be sent waits
+ * for them, up to CORK_OCTETS and CORK_MS: the commands for many mailboxes then
+ * go in few packets, which the server answers in few turns.
+ */
+static int
+corked(struct net *net)
+{
+	if (net->out.len == 0 || net->out.len >= CORK_OCTETS ||
+	    net->next == NULL || net->next->type != M_NET_RECV ||
+	    net->next->stage == 0 || net->hold != NULL || net->beof ||
+	    stream_unsent(net->st) > 0 ||
+	    (net->recv.cmd != NULL && net->recv.cmd->waiting)) {
+		net->corked = 0;
+		return 0;
+	}
+	if (net->corked == 0)
+		net->corked = net_now();
+	return net_now() - net->corked < CORK_MS;
+}
+
 static void
 server_write(struct net *net)
 {
@@ -221,7 +244,7 @@ server_write(struct net *net)
 	size_t			 before = net->out.len + stream_unsent(net->st);
 	int			 flush;
 
-	if (before == 0 || net->broken || net->phase == P_TLS)
+	if (before == 0 || net->broken || net->phase == P_TLS || corked(net))
 		return;
 	/* More of a body is about to follow: no end of a compressed block. */
 	flush = rs->cmd == NULL || rs->cmd->waiting || rs->stage != RS_BODY;
@@ -310,6 +333,11 @@ loop_timeout(struct net *net, int reading)
 	if (reading && stream_readable(net->st))
 		return 0;
 	ms = recv_timeout(net);
+	if (corked(net)) {
+		left = CORK_MS - (int)(net_now() - net->corked);
+		if (ms == -1 || left < ms)
+			ms = left < 0 ? 0 : left;
+	}
 	if (net->broken)
 		end = net->alive + BROKEN_MS;
 	else if (reading && answer_due(net))
@@ -356,7 +384,7 @@ fill_pfds(struct net *net, struct pollfd *pfd, int reading)
 	pfd[PFD_LIFE].events = POLLIN;
 	pfd[PFD_SERVER].fd = pfd[PFD_BRIDGE].fd = -1;
 	if (net->st != NULL) {
-		writing = !net->broken && (net->out.len > 0 ||
+		writing = !net->broken && !corked(net) && (net->out.len > 0 ||
 		    stream_unsent(net->st) > 0);
 		pfd[PFD_SERVER].events = stream_events(net->st, reading,
 		    writing);
@@ -461,6 +489,7 @@ main(int argc, char *argv[], char *envp[])
 	TAILQ_INIT(&net->tx);
 	TAILQ_INIT(&net->reqs);
 	TAILQ_INIT(&net->handles);
+	TAILQ_INIT(&net->perms);
 	TAILQ_INIT(&net->recv.drops);
 	loop(net);
 	return 0;

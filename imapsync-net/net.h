@@ -196,8 +196,25 @@ ssize_t		 parse_feed(struct parser *, const void *, size_t);
 void		 parse_stop(struct parser *);
 /* After an error: what could not be understood, or how it began. */
 void		 parse_excerpt(struct parser *, char *dst, size_t size);
+/* A number of 32 bits: 0 or -1. */
+int		 parse_uid(struct lex *, uint32_t *);
+
+/* ---- fetch.c: parse.c's part for FETCH ---- */
+
+/*
+ * A list of flags, canonical; "any" is set by \*.  What is no flag by the grammar
+ * is left out: there is no way to send it to another server.
+ */
+int		 parse_flags(struct lex *, char *dst, int *any);
 /* date-time of RFC 3501, 26 octets: 0 and the instant, or -1. */
 int		 parse_date(const char *, int64_t *);
+/* "(" item value ... ")" into p->fetch; a body that stands in it is told. */
+int		 fetch_parse(struct parser *, struct lex *);
+/*
+ * The same up to where a literal begins: 1 if it is that of a BODY[...], 0 if
+ * not, -1 malformed.
+ */
+int		 fetch_prefix(struct parser *, struct lex *);
 
 /* ---- key.c: the key of design.md section 1 ---- */
 
@@ -241,12 +258,24 @@ struct handle {
 	int			 has_code;
 	int			 nomodseq;
 	int			 readonly;
+	int			 knows_perm;	/* the next three are known */
 	int			 has_perm;
 	int			 perm_any;
 	char			*perm;
+	int			 told_perm;	/* by the SELECT under way */
 	char			*mailboxid;
 };
 TAILQ_HEAD(handles, handle);
+
+/* PERMANENTFLAGS of a mailbox that was open before. */
+struct perm {
+	TAILQ_ENTRY(perm)	 entry;
+	int			 has_perm;
+	int			 perm_any;
+	char			*perm;
+	char			*mailbox;
+};
+TAILQ_HEAD(perms, perm);
 
 enum cmd_kind { K_SESSION, K_SELECT, K_LIST, K_STATUS, K_FETCH, K_META, K_SEND,
 	K_SEARCH, K_STORE, K_EXPUNGE, K_APPEND, K_LAST, K_NAME };
@@ -264,7 +293,6 @@ struct rmsg {
 	uint64_t		 key;
 	int			 had_date;
 	int			 had_keywords;
-	int			 whole;
 	char			*flags;		/* sent */
 	char			*lost;
 };
@@ -408,6 +436,7 @@ struct net {
 	struct parser		 parser;
 	enum phase		 phase;
 	uint64_t		 alive;		/* ms: a sign of life, or no wait */
+	uint64_t		 corked;	/* ms: since when output is held; 0 */
 	char			*bye;		/* the server's last words */
 	/* Login. */
 	struct caps		 caps;
@@ -437,6 +466,7 @@ struct net {
 	size_t			 cost;
 	struct req		*patreq;	/* PATTERNs of the LIST to come */
 	struct handles		 handles;
+	struct perms		 perms;
 	struct handle		*last;		/* of the last OPEN received */
 	struct handle		*current;	/* whose untagged data comes now */
 	struct cmd		*selecting;	/* the SELECT that runs */

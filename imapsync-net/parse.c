@@ -85,7 +85,7 @@ static const struct {
 
 /* ---- parts ---- */
 
-static int
+int
 parse_uid(struct lex *l, uint32_t *out)
 {
 	uint64_t	 n;
@@ -141,239 +141,6 @@ parse_caps(struct lex *l, struct caps *caps)
 				caps->appendlimit = 0;
 		}
 	}
-}
-
-/*
- * A list of flags, canonical.  What is no flag by the grammar is left out: there
- * is no way to send it to another server.
- */
-static int
-parse_flags(struct lex *l, char *dst, int *any)
-{
-	char		 one[FLAG_MAX], canon[FLAG_MAX];
-	struct lex	 w;
-	size_t		 n;
-
-	dst[0] = '\0';
-	*any = 0;
-	if (!lex_ch(l, '('))
-		return -1;
-	for (lex_sp(l); !lex_ch(l, ')'); lex_sp(l)) {
-		if (lex_atom(l, &w) == -1)
-			return -1;
-		if (lex_is(&w, "\\*")) {
-			*any = 1;
-			continue;
-		}
-		n = w.end - w.p;
-		if (n >= sizeof(one))
-			continue;
-		memcpy(one, w.p, n);
-		one[n] = '\0';
-		if (flags_canon(canon, sizeof(canon), one) == 0)
-			flags_or(dst, dst, canon);
-	}
-	return 0;
-}
-
-/* The usual case of parse_flags(), in one go. */
-static int
-parse_flags_fast(struct lex *l, char *dst)
-{
-	char		 tmp[FLAGS_MAX];
-	const char	*end;
-	struct lex	 save = *l;
-	size_t		 n;
-	int		 any;
-
-	if (!lex_ch(l, '('))
-		return -1;
-	end = memchr(l->p, ')', l->end - l->p);
-	if (end == NULL)
-		return -1;
-	n = end - l->p;
-	if (n < sizeof(tmp) && memchr(l->p, '\0', n) == NULL) {
-		memcpy(tmp, l->p, n);
-		tmp[n] = '\0';
-		if (flags_canon(dst, FLAGS_MAX, tmp) == 0) {
-			l->p = end + 1;
-			return 0;
-		}
-	}
-	*l = save;
-	return parse_flags(l, dst, &any);
-}
-
-static int
-two(const char *p)
-{
-	return (p[0] - '0') * 10 + p[1] - '0';
-}
-
-int
-parse_date(const char *s, int64_t *out)
-{
-	static const char	 form[] = "dd-mmm-dddd dd:dd:dd +dddd";
-	static const char	 months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-	char			 d[27];
-	int64_t			 y, m, day, era, doy, t;
-	int			 i, zone;
-
-	if (strlen(s) != 26)
-		return -1;
-	memcpy(d, s, sizeof(d));
-	if (d[0] == ' ')
-		d[0] = '0';
-	for (i = 0; i < 26; i++)
-		if (form[i] == 'd' ? !isdigit((unsigned char)d[i]) :
-		    form[i] == 'm' ? !isalpha((unsigned char)d[i]) :
-		    form[i] == '+' ? d[i] != '+' && d[i] != '-' :
-		    form[i] != d[i])
-			return -1;
-	for (m = 0; m < 12; m++)
-		if (strncasecmp(d + 3, months + m * 3, 3) == 0)
-			break;
-	day = two(d);
-	zone = two(d + 22) * 60 + two(d + 24);
-	if (m == 12 || day < 1 || day > 31 || two(d + 12) > 23 ||
-	    two(d + 15) > 59 || two(d + 18) > 60 || two(d + 24) > 59)
-		return -1;
-	/* Days since 1970 of the Gregorian calendar; the year begins in March. */
-	y = two(d + 7) * 100 + two(d + 9) - (m < 2);
-	m = (m + 10) % 12;
-	era = (y + 400) / 400 - 1;
-	doy = (153 * m + 2) / 5 + day - 1;
-	y -= era * 400;
-	t = era * 146097 + y * 365 + y / 4 - y / 100 + doy - 719468;
-	t = t * 86400 + two(d + 12) * 3600 + two(d + 15) * 60 + two(d + 18);
-	*out = d[21] == '-' ? t + zone * 60 : t - zone * 60;
-	return 0;
-}
-
-/* ---- FETCH ---- */
-
-static int
-fetch_date(struct lex *l, struct fetch *f)
-{
-	struct lexstr	 s;
-	int64_t		 t;
-
-	f->has_date = 2;
-	if (lex_word(l, "NIL"))
-		return 0;
-	if (lex_string(l, &s) == -1)
-		return -1;
-	if (lex_copy(&s, f->date, sizeof(f->date)) == 0 &&
-	    parse_date(f->date, &t) == 0)
-		f->has_date = 1;
-	return 0;
-}
-
-/* A BODY[...] that was not given away: NIL or a quoted string. */
-static int
-fetch_body(struct parser *p, struct lex *l, const struct lex *name,
-    struct lexstr *here)
-{
-	struct fetch	*f = &p->fetch;
-
-	if (f->section != SECT_NONE)
-		return -1;	/* two of them were never asked for */
-	f->section = lex_is(name, "BODY[]") ? SECT_ALL :
-	    lex_starts(name, "BODY[HEADER.FIELDS ") ? SECT_HEADER : SECT_OTHER;
-	if (lex_word(l, "NIL")) {
-		f->body = BODY_NIL;
-		return 0;
-	}
-	f->body = p->given != SECT_NONE ? BODY_GIVEN : BODY_HERE;
-	return lex_string(l, here);
-}
-
-static int
-fetch_item(struct parser *p, struct lex *l, const struct lex *name,
-    struct lexstr *here)
-{
-	struct fetch	*f = &p->fetch;
-
-	if (lex_is(name, "UID")) {
-		if (parse_uid(l, &f->uid) == -1 || f->uid == 0)
-			return -1;
-	} else if (lex_is(name, "FLAGS")) {
-		if (parse_flags_fast(l, f->flags) == -1)
-			return -1;
-		f->has_flags = 1;
-	} else if (lex_is(name, "MODSEQ")) {
-		if (!lex_ch(l, '(') ||
-		    lex_num(l, UINT64_MAX, &f->modseq) == -1 || !lex_ch(l, ')'))
-			return -1;
-		f->has_modseq = 1;
-	} else if (lex_is(name, "RFC822.SIZE")) {
-		if (lex_num(l, INT64_MAX, &f->size) == -1)
-			return -1;
-		f->has_size = 1;
-	} else if (lex_is(name, "INTERNALDATE")) {
-		return fetch_date(l, f);
-	} else if (lex_starts(name, "BODY[")) {
-		return fetch_body(p, l, name, here);
-	} else
-		return lex_skip(l);
-	return 0;
-}
-
-/*
- * What stands between the parentheses.  With "part" the text ends where the
- * octets of a literal begin: returns 1 if it is that of a BODY[...].
- */
-static int
-fetch_items(struct parser *p, struct lex *l, int part, struct lexstr *here)
-{
-	struct fetch	*f = &p->fetch;
-	struct lex	 name;
-
-	memset(f, 0, offsetof(struct fetch, date));
-	f->flags[0] = f->date[0] = '\0';
-	if (!lex_ch(l, '('))
-		return -1;
-	for (lex_sp(l); !lex_ch(l, ')'); lex_sp(l)) {
-		if (lex_item(l, &name) == -1)
-			return -1;
-		lex_sp(l);
-		if (part && l->p == l->end) {
-			if (!lex_starts(&name, "BODY["))
-				return 0;
-			f->section = lex_is(&name, "BODY[]") ? SECT_ALL :
-			    lex_starts(&name, "BODY[HEADER.FIELDS ") ?
-			    SECT_HEADER : SECT_OTHER;
-			return 1;
-		}
-		if (fetch_item(p, l, &name, here) == -1)
-			return -1;
-	}
-	return 0;
-}
-
-static int
-parse_fetch(struct parser *p, struct lex *l)
-{
-	struct lexstr	 here = { "", 0, 0, 0 };
-	struct fetch	*f = &p->fetch;
-	size_t		 i, n;
-
-	if (fetch_items(p, l, 0, &here) == -1)
-		return -1;
-	if (f->body == BODY_HERE) {
-		for (i = n = 0; i < here.len; i++, n++)
-			if (here.quoted && here.p[i] == '\\')
-				i++;
-		p->ops->body(p->arg, f, n);
-		for (i = 0; i < here.len; i++) {
-			if (here.quoted && here.p[i] == '\\')
-				i++;
-			p->ops->data(p->arg, here.p + i, 1);
-		}
-		p->ops->end(p->arg);
-	}
-	p->resp.fetch = f;
-	return 0;
 }
 
 /* ---- status responses ---- */
@@ -659,7 +426,7 @@ parse_numbered(struct parser *p, struct lex *l, struct resp *r)
 	else if (lex_word(l, "FETCH")) {
 		r->type = R_FETCH;
 		lex_sp(l);
-		return parse_fetch(p, l);
+		return fetch_parse(p, l);
 	} else
 		r->type = R_OTHER;
 	return 0;
@@ -812,7 +579,6 @@ static int
 parse_literal(struct parser *p)
 {
 	struct lexer	*lx = &p->lx;
-	struct lexstr	 here;
 	struct lex	 l;
 	uint64_t	 n;
 
@@ -824,7 +590,7 @@ parse_literal(struct parser *p)
 			lex_sp(&l);
 			if (lex_word(&l, "FETCH")) {
 				lex_sp(&l);
-				if (fetch_items(p, &l, 1, &here) == 1) {
+				if (fetch_prefix(p, &l) == 1) {
 					if (p->given != SECT_NONE) {
 						strlcpy(p->error, "two bodies "
 						    "in one FETCH",

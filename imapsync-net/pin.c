@@ -46,7 +46,7 @@ static const struct {
 static const EVP_MD *
 pin_algo(const char *name, size_t len)
 {
-	size_t i;
+	size_t	 i;
 
 	for (i = 0; i < nitems(pin_algos); i++)
 		if (strlen(pin_algos[i].name) == len &&
@@ -74,8 +74,8 @@ hexdigit(int c)
 static int
 pin_next(const char **list, struct pin *pin, char *why, size_t size)
 {
-	const char *p, *end, *sep;
-	int hi, lo;
+	const char	*p, *end, *sep;
+	int		 hi, lo;
 
 	p = *list + strspn(*list, " \t");
 	if (*p == '\0')
@@ -117,8 +117,8 @@ pin_next(const char **list, struct pin *pin, char *why, size_t size)
 int
 pin_check(const char *list, char *why, size_t size)
 {
-	struct pin pin;
-	int r;
+	struct pin	 pin;
+	int		 r;
 
 	while ((r = pin_next(&list, &pin, why, size)) == 1)
 		continue;
@@ -128,10 +128,10 @@ pin_check(const char *list, char *why, size_t size)
 int
 pin_match(const char *list, const uint8_t *spki, size_t len)
 {
-	uint8_t digest[EVP_MAX_MD_SIZE];
-	struct pin pin;
-	unsigned int n;
-	char why[1];
+	uint8_t		 digest[EVP_MAX_MD_SIZE];
+	struct pin	 pin;
+	unsigned int	 n;
+	char		 why[1];
 
 	while (pin_next(&list, &pin, why, sizeof(why)) == 1) {
 		if (EVP_Digest(spki, len, digest, &n, pin.md, NULL) != 1)
@@ -145,9 +145,9 @@ pin_match(const char *list, const uint8_t *spki, size_t len)
 void
 pin_show(char *dst, const uint8_t *spki, size_t len)
 {
-	uint8_t digest[EVP_MAX_MD_SIZE];
-	unsigned int i, n;
-	char *p;
+	uint8_t		 digest[EVP_MAX_MD_SIZE];
+	unsigned int	 i, n;
+	char		*p;
 
 	if (EVP_Digest(spki, len, digest, &n, EVP_sha256(), NULL) != 1)
 		fatalx("libcrypto can't compute a digest");
@@ -165,7 +165,7 @@ pin_show(char *dst, const uint8_t *spki, size_t len)
 static int
 der_take(struct der *in, int tag, struct der *whole, struct der *body)
 {
-	size_t hdr = 2, n, i, k;
+	size_t	 hdr = 2, n, i, k;
 
 	if (in->len < 2 || in->p[0] != tag)
 		return -1;
@@ -198,8 +198,8 @@ der_take(struct der *in, int tag, struct der *whole, struct der *body)
 int
 pin_spki(const uint8_t *der, size_t len, const uint8_t **spki, size_t *spkilen)
 {
-	struct der in, cert, tbs, key, body;
-	int i;
+	struct der	 in, cert, tbs, key, body;
+	int		 i;
 
 	in.p = der;
 	in.len = len;
@@ -229,11 +229,11 @@ pin_spki(const uint8_t *der, size_t len, const uint8_t **spki, size_t *spkilen)
 int
 pin_pem(struct buf *der, const char *pem, size_t len)
 {
-	static const char begin[] = "-----BEGIN CERTIFICATE-----";
-	static const char end[] = "-----END CERTIFICATE-----";
-	const char *p, *q;
-	struct buf b64 = BUF_INIT;
-	int r;
+	static const char	 begin[] = "-----BEGIN CERTIFICATE-----";
+	static const char	 end[] = "-----END CERTIFICATE-----";
+	const char		*p, *q;
+	struct buf		 b64 = BUF_INIT;
+	int			 r;
 
 	buf_clear(der);
 	p = memmem(pem, len, begin, sizeof(begin) - 1);

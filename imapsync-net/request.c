@@ -281,7 +281,7 @@ open_finish(struct net *net, struct req *r)
 	/* Without PERMANENTFLAGS all can be kept (RFC 3501 section 7.1). */
 	m.perm_any = h->perm_any || !h->has_perm;
 	m.permflags = h->has_perm ? h->perm :
-	    "\\Answered \\Deleted \\Draft \\Flagged \\Seen";
+	    "\\Answered \\Flagged \\Deleted \\Seen \\Draft";
 	m.mailboxid = h->mailboxid;
 	chan_send(&net->chan, M_ENGINE_OPENED, h->id, &m);
 }
@@ -573,6 +573,7 @@ on_recv(void *arg, uint32_t id, const void *rec, int fd)
 	r = req_bound(arg, M_NET_RECV, id, m->handle, recv_emit, NULL);
 	r->recv = *m;
 	r->mailbox = xstrdup(m->mailbox);
+	r->flags = xstrdup(m->permflags);
 	r->transfer = m->transfer;
 	req_enter(arg, r);
 }

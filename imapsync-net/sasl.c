@@ -70,9 +70,9 @@ static const char b64_chars[] =
 void
 b64_encode(struct buf *out, const void *data, size_t len)
 {
-	const uint8_t *p = data;
-	char q[4];
-	uint32_t v;
+	const uint8_t	*p = data;
+	char		 q[4];
+	uint32_t	 v;
 
 	for (; len > 0; p += 3) {
 		v = (uint32_t)p[0] << 16;
@@ -92,10 +92,10 @@ b64_encode(struct buf *out, const void *data, size_t len)
 int
 b64_decode(struct buf *out, const char *s, size_t len)
 {
-	const char *c;
-	uint8_t o[3];
-	uint32_t v;
-	int i, n;
+	const char	*c;
+	uint8_t		 o[3];
+	uint32_t	 v;
+	int		 i, n;
 
 	if (len % 4 != 0)
 		return -1;
@@ -116,7 +116,7 @@ b64_decode(struct buf *out, const char *s, size_t len)
 		o[0] = v >> 16;
 		o[1] = v >> 8;
 		o[2] = v;
-		/* The bits that are left over must be 0: one text, one value. */
+		/* The bits left over must be 0: one text, one value. */
 		if ((n == 1 && (o[1] | o[2]) != 0) || (n == 2 && o[2] != 0))
 			return -1;
 		buf_add(out, o, n);
@@ -129,7 +129,7 @@ b64_decode(struct buf *out, const char *s, size_t len)
 static const struct mech *
 mech_find(const char *name, size_t len)
 {
-	size_t i;
+	size_t	 i;
 
 	for (i = 0; i < nitems(mechs); i++)
 		if (strlen(mechs[i].name) == len &&
@@ -142,7 +142,7 @@ mech_find(const char *name, size_t len)
 static const char *
 word_next(const char **p, size_t *len)
 {
-	const char *w;
+	const char	*w;
 
 	w = *p + strspn(*p, " \t");
 	*len = strcspn(w, " \t");
@@ -153,8 +153,8 @@ word_next(const char **p, size_t *len)
 static int
 word_in(const char *list, const char *word)
 {
-	const char *w;
-	size_t len;
+	const char	*w;
+	size_t		 len;
 
 	while ((w = word_next(&list, &len)) != NULL)
 		if (strlen(word) == len && strncasecmp(w, word, len) == 0)
@@ -166,10 +166,10 @@ word_in(const char *list, const char *word)
 static int
 mech_list(const char *auth, const struct mech **list, char *why, size_t size)
 {
-	const struct mech *m;
-	const char *w;
-	size_t i, len;
-	int n = 0;
+	const struct mech	*m;
+	const char		*w;
+	size_t			 i, len;
+	int			 n = 0;
 
 	while ((w = word_next(&auth, &len)) != NULL) {
 		if ((m = mech_find(w, len)) == NULL) {
@@ -210,7 +210,7 @@ static void
 choose_why(const struct m_net_setup *su, const struct sasl_offer *offer,
     int clear, char *why, size_t size)
 {
-	char offered[256];
+	char	 offered[256];
 
 	log_vis(offered, offer->mechs, sizeof(offered));
 	if (clear)
@@ -236,9 +236,9 @@ const char *
 sasl_choose(const struct m_net_setup *su, const struct sasl_offer *offer,
     char *why, size_t size)
 {
-	const struct mech *list[nitems(mechs)], *m;
-	int cleartext = offer->tls || su->cleartext;
-	int i, n, clear = 0, login = 0;
+	const struct mech	*list[nitems(mechs)], *m;
+	int			 cleartext = offer->tls || su->cleartext;
+	int			 i, n, clear = 0, login = 0;
 
 	if ((n = mech_list(su->auth, list, why, size)) == -1)
 		return NULL;
@@ -287,12 +287,12 @@ sasl_choose(const struct m_net_setup *su, const struct sasl_offer *offer,
 static int
 pss_digest(const X509_ALGOR *alg)
 {
-	RSA_PSS_PARAMS *pss;
-	const ASN1_OBJECT *obj;
-	const ASN1_STRING *seq;
+	RSA_PSS_PARAMS		*pss;
+	const ASN1_OBJECT	*obj;
+	const ASN1_STRING	*seq;
 	const void *val;
-	const uint8_t *p;
-	int type, nid = NID_undef;
+	const uint8_t		*p;
+	int			 type, nid = NID_undef;
 
 	X509_ALGOR_get0(&obj, &type, &val, alg);
 	if (type != V_ASN1_SEQUENCE || val == NULL)
@@ -320,13 +320,13 @@ pss_digest(const X509_ALGOR *alg)
 static size_t
 bind_data(const struct stream *st, uint8_t *dst)
 {
-	const X509_ALGOR *alg;
-	const uint8_t *der, *p;
-	const EVP_MD *md;
-	unsigned int n = 0;
-	size_t len;
-	X509 *cert;
-	int nid, sig;
+	const X509_ALGOR	*alg;
+	const uint8_t		*der, *p;
+	const EVP_MD		*md;
+	unsigned int		 n = 0;
+	size_t			 len;
+	X509			*cert;
+	int			 nid, sig;
 
 	if (st == NULL || (p = der = stream_tls_peer(st, &len)) == NULL)
 		return 0;
@@ -350,7 +350,7 @@ bind_data(const struct stream *st, uint8_t *dst)
 int
 sasl_tls(const struct stream *st)
 {
-	uint8_t data[EVP_MAX_MD_SIZE];
+	uint8_t	 data[EVP_MAX_MD_SIZE];
 
 	if (stream_tls_version(st)[0] == '\0')
 		return 0;
@@ -366,7 +366,7 @@ sasl_fail(struct sasl *, const char *, ...)
 static int
 sasl_fail(struct sasl *sa, const char *fmt, ...)
 {
-	va_list ap;
+	va_list	 ap;
 
 	va_start(ap, fmt);
 	vsnprintf(sa->error, sizeof(sa->error), fmt, ap);
@@ -381,9 +381,9 @@ sasl_fail(struct sasl *sa, const char *fmt, ...)
 static int
 wanted_plus(const struct m_net_setup *su, const struct mech *mech)
 {
-	const struct mech *list[nitems(mechs)];
-	char why[1];
-	int i, n;
+	const struct mech	*list[nitems(mechs)];
+	char			 why[1];
+	int			 i, n;
 
 	n = mech_list(su->auth, list, why, sizeof(why));
 	for (i = 0; i < n && list[i] != mech; i++)
@@ -396,10 +396,10 @@ static int
 start_scram(struct sasl *sa, const struct m_net_setup *su,
     const struct stream *st, char *why, size_t size)
 {
-	uint8_t random[NONCE_LEN], data[EVP_MAX_MD_SIZE];
-	struct buf nonce = BUF_INIT;
-	const char *gs2 = "n";
-	size_t len;
+	uint8_t		 random[NONCE_LEN], data[EVP_MAX_MD_SIZE];
+	struct buf	 nonce = BUF_INIT;
+	const char	*gs2 = "n";
+	size_t		 len;
 
 	len = bind_data(st, data);
 	if (sa->mech->bind) {
@@ -438,8 +438,8 @@ struct sasl *
 sasl_new(const char *name, const struct m_net_setup *su,
     const struct stream *st, char *why, size_t size)
 {
-	struct sasl *sa;
-	const struct mech *mech;
+	struct sasl		*sa;
+	const struct mech	*mech;
 
 	if ((mech = mech_find(name, strlen(name))) == NULL) {
 		snprintf(why, size, "imapsync does not have %s", name);
@@ -458,7 +458,8 @@ sasl_new(const char *name, const struct m_net_setup *su,
 	sa->password = xstrdup(su->has_password ? su->password : "");
 	sa->host = xstrdup(su->host);
 	sa->port = su->port;
-	if (mech->id == MECH_SCRAM && start_scram(sa, su, st, why, size) == -1) {
+	if (mech->id == MECH_SCRAM &&
+	    start_scram(sa, su, st, why, size) == -1) {
 		sasl_free(sa);
 		return NULL;
 	}
@@ -481,7 +482,7 @@ sasl_free(struct sasl *sa)
 static void
 oauth_initial(struct sasl *sa, struct buf *out)
 {
-	const char *p;
+	const char	*p;
 
 	buf_puts(out, "n,a=");
 	for (p = sa->user; *p != '\0'; p++)
@@ -548,8 +549,8 @@ step_login(struct sasl *sa, struct buf *out)
 static int
 step_cram_md5(struct sasl *sa, const void *data, size_t len, struct buf *out)
 {
-	uint8_t digest[EVP_MAX_MD_SIZE];
-	unsigned int i, n;
+	uint8_t		 digest[EVP_MAX_MD_SIZE];
+	unsigned int	 i, n;
 
 	if (sa->step > 1)
 		return sasl_fail(sa, "the server goes on after the end of "
@@ -565,15 +566,15 @@ step_cram_md5(struct sasl *sa, const void *data, size_t len, struct buf *out)
 }
 
 /*
- * A challenge means that the token was refused: it is JSON, of which "status" is
- * for the user.  The server's NO comes once it is answered.
+ * A challenge means that the token was refused: it is JSON, of which "status"
+ * is for the user.  The server's NO comes once it is answered.
  */
 static int
 step_token(struct sasl *sa, const char *json, size_t len, struct buf *out)
 {
-	static const char key[] = "\"status\"";
-	const char *p, *end;
-	size_t n;
+	static const char	 key[] = "\"status\"";
+	const char		*p, *end;
+	size_t			 n;
 
 	if (len == 0)
 		json = "";

@@ -45,7 +45,7 @@ scram_fail(struct scram *, const char *, ...)
 static int
 scram_fail(struct scram *sc, const char *fmt, ...)
 {
-	va_list ap;
+	va_list	 ap;
 
 	va_start(ap, fmt);
 	vsnprintf(sc->error, sizeof(sc->error), fmt, ap);
@@ -58,8 +58,8 @@ struct scram *
 scram_new(const char *hash, const char *user, const char *password,
     const char *nonce, const char *gs2, const void *cbdata, size_t cblen)
 {
-	struct scram *sc;
-	struct buf name = BUF_INIT;
+	struct scram	*sc;
+	struct buf	 name = BUF_INIT;
 
 	sc = xcalloc(1, sizeof(*sc));
 	sc->md = strcmp(hash, "SHA-1") == 0 ? EVP_sha1() : EVP_sha256();
@@ -100,7 +100,7 @@ scram_free(struct scram *sc)
 void
 scram_first(struct scram *sc, struct buf *out)
 {
-	size_t hdr;
+	size_t	 hdr;
 
 	/* The header alone: it ends with the second comma. */
 	hdr = strcspn((char *)buf_ptr(&sc->bind), ",") + 2;
@@ -124,7 +124,7 @@ hmac(struct scram *sc, uint8_t *dst, const void *key, size_t keylen,
 static char *
 attribute(char **p, char name)
 {
-	char *a;
+	char	*a;
 
 	a = strsep(p, ",");
 	if (a == NULL || a[0] != name || a[1] != '=')
@@ -146,9 +146,9 @@ is_printable(const char *s, size_t len)
 static void
 scram_prove(struct scram *sc, const struct buf *salt, int iter, uint8_t *proof)
 {
-	uint8_t salted[EVP_MAX_MD_SIZE], client[EVP_MAX_MD_SIZE];
-	uint8_t stored[EVP_MAX_MD_SIZE], key[EVP_MAX_MD_SIZE];
-	unsigned int i;
+	uint8_t		 salted[EVP_MAX_MD_SIZE], client[EVP_MAX_MD_SIZE];
+	uint8_t		 stored[EVP_MAX_MD_SIZE], key[EVP_MAX_MD_SIZE];
+	unsigned int	 i;
 
 	if (PKCS5_PBKDF2_HMAC(sc->password, strlen(sc->password),
 	    salt->data + salt->off, salt->len, iter, sc->md, sc->mdlen,
@@ -173,11 +173,11 @@ scram_prove(struct scram *sc, const struct buf *salt, int iter, uint8_t *proof)
 static int
 scram_server_first(struct scram *sc, char *msg, struct buf *out)
 {
-	uint8_t proof[EVP_MAX_MD_SIZE];
-	struct buf salt = BUF_INIT, final = BUF_INIT;
-	const char *nonce, *b64, *count, *errstr;
-	size_t own = strlen(sc->nonce);
-	int iter;
+	uint8_t		 proof[EVP_MAX_MD_SIZE];
+	struct buf	 salt = BUF_INIT, final = BUF_INIT;
+	const char	*nonce, *b64, *count, *errstr;
+	size_t		 own = strlen(sc->nonce);
+	int		 iter;
 
 	if (msg[0] == 'm')
 		return scram_fail(sc, "the server demands an extension of "
@@ -222,9 +222,9 @@ scram_server_first(struct scram *sc, char *msg, struct buf *out)
 static int
 scram_server_final(struct scram *sc, char *msg)
 {
-	struct buf sig = BUF_INIT;
-	char *v;
-	int ok;
+	struct buf	 sig = BUF_INIT;
+	char		*v;
+	int		 ok;
 
 	sc->state = SCRAM_END;
 	if (msg[0] == 'e' && (v = attribute(&msg, 'e')) != NULL) {
@@ -251,8 +251,8 @@ scram_server_final(struct scram *sc, char *msg)
 int
 scram_step(struct scram *sc, const void *data, size_t len, struct buf *out)
 {
-	char *msg;
-	int r;
+	char	*msg;
+	int	 r;
 
 	if (sc->state == SCRAM_END)
 		return scram_fail(sc, "the server goes on after the end of "

@@ -50,7 +50,7 @@ socks_fail(struct socks *, const char *, ...)
 static int
 socks_fail(struct socks *so, const char *fmt, ...)
 {
-	va_list ap;
+	va_list	 ap;
 
 	va_start(ap, fmt);
 	vsnprintf(so->error, sizeof(so->error), fmt, ap);
@@ -62,8 +62,8 @@ socks_fail(struct socks *so, const char *fmt, ...)
 struct socks *
 socks_new(const struct m_net_setup *su)
 {
-	struct socks *so;
-	const char *host = su->proxy_addr;
+	struct socks	*so;
+	const char	*host = su->proxy_addr;
 
 	so = xcalloc(1, sizeof(*so));
 	if (host[0] == '[')
@@ -98,8 +98,8 @@ socks_error(const struct socks *so)
 static int
 send_hello(struct socks *so, struct buf *out)
 {
-	static const uint8_t plain[] = { SOCKS_VERSION, 1, METHOD_NONE };
-	static const uint8_t both[] = { SOCKS_VERSION, 2, METHOD_NONE,
+	static const uint8_t	 plain[] = { SOCKS_VERSION, 1, METHOD_NONE };
+	static const uint8_t	 both[] = { SOCKS_VERSION, 2, METHOD_NONE,
 	    METHOD_PASSWORD };
 
 	if (so->user[0] == '\0')
@@ -117,12 +117,12 @@ send_hello(struct socks *so, struct buf *out)
 static int
 send_request(struct socks *so, struct buf *out)
 {
-	uint8_t head[] = { SOCKS_VERSION, CMD_CONNECT, 0, 0 };
-	uint8_t port[2] = { so->port >> 8, so->port & 0xff };
-	struct in6_addr addr6;
-	struct in_addr addr;
-	size_t len = strlen(so->host);
-	uint8_t n = len;
+	uint8_t		 head[] = { SOCKS_VERSION, CMD_CONNECT, 0, 0 };
+	uint8_t		 port[2] = { so->port >> 8, so->port & 0xff };
+	struct in6_addr	 addr6;
+	struct in_addr	 addr;
+	size_t		 len = strlen(so->host);
+	uint8_t		 n = len;
 
 	if (inet_pton(AF_INET, so->host, &addr) == 1) {
 		head[3] = ATYP_IPV4;
@@ -153,7 +153,7 @@ send_request(struct socks *so, struct buf *out)
 static void
 send_password(struct socks *so, struct buf *out)
 {
-	uint8_t n = AUTH_VERSION;
+	uint8_t	 n = AUTH_VERSION;
 
 	buf_add(out, &n, 1);
 	n = strlen(so->user);
@@ -170,7 +170,7 @@ send_password(struct socks *so, struct buf *out)
 static int
 take_short(struct socks *so, struct buf *in, struct buf *out)
 {
-	uint8_t version, value;
+	uint8_t	 version, value;
 
 	version = buf_ptr(in)[0];
 	value = buf_ptr(in)[1];
@@ -204,14 +204,14 @@ take_short(struct socks *so, struct buf *in, struct buf *out)
 static int
 take_reply(struct socks *so, struct buf *in)
 {
-	static const char *const reasons[] = {
+	static const char	*const reasons[] = {
 		"", "general failure", "not allowed by its rules",
 		"network unreachable", "host unreachable",
 		"connection refused by the server", "TTL expired",
 		"command not supported", "address type not supported",
 	};
-	const uint8_t *p;
-	size_t len;
+	const uint8_t		*p;
+	size_t			 len;
 
 	if (in->len == 0)
 		return 0;

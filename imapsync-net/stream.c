@@ -21,7 +21,7 @@
 #include "pin.h"
 #include "stream.h"
 
-#define CHUNK		16384		/* octets asked of the socket or libtls */
+#define CHUNK		16384		/* octets asked for at once */
 #define PEND_MAX	65536		/* transformed octets held, at most */
 #define CA_MAX		(16 * 1024 * 1024)
 #define KEY_MAX		65536
@@ -30,8 +30,8 @@
 /*
  * Measured, MB/s of one core and ratio: on 2.7 MB of mixed mail level 1 has 88
  * and 4.19, 3 has 78 and 4.35, 4 has 55 and 4.67, 6 has 44 and 4.85; on base64
- * of noise all up to 3 have 26 and 1.29, 6 has 21 and 1.32.  3 is the last that
- * does not slow a first sync down.
+ * of noise all up to 3 have 26 and 1.29, 6 has 21 and 1.32.  3 is the last
+ * level that does not slow a first sync down.
  */
 #define DEFLATE_LEVEL	3
 
@@ -50,7 +50,7 @@ struct stream {
 	struct tls_config	*cfg;
 	struct tls		*tls;
 	short			 rd_want;	/* what tls_read() waits for */
-	short			 wr_want;	/* tls_write(), tls_handshake() */
+	short			 wr_want;	/* tls_write(), handshake */
 	int			 more;		/* libtls may hold octets */
 	int			 verify;
 	char			*host;		/* the name to verify */
@@ -70,11 +70,11 @@ struct stream {
 	uint64_t		 bomb_out;
 	struct buf		 raw;		/* read, not yet inflated */
 
-	uint8_t			*pend;		/* transformed, not yet written */
+	uint8_t			*pend;		/* not yet written */
 	size_t			 pendoff;
 	size_t			 pendlen;
 
-	int			 dead;		/* what stream_read() returns now */
+	int			 dead;		/* stream_read() returns it */
 	int			 wdead;		/* writing has failed */
 	char			 error[512];
 };
@@ -86,7 +86,7 @@ stream_fail(struct stream *s, const char *fmt, ...)
 static void
 stream_fail(struct stream *s, const char *fmt, ...)
 {
-	va_list ap;
+	va_list	 ap;
 
 	va_start(ap, fmt);
 	vsnprintf(s->error, sizeof(s->error), fmt, ap);
@@ -96,8 +96,8 @@ stream_fail(struct stream *s, const char *fmt, ...)
 struct stream *
 stream_new(int fd)
 {
-	struct stream *s;
-	int flags;
+	struct stream	*s;
+	int		 flags;
 
 	if ((flags = fcntl(fd, F_GETFL)) == -1 ||
 	    fcntl(fd, F_SETFL, flags | O_NONBLOCK) == -1)
@@ -152,8 +152,8 @@ stream_error(const struct stream *s)
 static uint8_t *
 read_all(int fd, size_t max, size_t *len)
 {
-	uint8_t *p;
-	ssize_t n = 0;
+	uint8_t	*p;
+	ssize_t	 n = 0;
 
 	*len = 0;
 	if (fd == -1)
@@ -216,16 +216,16 @@ prepare_protocols(struct stream *s, const struct m_net_setup *su)
 }
 
 /*
- * The suites of TLS 1.3 one by one: OpenSSL's list of ciphers passes over a name
- * that it does not know as long as another is left, and it does not know these,
- * so that together with SSL_cipherlist they would be ignored without a word.
- * LibreSSL takes them.
+ * The suites of TLS 1.3 one by one: OpenSSL's list of ciphers passes over a
+ * name that it does not know as long as another is left, and it does not know
+ * these, so that together with SSL_cipherlist they would be ignored without a
+ * word.  LibreSSL takes them.
  */
 static int
 prepare_suites(struct stream *s, const char *suites)
 {
-	char *copy, *p, *name;
-	int n = 0, r = 0;
+	char	*copy, *p, *name;
+	int	 n = 0, r = 0;
 
 	p = copy = xstrdup(suites);
 	while (r == 0 && (name = strsep(&p, ":, ")) != NULL) {
@@ -251,9 +251,9 @@ prepare_suites(struct stream *s, const char *suites)
 static int
 prepare_ciphers(struct stream *s, const struct m_net_setup *su)
 {
-	const char *list = su->ssl_ciphers;
-	struct buf all = BUF_INIT;
-	int r = 0;
+	const char	*list = su->ssl_ciphers;
+	struct buf	 all = BUF_INIT;
+	int		 r = 0;
 
 	if (strstr(list, "TLS_") != NULL) {
 		stream_fail(s, "SSL_cipherlist is for TLS 1.2 and older: "
@@ -283,7 +283,7 @@ static int
 prepare_trust(struct stream *s, const struct m_net_setup *su,
     const uint8_t *ca, size_t len)
 {
-	char why[256];
+	char	 why[256];
 
 	if (pin_check(su->ssl_fingerprint, why, sizeof(why)) == -1) {
 		stream_fail(s, "SSL_fingerprint: %s", why);
@@ -351,8 +351,8 @@ prepare_keypair(struct stream *s, const uint8_t *cert, size_t certlen,
 static char *
 name_to_verify(const char *host)
 {
-	char *name;
-	size_t len;
+	char	*name;
+	size_t	 len;
 
 	if (host[0] == '[') {
 		name = xstrndup(host + 1, strcspn(host + 1, "]"));
@@ -366,13 +366,45 @@ name_to_verify(const char *host)
 	return name;
 }
 
+/*
+ * Let libtls read the certificates and the key, without a word to the server.
+ * The name given here is for SNI only; libtls leaves out address literals
+ * (RFC 6066 section 3).
+ */
+static int
+prepare_connection(struct stream *s, const struct m_net_setup *su)
+{
+	const char	*sni = NULL, *why, *key = "";
+
+	if (su->ssl_sni && su->ssl_hostname[0] != '\0')
+		sni = su->ssl_hostname;
+	if (tls_configure(s->tls, s->cfg) == -1 ||
+	    tls_connect_fds(s->tls, s->fd, s->fd, sni) == -1) {
+		if ((why = tls_error(s->tls)) == NULL)
+			why = "unknown reason";
+		if (strstr(why, "verify") != NULL)
+			key = "SSL_CAfile: ";
+		else if (strstr(why, "key") != NULL ||
+		    strstr(why, "certificate") != NULL)
+			key = "SSL_cert and SSL_key: ";
+		stream_fail(s, "TLS with %s: %s%s", s->host, key, why);
+		return -1;
+	}
+	/* The key is in the library's hands; this copy has had its use. */
+	tls_config_clear_keys(s->cfg);
+	tls_config_free(s->cfg);
+	s->cfg = NULL;
+	s->state = TLS_PREPARED;
+	return 0;
+}
+
 int
 stream_tls_prepare(struct stream *s, const struct m_net_setup *su, int ca,
     int cert, int key)
 {
-	uint8_t *camem, *certmem, *keymem;
-	size_t calen, certlen, keylen;
-	int r = -1;
+	uint8_t	*camem, *certmem, *keymem;
+	size_t	 calen, certlen, keylen;
+	int	 r = -1;
 
 	camem = read_all(ca, CA_MAX, &calen);
 	certmem = read_all(cert, KEY_MAX, &certlen);
@@ -389,14 +421,8 @@ stream_tls_prepare(struct stream *s, const struct m_net_setup *su, int ca,
 	else if (prepare_protocols(s, su) == 0 &&
 	    prepare_ciphers(s, su) == 0 &&
 	    prepare_trust(s, su, camem, calen) == 0 &&
-	    prepare_keypair(s, certmem, certlen, keymem, keylen) == 0) {
-		if (tls_configure(s->tls, s->cfg) == -1)
-			stream_fail(s, "TLS: %s", tls_error(s->tls));
-		else {
-			s->state = TLS_PREPARED;
-			r = 0;
-		}
-	}
+	    prepare_keypair(s, certmem, certlen, keymem, keylen) == 0)
+		r = prepare_connection(s, su);
 	free(camem);
 	free(certmem);
 	if (keymem != NULL)
@@ -407,26 +433,26 @@ stream_tls_prepare(struct stream *s, const struct m_net_setup *su, int ca,
 int
 stream_tls_start(struct stream *s, const struct m_net_setup *su)
 {
-	const char *sni = NULL;
-
 	if (s->state != TLS_PREPARED) {
-		stream_fail(s, "TLS is not prepared");
+		stream_fail(s, "TLS with %s is not prepared", su->host);
 		return -1;
 	}
-	/* libtls itself leaves out the address literals (RFC 6066 section 3). */
-	if (su->ssl_sni && su->ssl_hostname[0] != '\0')
-		sni = su->ssl_hostname;
-	if (tls_connect_fds(s->tls, s->fd, s->fd, sni) == -1) {
-		stream_fail(s, "TLS with %s: %s", s->host, tls_error(s->tls));
-		return -1;
-	}
-	/* The key is in the library's hands; these copies have had their use. */
-	tls_config_clear_keys(s->cfg);
-	tls_config_free(s->cfg);
-	s->cfg = NULL;
 	s->pend = xmalloc(PEND_MAX);
 	s->state = TLS_SHAKING;
 	return 0;
+}
+
+/*
+ * A connection that ended without an orderly end of TLS is a lost server like
+ * any other; libtls has only its words for that.
+ */
+static int
+tls_lost(const char *why)
+{
+	return strcasestr(why, "unexpected EOF") != NULL ||
+	    strstr(why, strerror(ECONNRESET)) != NULL ||
+	    strstr(why, strerror(EPIPE)) != NULL ||
+	    strstr(why, strerror(ETIMEDOUT)) != NULL;
 }
 
 /*
@@ -458,30 +484,28 @@ handshake_failed(struct stream *s)
 		    "ciphers or certificate" },
 		{ "certificate required", "the server wants a certificate of "
 		    "ours: see SSL_cert and SSL_key" },
-		{ "unexpected EOF", "the server closed the connection" },
-		{ "unexpected eof", "the server closed the connection" },
 	};
-	const char *why = tls_error(s->tls);
+	const char *why = tls_error(s->tls), *say = NULL;
 	size_t i;
 
 	if (why == NULL)
 		why = "unknown reason";
-	for (i = 0; i < nitems(texts); i++)
+	for (i = 0; say == NULL && i < nitems(texts); i++)
 		if (strstr(why, texts[i].in) != NULL)
-			break;
-	if (i < nitems(texts))
-		stream_fail(s, "TLS with %s: %s (%s)", s->host, texts[i].say,
-		    why);
-	else
-		stream_fail(s, "TLS with %s: %s", s->host, why);
+			say = texts[i].say;
+	if (say == NULL && tls_lost(why))
+		say = "the server closed the connection";
+	if (say == NULL)
+		say = "the handshake fails";
+	stream_fail(s, "TLS with %s: %s (%s)", s->host, say, why);
 }
 
 /* Is the peer the one wanted?  The chain and the time are libtls's part. */
 static int
 peer_check(struct stream *s)
 {
-	const uint8_t *pem, *spki;
-	size_t len;
+	const uint8_t	*pem, *spki;
+	size_t		 len;
 
 	pem = tls_peer_cert_chain_pem(s->tls, &len);
 	if (!tls_peer_cert_provided(s->tls) || pem == NULL ||
@@ -547,7 +571,7 @@ stream_handshake(struct stream *s)
 const char *
 stream_tls_version(const struct stream *s)
 {
-	const char *v = NULL;
+	const char	*v = NULL;
 
 	if (s->state == TLS_UP)
 		v = tls_conn_version(s->tls);
@@ -557,7 +581,7 @@ stream_tls_version(const struct stream *s)
 const char *
 stream_tls_cipher(const struct stream *s)
 {
-	const char *c = NULL;
+	const char	*c = NULL;
 
 	if (s->state == TLS_UP)
 		c = tls_conn_cipher(s->tls);
@@ -605,24 +629,11 @@ stream_compress(struct stream *s, struct buf *in)
 	return 0;
 }
 
-/*
- * A connection that ended without an orderly end of TLS is a lost server like
- * any other; libtls has only its words for that.
- */
-static int
-tls_lost(const char *why)
-{
-	return strcasestr(why, "unexpected EOF") != NULL ||
-	    strstr(why, strerror(ECONNRESET)) != NULL ||
-	    strstr(why, strerror(EPIPE)) != NULL ||
-	    strstr(why, strerror(ETIMEDOUT)) != NULL;
-}
-
 static ssize_t
 tls_take(struct stream *s, void *dst, size_t max)
 {
-	const char *why;
-	ssize_t n;
+	const char	*why;
+	ssize_t		 n;
 
 	n = tls_read(s->tls, dst, max);
 	s->more = n > 0;
@@ -654,7 +665,7 @@ tls_take(struct stream *s, void *dst, size_t max)
 static ssize_t
 raw_read(struct stream *s, void *dst, size_t max)
 {
-	ssize_t n;
+	ssize_t	 n;
 
 	if (s->state == TLS_UP)
 		return tls_take(s, dst, max);
@@ -676,7 +687,7 @@ raw_read(struct stream *s, void *dst, size_t max)
 static int
 is_bomb(struct stream *s, size_t used, size_t made)
 {
-	int bomb;
+	int	 bomb;
 
 	s->bomb_in += used;
 	s->bomb_out += made;
@@ -691,9 +702,9 @@ is_bomb(struct stream *s, size_t used, size_t made)
 static ssize_t
 inflate_raw(struct stream *s, struct buf *in, size_t max)
 {
-	z_stream *z = &s->zin;
-	size_t used, made;
-	int r;
+	z_stream	*z = &s->zin;
+	size_t		 used, made;
+	int		 r;
 
 	if (max > 2 * CHUNK)
 		max = 2 * CHUNK;
@@ -728,8 +739,8 @@ inflate_raw(struct stream *s, struct buf *in, size_t max)
 static ssize_t
 zread(struct stream *s, struct buf *in, size_t max)
 {
-	ssize_t n;
-	int i;
+	ssize_t	 n;
+	int	 i;
 
 	for (i = 0; i < IDLE_READS; i++) {
 		if (s->raw.len == 0 && !s->zmore) {
@@ -753,8 +764,8 @@ zread(struct stream *s, struct buf *in, size_t max)
 ssize_t
 stream_read(struct stream *s, struct buf *in, size_t max)
 {
-	size_t got = 0, want;
-	ssize_t n = 0;
+	size_t	 got = 0, want;
+	ssize_t	 n = 0;
 
 	while (!s->dead && got < max) {
 		if (s->deflate)
@@ -784,16 +795,16 @@ stream_read(struct stream *s, struct buf *in, size_t max)
 static int
 zfill(struct stream *s, struct buf *out)
 {
-	z_stream *z = &s->zout;
-	size_t n;
-	int r;
+	z_stream	*z = &s->zout;
+	size_t		 n;
+	int		 r;
 
 	z->next_out = s->pend;
 	z->avail_out = PEND_MAX;
 	while (z->avail_out > 0) {
 		z->next_in = NULL;
 		z->avail_in = 0;
-		/* zlib: nothing new until a flush that has begun is complete. */
+		/* zlib: nothing new until a flush that began is complete. */
 		if (!s->zflush && out->len > 0) {
 			n = out->len > PEND_MAX ? PEND_MAX : out->len;
 			z->next_in = buf_ptr(out);
@@ -823,8 +834,8 @@ zfill(struct stream *s, struct buf *out)
 static ssize_t
 raw_write(struct stream *s, const uint8_t *p, size_t len)
 {
-	const char *why;
-	ssize_t n;
+	const char	*why;
+	ssize_t		 n;
 
 	if (s->state != TLS_UP) {
 		do
@@ -853,8 +864,8 @@ raw_write(struct stream *s, const uint8_t *p, size_t len)
 int
 stream_write(struct stream *s, struct buf *out, int flush)
 {
-	ssize_t n;
-	size_t len;
+	ssize_t	 n;
+	size_t	 len;
 
 	if (s->deflate && flush)
 		s->flush = 1;
@@ -907,7 +918,7 @@ stream_unsent(const struct stream *s)
 short
 stream_events(const struct stream *s, int want_read, int want_write)
 {
-	short events = 0;
+	short	 events = 0;
 
 	if (s->state == TLS_SHAKING)
 		return s->wr_want;
@@ -927,7 +938,7 @@ stream_readable(const struct stream *s)
 void
 stream_close(struct stream *s)
 {
-	struct linger off = { 0, 0 };
+	struct linger	 off = { 0, 0 };
 
 	if (s->fd == -1)
 		return;

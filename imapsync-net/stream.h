@@ -30,9 +30,9 @@ int		 stream_fd(const struct stream *);
 /*
  * Prepare TLS before the sandbox: everything that needs memory or a file.  The
  * descriptors (or -1) are read to their end and closed.  ca -1 with ssl_verify
- * set: no certificate is acceptable unless a fingerprint decides.  Returns 0, or
- * -1 with the reason in stream_error() (e.g. ciphersuites that libtls can't
- * set).
+ * set is an error: no certificate would be acceptable.  A fingerprint decides
+ * alone without ssl_verify, else both must hold.  Returns 0, or -1 with the
+ * reason in stream_error() (e.g. ciphersuites that libtls can't set).
  */
 int		 stream_tls_prepare(struct stream *, const struct m_net_setup *,
 		    int ca, int cert, int key);

@@ -134,7 +134,8 @@ make_dir(struct db *db, char *dir)
 	/* The directory must not be lost while the file in it is kept. */
 	slash = strrchr(dir, '/');
 	*slash = '\0';
-	if ((fd = open(slash == dir ? "/" : dir, O_RDONLY | O_DIRECTORY)) != -1) {
+	fd = open(slash == dir ? "/" : dir, O_RDONLY | O_DIRECTORY);
+	if (fd != -1) {
 		fsync(fd);
 		close(fd);
 	}
@@ -292,10 +293,10 @@ lock_run(struct db *db, int empty)
 }
 
 /*
- * A dry run has the file open twice.  "guard" can't write; its shared lock keeps
- * other runs out and shows that no transaction is to be rolled back.  The other
- * one keeps its journal and all that it changes in memory, and is never told to
- * commit.
+ * A dry run has the file open twice.  "guard" can't write; its shared lock
+ * keeps other runs out and shows that no transaction is to be rolled back.  The
+ * other one keeps its journal and all that it changes in memory, and is never
+ * told to commit.
  */
 static int
 lock_dryrun(struct db *db)

@@ -65,7 +65,7 @@ quit(void)
 	_exit(EX_SYNC_ERROR);
 }
 
-/* Nothing is ever written to the lifeline: whatever happens there is its end. */
+/* Nothing is ever written to the lifeline: what happens there is its end. */
 static int
 lifeline_cut(void *arg)
 {

@@ -10,7 +10,8 @@
 /*
  * imapsync-store: the one process that can touch the state, an SQLite file.
  * main.c talks to the engine, file.c finds and locks the file, db.c keeps the
- * state, pair.c compares what the servers have with it.  Requests and answers are those of proto.h.
+ * state, pair.c compares what the servers have with it.  Requests and answers
+ * are those of proto.h.
  *
  * No function here returns an error: whatever SQLite refuses rolls the open
  * transaction back and ends the process with a message that names the file and
@@ -25,7 +26,7 @@
 
 #define STORE_APPID	0x494d5359	/* "IMSY": application_id of the file */
 #define STORE_VERSION	1		/* user_version */
-#define STORE_WAIT_MS	5000		/* for a run that was just killed to die */
+#define STORE_WAIT_MS	5000		/* for a killed run to die */
 
 /* The prepared statements; their text is in db.c. */
 enum db_stmt {
@@ -81,7 +82,7 @@ struct db {
 	sqlite3_stmt	*st[DB_NSTMT][SIDES];
 	char		*path;		/* as configured, for messages */
 	char		*file;		/* the same, the directory resolved */
-	char		*dir;		/* NULL: all is in memory, there is none */
+	char		*dir;		/* NULL: there is none, all in memory */
 	int		 dryrun;
 	int		 intrans;	/* a transaction is open */
 	int		 newflagsets;	/* some were added in this session */

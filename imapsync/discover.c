@@ -418,23 +418,23 @@ meta_ask(struct engine *e, struct mbox *mb, int side, const struct uidset *set)
 
 /*
  * Differences are planned from the META at hand: what only one side has is
- * added to the other, \Deleted only if both have it.
+ * added to the other, but \Deleted, which goes unless both have it: as if it
+ * had been there and one side had taken it away.
  */
 void
 disc_paired(struct mbox *mb, const struct m_engine_paired *m)
 {
-	char		 both[FLAGS_MAX], one[FLAGS_MAX];
+	char		 base[FLAGS_MAX];
 	struct row	*row;
 	int		 side;
 
-	flags_and(both, m->flags[LOCAL], m->flags[REMOTE]);
-	row = row_insert(mb, m->uid[LOCAL], m->uid[REMOTE], both);
-	for (side = 0; side < SIDES; side++) {
-		strlcpy(one, m->flags[side], sizeof(one));
-		if (!flags_has(both, "\\Deleted"))
-			flags_sub(one, one, "\\Deleted");
-		row->now[side] = xstrdup(one);
-	}
+	flags_and(base, m->flags[LOCAL], m->flags[REMOTE]);
+	for (side = 0; side < SIDES; side++)
+		if (flags_has(m->flags[side], "\\Deleted"))
+			(void)flags_or(base, base, "\\Deleted");
+	row = row_insert(mb, m->uid[LOCAL], m->uid[REMOTE], base);
+	for (side = 0; side < SIDES; side++)
+		row->now[side] = xstrdup(m->flags[side]);
 	mb->npaired_diff++;
 }
 

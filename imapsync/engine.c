@@ -136,6 +136,8 @@ channel_eof(struct engine *e, int chan)
 	log_warnx("the %s%s ended unexpectedly", engine_chan(chan),
 	    chan == STORE ? "" : " network worker");
 	engine_end(e, EX_SYNC_ERROR);
+	/* A process that died is no lost server: nothing is awaited. */
+	e->stop_at = engine_now();
 }
 
 static void

@@ -394,6 +394,8 @@ void		 exec_vanished(struct engine *, struct sess *,
 		    const struct m_engine_vanished *);
 void		 exec_flags(struct engine *, struct sess *,
 		    const struct m_engine_flags *);
+/* Messages are on their way to that side. */
+int		 exec_receiving(struct engine *, int side);
 /* A worker is lost: what the state must know of it. */
 void		 exec_lost(struct engine *, int side);
 

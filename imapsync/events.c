@@ -87,9 +87,13 @@ h_fatal(void *arg, uint32_t id, const void *rec, int fd)
 	(void)fd;
 	progress_log(LOG_LV_ERROR, src->chan == STORE ? "database" :
 	    side_name[src->chan], NULL, m->text);
-	if (src->chan != STORE)
-		src->e->lost[src->chan] = 1;
 	engine_end(src->e, m->status);
+	if (src->chan == STORE)
+		return;
+	src->e->lost[src->chan] = 1;
+	/* What has been sent to the other server whole may still be answered. */
+	if (!exec_receiving(src->e, OTHER(src->chan)))
+		src->e->stop_at = engine_now();
 }
 
 static void

@@ -288,6 +288,8 @@ exec_copy(struct engine *e, struct mbox *mb, int target, int mode, int nodate,
 	mr.mode = mode;
 	mr.nodate = nodate;
 	mr.nokeywords = nokeywords;
+	mr.perm_any = mb->s[target].disc->perm_any;
+	mr.permflags = mb->s[target].disc->permflags;
 	mr.mailbox = mb->s[target].name;
 	id = engine_req(e, target, mb, s, recv_done, c, 0);
 	engine_send(e, target, M_NET_RECV, id, &mr);
@@ -533,6 +535,17 @@ exec_lost(struct engine *e, int side)
 	m.mailbox = first->id;
 	m.target = side;
 	engine_send(e, STORE, M_STORE_MARKFAIL, 0, &m);
+}
+
+int
+exec_receiving(struct engine *e, int side)
+{
+	struct mbox	*mb;
+
+	RB_FOREACH(mb, mboxes, &e->mboxes)
+		if (mb->mark[side].active != 0)
+			return 1;
+	return 0;
 }
 
 /* ---- passes ---- */

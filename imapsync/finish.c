@@ -246,6 +246,23 @@ final_modseq(struct engine *e, struct mbox *mb, int side)
 	return ms->exec->modseq_end;
 }
 
+/* Only VANISHED says that a message is gone; an OK does not (Dovecot, M). */
+static void
+finish_unexpunged(struct engine *e, struct mbox *mb, int side)
+{
+	struct mside	*ms = &mb->s[side];
+	uint64_t	 left;
+
+	left = uidset_count(&ms->doomed) - uidset_count(&ms->expunged);
+	if (left == 0)
+		return;
+	log_warnx("%s: the %s server did not expunge %llu message%s that "
+	    "should be gone; the next run tries again",
+	    progress_show(e, mb->name), side_name[side],
+	    (unsigned long long)left, left == 1 ? "" : "s");
+	e->partial = 1;
+}
+
 void
 finish_mbox(struct engine *e, struct mbox *mb)
 {
@@ -266,6 +283,7 @@ finish_mbox(struct engine *e, struct mbox *mb)
 		water_send(e, mb, side, lowest(ms, 1), ms->exec != NULL ?
 		    ms->exec->exists_end : ms->disc->exists,
 		    final_modseq(e, mb, side));
+		finish_unexpunged(e, mb, side);
 	}
 	if (mb->lost != NULL)
 		log_warnx("%s: not kept by one of the servers: %s",

@@ -29,6 +29,11 @@
 #define ENGINE_ARGV0		"imapsync-engine"
 
 __dead void	 engine_main(void);	/* engine.c */
+/*
+ * progress.c: the one place where text leaves the program.  It is vis(3)ed and
+ * written as one line, to the log (-1: none) with the time, to standard error.
+ */
+void		 progress_print(int logfd, int tostderr, const char *text);
 
 /* ---- conf.c, confval.c: the configuration ---- */
 
@@ -190,7 +195,7 @@ struct spawn {
 	const char	*arg;		/* or NULL */
 	int		 fds[6];	/* become FD_CHANNEL and those behind */
 	size_t		 nfds;
-	int		 engine;	/* keeps standard output, error, TZ ... */
+	int		 engine;	/* keeps stdout, stderr, TZ ... */
 };
 
 /* What a user's command gets: the umask that we were started with. */

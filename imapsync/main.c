@@ -19,8 +19,6 @@
 #include <limits.h>
 #include <paths.h>
 #include <stdio.h>
-#include <time.h>
-#include <vis.h>
 
 #include "imapsync.h"
 #include "sandbox.h"
@@ -37,43 +35,12 @@ static int	 main_logfd = -1;
  * one write(2).
  */
 static void
-main_write(int fd, const char *before, const char *text)
-{
-	char	 line[4 * LOG_TEXT_MAX + 80], safe[4 * LOG_TEXT_MAX];
-	int	 n;
-
-	strnvis(safe, text, sizeof(safe),
-	    VIS_CSTYLE | VIS_NL | VIS_TAB | VIS_NOSLASH);
-	n = snprintf(line, sizeof(line), "%s%s\n", before, safe);
-	if (n > 0 && write(fd, line, n) == -1)
-		return;		/* there is nobody to tell */
-}
-
-static void
-main_log(const char *text)
-{
-	char		 before[80];
-	struct tm	*tm;
-	time_t		 now = time(NULL);
-	size_t		 n = 0;
-
-	if ((tm = localtime(&now)) != NULL)
-		n = strftime(before, sizeof(before), "%Y-%m-%d %H:%M:%S ", tm);
-	snprintf(before + n, sizeof(before) - n, "imapsync[%d]: ",
-	    (int)getpid());
-	main_write(main_logfd, before, text);
-}
-
-static void
 main_sink(int status, enum log_level level, const char *mailbox,
     const char *text)
 {
 	(void)mailbox;
-	if (main_logfd != -1)
-		main_log(text);
-	if (level >= LOG_LV_WARN || (!main_quiet && main_logfd == -1))
-		main_write(STDERR_FILENO, status >= 0 ? "imapsync: " : "",
-		    text);
+	progress_print(main_logfd, level >= LOG_LV_WARN ||
+	    (!main_quiet && main_logfd == -1), text);
 	if (status >= 0)
 		sup_abort();
 }

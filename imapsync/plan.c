@@ -42,7 +42,9 @@ plan_store(struct mside *ms, int add, const char *flag, uint32_t uid)
 static int
 keeps(const struct mside *ms, const char *flag)
 {
-	if (ms->disc == NULL || ms->disc->permflags == NULL)
+	/* EXAMINE (a dry run) tells of no permanent flags. */
+	if (ms->disc == NULL || ms->disc->permflags == NULL ||
+	    ms->disc->readonly)
 		return 1;
 	if (flags_has(ms->disc->permflags, flag))
 		return 1;

@@ -17,6 +17,7 @@
 #include <vis.h>
 
 #include "engine.h"
+#include "imapsync.h"
 
 static struct engine	*pe;
 
@@ -109,20 +110,26 @@ write_all(int fd, const char *s, size_t len)
 	}
 }
 
-static void
-log_file(const char *line)
+void
+progress_print(int logfd, int tostderr, const char *text)
 {
-	char		 stamped[LOG_TEXT_MAX * 4 + 64];
+	char		 safe[LOG_TEXT_MAX * 4], line[LOG_TEXT_MAX * 4 + 64];
 	struct tm	*tm;
 	time_t		 now = time(NULL);
 	size_t		 n = 0;
 
+	strnvis(safe, text, sizeof(safe) - 1,
+	    VIS_CSTYLE | VIS_NL | VIS_TAB | VIS_NOSLASH);
+	strlcat(safe, "\n", sizeof(safe));
+	if (tostderr)
+		write_all(STDERR_FILENO, safe, strlen(safe));
+	if (logfd == -1)
+		return;
 	if ((tm = localtime(&now)) != NULL)
-		n = strftime(stamped, sizeof(stamped), "%Y-%m-%d %H:%M:%S ",
-		    tm);
-	snprintf(stamped + n, sizeof(stamped) - n, "imapsync[%d]: %s",
-	    (int)getpid(), line);
-	write_all(FD_ENGINE_LOG, stamped, strlen(stamped));
+		n = strftime(line, sizeof(line), "%Y-%m-%d %H:%M:%S ", tm);
+	snprintf(line + n, sizeof(line) - n, "imapsync[%d]: %s",
+	    (int)getpid(), safe);
+	write_all(logfd, line, strlen(line));
 }
 
 void
@@ -130,9 +137,7 @@ progress_log(enum log_level level, const char *component, const char *mailbox,
     const char *text)
 {
 	char		 line[LOG_TEXT_MAX + NAME_MAX_LEN];
-	char		 safe[LOG_TEXT_MAX * 4];
 	struct prefix	 p;
-	size_t		 len;
 	int		 haslog = pe != NULL && pe->cfg.haslog;
 
 	if (level == LOG_LV_DEBUG && (pe == NULL || !pe->cfg.debug))
@@ -145,16 +150,8 @@ progress_log(enum log_level level, const char *component, const char *mailbox,
 		(void)prefix_expand(&p, pe->cfg.prefix, "", 1);
 	*p.out = '\0';
 	strlcat(line, text, sizeof(line));
-	strnvis(safe, line, sizeof(safe) - 1,
-	    VIS_CSTYLE | VIS_NL | VIS_TAB | VIS_NOSLASH);
-	len = strlen(safe);
-	safe[len++] = '\n';
-	safe[len] = '\0';
-	if (haslog)
-		log_file(safe);
-	if (level <= LOG_LV_INFO && (haslog || (pe != NULL && pe->cfg.quiet)))
-		return;
-	write_all(STDERR_FILENO, safe, len);
+	progress_print(haslog ? FD_ENGINE_LOG : -1, level >= LOG_LV_WARN ||
+	    (!haslog && (pe == NULL || !pe->cfg.quiet)), line);
 }
 
 /* ---- one line a mailbox ---- */
