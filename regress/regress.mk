@@ -19,19 +19,35 @@ stage: all
 	${MAKE} install DESTDIR=${STAGE} PREFIX=/usr
 
 # Every unit test is linked with the objects that it uses: it takes them from
-# one archive of all.
+# one archive of all (q: two of them have the same name).  The fuzz targets are
+# built as programs that read files.
 units: ${LIBCOMMON} ${MAIN} ${NET} ${STORE}
 	mkdir -p ${UNITDIR}
 	rm -f ${UNITLIB} ${UNITDIR}/*
-	${AR} rcs ${UNITLIB} ${MAIN} ${NET} ${STORE}
-	@for test in regress/unit/test_*.c; do \
-		name=$${test##*/}; name=$${name%.c}; \
-		if [ -n '${T}' ] && [ "$$name" != 'test_${T}' ]; then \
-			continue; \
-		fi; \
-		echo "${CC} -o ${UNITDIR}/$$name $$test"; \
-		${CC} ${ALL_CFLAGS} -MF ${UNITDIR}/$$name.d ${ALL_LDFLAGS} \
-		    -o ${UNITDIR}/$$name $$test ${UNITLIB} ${LIBCOMMON} \
+	${AR} qcs ${UNITLIB} ${MAIN} ${NET} ${STORE}
+	@for src in regress/unit/test_*.c regress/fuzz/fuzz_*.c; do \
+		name=$${src##*/}; name=$${name%.c}; \
+		case '${T}' in \
+		''|"$${name#*_}"|fuzz) ;; \
+		*) continue ;; \
+		esac; \
+		echo "${CC} -o ${UNITDIR}/$$name $$src"; \
+		${CC} ${ALL_CFLAGS} -MF ${UNITLIB}.d ${ALL_LDFLAGS} \
+		    -o ${UNITDIR}/$$name $$src ${UNITLIB} ${LIBCOMMON} \
+		    ${LIBS_STORE} ${LIBS_NET_${OS}} ${LIBS_${OS}} || exit 1; \
+	done
+
+# For clang's libFuzzer, whose main() takes the place of theirs; everything must
+# be built with EXTRA_CFLAGS=-fsanitize=fuzzer-no-link (see build/fuzz.t).
+fuzzers: ${LIBCOMMON} ${MAIN} ${NET} ${STORE}
+	mkdir -p ${UNITDIR}
+	rm -f ${UNITLIB}
+	${AR} qcs ${UNITLIB} ${MAIN} ${NET} ${STORE}
+	@for src in regress/fuzz/fuzz_*.c; do \
+		name=$${src##*/}; name=$${name%.c}; \
+		${CC} ${ALL_CFLAGS} -MF ${UNITLIB}.d -Dmain=replay_main \
+		    -fsanitize=fuzzer ${ALL_LDFLAGS} \
+		    -o ${UNITDIR}/$$name $$src ${UNITLIB} ${LIBCOMMON} \
 		    ${LIBS_STORE} ${LIBS_NET_${OS}} ${LIBS_${OS}} || exit 1; \
 	done
 
@@ -43,7 +59,11 @@ check: regress
 demo:
 	@sh regress/demo
 
+# What get-cyrus fetched stays.
 clean-regress:
-	rm -rf ${STAGE} regress/tmp
+	rm -rf ${STAGE}
+	@for file in regress/tmp/*; do \
+		[ "$$file" = regress/tmp/cyrus ] || rm -rf "$$file"; \
+	done
 
-.PHONY: stage units regress check demo clean-regress
+.PHONY: stage units fuzzers regress check demo clean-regress

@@ -1,0 +1,56 @@
+#!/usr/bin/perl
+# This file is part of imapsync, which keeps two IMAP servers identical.
+#
+# imapsync is free software: you can redistribute it and/or modify it under
+# the terms of the GNU General Public License, version 3 or (at your option)
+# any later version, with permission to link with LibreSSL and OpenSSL.
+# It comes WITHOUT ANY WARRANTY.  See COPYING.
+
+# Copies of the source build without a warning with other compilers and makes,
+# as fresh checkouts do.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use Test::More;
+use Imapsync::Proc qw(tmpdir which run_command);
+
+my $tree = "$FindBin::Bin/..";
+delete @ENV{qw(MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES)};
+
+# Does the command succeed in a fresh copy?
+sub builds
+{
+	my ($what, $name, @argv) = @_;
+	my $dir = tmpdir() . "/$name";
+
+	run_command(['sh', "$tree/copy-tree", $dir]);
+	my $out = eval { run_command([@argv], dir => $dir, seconds => 400) };
+	ok(defined $out, $what) or diag($@);
+	return $dir;
+}
+
+SKIP: {
+	my $clang = which('clang') // skip('there is no clang', 1);
+	builds('clang, warnings are errors', 'clang', 'make', 'CC=clang',
+	    'WERROR=-Werror', 'OPT=-O1');
+}
+SKIP: {
+	my $bmake = which('bmake') // skip('there is no bmake', 3);
+	my $dir = builds('bmake', 'bmake', $bmake, 'WERROR=-Werror',
+	    'OPT=-O1');
+	my $root = tmpdir() . '/root';
+	my @install = ("DESTDIR=$root", 'PREFIX=/opt/i');
+	ok(eval { run_command([$bmake, 'install', 'OPT=-O1', @install],
+	    dir => $dir); 1 }, 'install') or diag($@);
+	ok(-x "$root/opt/i/bin/imapsync" &&
+	    -x "$root/opt/i/libexec/imapsync/imapsync-net" &&
+	    -x "$root/opt/i/libexec/imapsync/imapsync-store" &&
+	    -e "$root/opt/i/share/man/man1/imapsync.1", 'all is there');
+	run_command([$bmake, 'uninstall', @install], dir => $dir);
+	my @left = split /\n/, run_command(['find', $root, '-type', 'f']);
+	is("@left", '', 'uninstall');
+}
+
+done_testing;

@@ -1,0 +1,70 @@
+#!/usr/bin/perl
+# This file is part of imapsync, which keeps two IMAP servers identical.
+#
+# imapsync is free software: you can redistribute it and/or modify it under
+# the terms of the GNU General Public License, version 3 or (at your option)
+# any later version, with permission to link with LibreSSL and OpenSSL.
+# It comes WITHOUT ANY WARRANTY.  See COPYING.
+
+# What can be said about the source without running it.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use File::Find;
+use Test::More;
+use Imapsync::Proc qw(which run_command slurp);
+
+my $top = "$FindBin::Bin/../..";
+my (@c, @perl, @sh);
+
+find({ no_chdir => 1, wanted => sub {
+	if (m{/(?:\.git|regress/tmp|regress/stage)$}) {
+		$File::Find::prune = 1;
+		return;
+	}
+	return unless -f;
+	push @c, $_ if /\.[ch]$/ && !m{/pathnames\.h$};
+	push @perl, $_ if /\.(?:pm|t)$/;
+	push @sh, $_ if !/\.\w+$/ && -T $_ && slurp($_) =~ m{\A#!/bin/sh\n};
+	push @sh, $_ if /\.sh$/;
+} }, $top);
+
+my $licence = "imapsync is free software: you can redistribute it and/or " .
+    "modify it under";
+is(join(' ', grep { index(slurp($_), $licence) < 0 } @c, @perl, @sh), '',
+    'every file begins with the licence block');
+is(join(' ', grep { slurp($_) =~ /[^\n]\z/ } @c, @perl, @sh), '',
+    'every file ends with a newline');
+
+my @wide;
+for my $file (@c, @perl, @sh) {
+	my $n = 0;
+	for my $line (split /\n/, slurp($file)) {
+		$n++;
+		1 while $line =~ s/\t/' ' x (8 - $-[0] % 8)/e;
+		utf8::decode($line);
+		push @wide, "$file:$n" if length $line > 100;
+	}
+}
+is(join("\n", @wide), '', 'no line is much wider than 80 columns');
+
+my @ifdef = grep { !m{/common/(?:compat\.h|sandbox-\w+\.c)$} &&
+    !m{/regress/} && slurp($_) =~ /^#\s*(?:ifdef|if)\b/m } @c;
+is(join(' ', @ifdef), '', '#ifdef only where it is allowed');
+
+my @long = grep { (() = slurp($_) =~ /\n/g) >= 1000 } @c, @perl;
+is(join(' ', @long), '', 'no file of 1,000 lines');
+
+ok(eval { run_command(['sh', '-n', $_]); 1 }, "$_: shell syntax") or diag($@)
+    for @sh;
+
+SKIP: {
+	my $mandoc = which('mandoc') // skip('there is no mandoc', 1);
+	my @pages = glob "$top/man/*.[158]";
+	is(eval { run_command([$mandoc, '-T', 'lint', '-W', 'warning',
+	    @pages]) } // $@, '', 'manual pages');
+}
+
+done_testing;

@@ -1,0 +1,299 @@
+/*
+ * This file is part of imapsync, which keeps two IMAP servers identical.
+ *
+ * imapsync is free software: you can redistribute it and/or modify it under
+ * the terms of the GNU General Public License, version 3 or (at your option)
+ * any later version, with permission to link with LibreSSL and OpenSSL.
+ * It comes WITHOUT ANY WARRANTY.  See COPYING.
+ */
+
+/* The grammar of what a mail server says. */
+#include "imapsync-net/net.h"
+#include "tap.h"
+
+static struct parser	 parser;
+static struct resp	 resp;		/* the last one; its set is our copy */
+static struct fetch	 fetch;
+static struct buf	 body;
+static int		 resps, bodies, ends, stop_at_tagged;
+static uint64_t		 parts, total;
+
+static void
+on_resp(void *arg, const struct resp *r)
+{
+	(void)arg;
+	uidset_free(&resp.set);
+	resp = *r;
+	uidset_init(&resp.set);
+	uidset_copy(&resp.set, &r->set);
+	resp.mb.name = resp.name;
+	if (r->fetch != NULL)
+		fetch = *r->fetch;
+	resps++;
+	if (r->more)
+		parts++;
+	total += uidset_count(&r->set);
+	if (r->type == R_TAGGED && stop_at_tagged)
+		parse_stop(&parser);
+}
+
+static void
+on_body(void *arg, const struct fetch *f, uint64_t len)
+{
+	(void)arg;
+	(void)len;
+	fetch = *f;
+	bodies++;
+}
+
+static void
+on_data(void *arg, const void *p, size_t n)
+{
+	(void)arg;
+	buf_add(&body, p, n);
+}
+
+static void
+on_end(void *arg)
+{
+	(void)arg;
+	ends++;
+}
+
+static const struct parse_ops ops = { on_resp, on_body, on_data, on_end,
+    NULL };
+
+static void
+again(void)
+{
+	parse_free(&parser);
+	parse_init(&parser, &ops, NULL);
+	resps = bodies = ends = 0;
+	parts = total = 0;
+	buf_clear(&body);
+}
+
+/* One response: 0, or -1 if the parser refuses it. */
+static int
+one(const char *text)
+{
+	size_t	 n = strlen(text);
+
+	again();
+	return parse_feed(&parser, text, n) == (ssize_t)n ? 0 : -1;
+}
+
+static void
+test_status(void)
+{
+	ok(one("* OK [UIDVALIDITY 7] x\r\n") == 0 && resp.type == R_STATUS &&
+	    resp.word == WORD_OK && resp.code == C_UIDVALIDITY &&
+	    resp.num == 7 && strcmp(resp.text, "x") == 0, "OK with a code");
+	ok(one("A12 NO [OVERQUOTA] full {3}\r\n") == 0 && resps == 1 &&
+	    resp.type == R_TAGGED && strcmp(resp.tag, "A12") == 0 &&
+	    resp.word == WORD_NO && resp.rc == RC_OVERQUOTA, "a tagged NO");
+	ok(one("A1 OK\r\n") == 0 && resp.word == WORD_OK &&
+	    resp.text[0] == '\0', "no text");
+	ok(one("A1 OK [HIGHESTMODSEQ 18446744073709551615]\r\n") == 0 &&
+	    resp.num == UINT64_MAX, "64 bits");
+	ok(one("* OK [HIGHESTMODSEQ 18446744073709551616]\r\n") == -1,
+	    "65 bits");
+	ok(one("* OK [UIDVALIDITY 4294967296] x\r\n") == -1, "33 bits");
+	ok(one("* OK [PERMANENTFLAGS (\\Seen foo[1] \\*)] x\r\n") == 0 &&
+	    resp.any && flags_has(resp.flags, "\\Seen"), "PERMANENTFLAGS");
+	ok(one("* OK [MAILBOXID (F1)] x\r\n") == 0 &&
+	    strcmp(resp.mailboxid, "F1") == 0, "MAILBOXID");
+	ok(one("* OK [unclosed\r\n") == 0 && resp.code == C_NONE,
+	    "a bracket that does not close is text");
+	ok(one("* BYE x\r\n") == 0 && resp.word == WORD_BYE, "BYE");
+	ok(one("A1 BYE x\r\n") == -1, "a tagged BYE");
+	ok(one("A1 WHAT\r\n") == -1, "a tagged nonsense");
+	ok(one("+ dGVzdA==\r\n") == 0 && resp.type == R_CONT &&
+	    strcmp(resp.text, "dGVzdA==") == 0, "a continuation");
+	ok(one("* OK [CAPABILITY qresync AUTH=plain AUTH=X APPENDLIMIT=5 "
+	    "LITERAL+] x\r\n") == 0 && resp.code == C_CAPABILITY &&
+	    resp.caps.bits == (CAP_QRESYNC | CAP_CONDSTORE |
+	    CAP_LITERALPLUS) && resp.caps.appendlimit == 5 &&
+	    strcmp(resp.caps.mechs, "PLAIN X") == 0, "capabilities");
+	ok(one("* ENABLED CONDSTORE QRESYNC\r\n") == 0 &&
+	    resp.type == R_ENABLED && resp.qresync, "ENABLED");
+	ok(one("* ENABLED\r\n") == 0 && !resp.qresync, "ENABLED nothing");
+}
+
+static void
+appenduid(const char *set, int ordered, uint64_t n)
+{
+	char	 line[100];
+
+	snprintf(line, sizeof(line), "A1 OK [APPENDUID 9 %s] x\r\n", set);
+	ok(one(line) == 0 && resp.code == C_APPENDUID && resp.num == 9 &&
+	    resp.ordered == ordered &&
+	    (!ordered || uidset_count(&resp.set) == n), "APPENDUID %s", set);
+}
+
+static void
+test_lists(void)
+{
+	ok(one("* LIST (\\Noselect \\Trash \\X) \"/\" \"a b\"\r\n") == 0 &&
+	    resp.type == R_LIST && resp.mb.delimiter == '/' &&
+	    resp.mb.attrs == (ATTR_NOSELECT | ATTR_TRASH) &&
+	    strcmp(resp.name, "a b") == 0, "LIST");
+	ok(one("* LIST () NIL {3}\r\na\"b (\"X\" (1))\r\n") == 0 &&
+	    resp.mb.delimiter == 0 && strcmp(resp.name, "a\"b") == 0,
+	    "a literal, NIL, extended data");
+	ok(one("* LIST () \"\\\\\" x\r\n") == 0 && resp.mb.delimiter == '\\',
+	    "a backslash as delimiter");
+	ok(one("* LIST () \"/\" {3}\r\na\nb\r\n") == 0 &&
+	    resp.name[0] == '\0', "a name with a control octet");
+	ok(one("* LIST \"/\" x\r\n") == -1, "LIST without attributes");
+	ok(one("* STATUS x (UIDNEXT 5 X (1 2) MESSAGES 3 HIGHESTMODSEQ 9 "
+	    "UIDVALIDITY 4)\r\n") == 0 && resp.type == R_MBSTATUS &&
+	    resp.mb.has_status && resp.mb.uidnext == 5 &&
+	    resp.mb.messages == 3 && resp.mb.modseq == 9 &&
+	    resp.mb.uidvalidity == 4, "STATUS");
+	ok(one("* STATUS x (UIDNEXT)\r\n") == -1, "STATUS without a number");
+	appenduid("5", 1, 1);
+	appenduid("5,7:9", 1, 4);
+	appenduid("12:10", 1, 3);
+	appenduid("9,5", 0, 0);
+	appenduid("5,5", 0, 0);
+	appenduid("*", 0, 0);
+}
+
+static void
+test_sets(void)
+{
+	static char	 text[100000];
+	size_t		 n;
+	unsigned	 i;
+
+	ok(one("* VANISHED (EARLIER) 1:3,7\r\n") == 0 &&
+	    resp.type == R_VANISHED && resp.earlier &&
+	    uidset_count(&resp.set) == 4, "VANISHED (EARLIER)");
+	ok(one("* VANISHED 1:4294967295\r\n") == 0 && !resp.earlier &&
+	    resp.set.n == 1, "VANISHED of everything");
+	ok(one("* VANISHED 0\r\n") == -1 && one("* VANISHED x\r\n") == -1 &&
+	    one("* VANISHED (LATER) 1\r\n") == -1, "VANISHED of nothing");
+	ok(one("* ESEARCH (TAG \"A3\") UID COUNT 5 ALL 1:5\r\n") == 0 &&
+	    resp.type == R_ESEARCH && strcmp(resp.tag, "A3") == 0 &&
+	    resp.has_count && resp.num == 5 &&
+	    uidset_count(&resp.set) == 5, "ESEARCH");
+	ok(one("* ESEARCH (TAG \"A3\") UID\r\n") == 0 &&
+	    resp.type == R_ESEARCH && uidset_empty(&resp.set),
+	    "ESEARCH of nothing");
+	ok(one("* ESEARCH (TAG \"A3\") ALL 1\r\n") == 0 &&
+	    resp.type == R_OTHER, "message numbers are not UIDs");
+	n = snprintf(text, sizeof(text), "* ESEARCH (TAG \"A3\") UID ALL ");
+	for (i = 0; i < 10000; i++)
+		n += snprintf(text + n, sizeof(text) - n, "%u,",
+		    10000 + i * 2);
+	snprintf(text + n, sizeof(text) - n, "99999\r\n");
+	ok(one(text) == 0 && total == 10001 && parts > 0 &&
+	    strcmp(resp.tag, "A3") == 0 && !resp.more,
+	    "a set that is longer than a line may be");
+	memcpy(text, "* SEARCHING", 11);
+	ok(one(text) == 0 && resps == 0, "a long response that is unknown");
+	memset(text, 'x', sizeof(text));
+	memcpy(text, "* 1 FETCH (", 11);
+	memcpy(text + LEX_HARD + 100, ")\r\n", 4);
+	ok(one(text) == -1 && parser.error[0] != '\0', "one that is not");
+}
+
+static void
+test_fetch(void)
+{
+	ok(one("* 3 FETCH (UID 9 FLAGS (\\Seen \\Recent b A) MODSEQ (5) "
+	    "RFC822.SIZE 7 X-Y (\"z\" {1}\r\n)))\r\n") == 0 &&
+	    resp.type == R_FETCH && fetch.uid == 9 && fetch.modseq == 5 &&
+	    fetch.size == 7 && strcmp(fetch.flags, "\\Seen A b") == 0,
+	    "items, known and unknown");
+	ok(one("* 3 FETCH (FLAGS (a]b ok \\Seen))\r\n") == 0 &&
+	    flags_has(fetch.flags, "ok") && flags_valid(fetch.flags),
+	    "a flag that is none is left out");
+	ok(one("* 3 FETCH (UID 0)\r\n") == -1, "UID 0");
+	ok(one("* 3 FETCH (UID 4294967296)\r\n") == -1, "a UID too high");
+	ok(one("* 3 FETCH (UID 1\r\n") == -1, "no end");
+	ok(one("* 3 FETCH (UID 9 INTERNALDATE \" 1-Jan-2020 00:00:00 +0100\" "
+	    "BODY[] {5}\r\na)\r\nb)\r\n") == 0 && bodies == 1 && ends == 1 &&
+	    body.len == 5 && memcmp(buf_ptr(&body), "a)\r\nb", 5) == 0 &&
+	    fetch.has_date == 1 && fetch.section == SECT_ALL &&
+	    fetch.body == BODY_GIVEN, "a body");
+	ok(one("* 3 FETCH (UID 9 BODY[] {0}\r\n FLAGS (a))\r\n") == 0 &&
+	    bodies == 1 && ends == 1 && body.len == 0 && fetch.has_flags,
+	    "an empty one, and what stands behind it");
+	ok(one("* 3 FETCH (UID 9 BODY[] \"a\\\"\")\r\n") == 0 &&
+	    bodies == 1 && ends == 1 && body.len == 2 &&
+	    memcmp(buf_ptr(&body), "a\"", 2) == 0, "as a quoted string");
+	ok(one("* 3 FETCH (UID 9 BODY[] NIL)\r\n") == 0 && bodies == 0 &&
+	    fetch.body == BODY_NIL, "NIL is no body");
+	ok(one("* 3 FETCH (BODY[] {1}\r\nx BODY[] {1}\r\ny)\r\n") == -1,
+	    "two of them");
+	ok(one("* 3 FETCH (BODY[HEADER.FIELDS (DATE \"TO\")] {2}\r\nab "
+	    "UID 1)\r\n") == 0 && fetch.section == SECT_HEADER &&
+	    body.len == 2, "a header");
+	ok(one("* 3 FETCH (INTERNALDATE \"yesterday\")\r\n") == 0 &&
+	    fetch.has_date == 2, "a date that is none");
+	ok(one("* LIST () \"/\" {16385}\r\n") == -1,
+	    "a literal where none may be so long");
+	ok(one("* 2 EXISTS\r\n") == 0 && resp.type == R_EXISTS &&
+	    resp.num == 2, "EXISTS");
+}
+
+static void
+test_stop(void)
+{
+	static const char	 text[] = "A1 OK x\r\n* 1 EXISTS\r\n";
+	ssize_t			 n;
+
+	stop_at_tagged = 1;
+	again();
+	n = parse_feed(&parser, text, sizeof(text) - 1);
+	ok(n == 9 && resps == 1, "it stops behind a response");
+	n = parse_feed(&parser, text + n, sizeof(text) - 1 - n);
+	ok(n == 12 && resps == 2, "and goes on");
+	stop_at_tagged = 0;
+}
+
+static void
+test_date(void)
+{
+	static const struct {
+		const char	*text;
+		int64_t		 t;
+	} good[] = {
+		{ " 1-Jan-1970 00:00:00 +0000", 0 },
+		{ "01-Jan-1970 01:00:00 +0100", 0 },
+		{ "29-Feb-2000 23:59:60 -0130", 951874200 },
+		{ "31-Dec-1969 23:59:59 +0000", -1 },
+		{ " 1-mar-1900 00:00:00 +0000", -2203891200LL },
+		{ "17-Jul-1996 02:44:25 -0700", 837596665 },
+	};
+	static const char *const bad[] = { "", " 1-Jan-1970 00:00:00 +000",
+	    " 1-Jan-1970 00:00:00 +00000", "1-Jan-1970 00:00:00 +0000 ",
+	    "00-Jan-1970 00:00:00 +0000", "32-Jan-1970 00:00:00 +0000",
+	    " 1-Jab-1970 00:00:00 +0000", " 1-Jan-1970 24:00:00 +0000",
+	    " 1-Jan-1970 00:00:00 x0000", " 1-Jan-1970 00:00:00\r\n0000",
+	    " 1 Jan 1970 00:00:00 +0000", "1 -Jan-1970 00:00:00 +0000" };
+	int64_t		 t;
+	unsigned	 i;
+
+	for (i = 0; i < nitems(good); i++) {
+		t = 99;
+		ok(parse_date(good[i].text, &t) == 0 && t == good[i].t, "%s",
+		    good[i].text);
+	}
+	for (i = 0; i < nitems(bad); i++)
+		ok(parse_date(bad[i], &t) == -1, "bad date %u", i);
+}
+
+int
+main(void)
+{
+	test_status();
+	test_lists();
+	test_sets();
+	test_fetch();
+	test_stop();
+	test_date();
+	return tap_done();
+}

@@ -1,0 +1,125 @@
+/*
+ * This file is part of imapsync, which keeps two IMAP servers identical.
+ *
+ * imapsync is free software: you can redistribute it and/or modify it under
+ * the terms of the GNU General Public License, version 3 or (at your option)
+ * any later version, with permission to link with LibreSSL and OpenSSL.
+ * It comes WITHOUT ANY WARRANTY.  See COPYING.
+ */
+
+/*
+ * OpenBSD's locks, on any system: sandbox-openbsd.c is compiled here as OpenBSD
+ * would, with a pledge(2) and an unveil(2) that write down what they are given.
+ */
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <errno.h>
+#include <time.h>
+
+#include "compat.h"
+#include "log.h"
+#include "tap.h"
+
+static char	 calls[512];
+static int	 failing;
+
+static void
+note(const char *what, const char *a, const char *b)
+{
+	size_t	 used = strlen(calls);
+
+	snprintf(calls + used, sizeof(calls) - used, "%s(%s%s%s); ", what,
+	    a == NULL ? "NULL" : a, *what == 'u' ? ", " : "",
+	    *what == 'u' ? (b == NULL ? "NULL" : b) : "");
+}
+
+static int
+test_pledge(const char *promises, const char *execpromises)
+{
+	note(execpromises == NULL ? "pledge" : "execpledge", promises, NULL);
+	errno = EINVAL;
+	return failing ? -1 : 0;
+}
+
+static int
+test_unveil(const char *path, const char *permissions)
+{
+	note("unveil", path, permissions);
+	errno = ENOENT;
+	return failing ? -1 : 0;
+}
+
+#define pledge	test_pledge
+#define unveil	test_unveil
+#ifndef __OpenBSD__
+#define __OpenBSD__	1
+#endif
+#include "../../common/sandbox-openbsd.c"
+
+static void
+quiet(int status, enum log_level level, const char *mailbox, const char *text)
+{
+	(void)status;
+	(void)level;
+	(void)mailbox;
+	(void)text;
+}
+
+/* The exit status of a child that locks itself. */
+static int
+status_of(int fail, const char *dir)
+{
+	pid_t	 pid;
+	int	 status;
+
+	if ((pid = fork()) == 0) {
+		log_init(quiet, 0);
+		failing = fail;
+		if (dir == NULL)
+			sandbox_net();
+		else
+			sandbox_store(dir);
+		_exit(0);
+	}
+	if (pid == -1 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
+		return -1;
+	return WEXITSTATUS(status);
+}
+
+static void
+check(const char *role, const char *expected)
+{
+	is_str(calls, expected, role);
+	calls[0] = '\0';
+}
+
+int
+main(void)
+{
+	struct rlimit	 rl;
+
+	sandbox_early();
+	ok(umask(022) == 077, "early: umask");
+	ok(getrlimit(RLIMIT_CORE, &rl) == 0 && rl.rlim_max == 0,
+	    "early: no core dumps");
+	check("early: no promise yet", "");
+	sandbox_net();
+	check("net", "pledge(stdio); ");
+	sandbox_store("/var/lib/x");
+	check("store", "unveil(/var/lib/x, rwc); unveil(NULL, NULL); "
+	    "pledge(stdio rpath wpath cpath flock); ");
+	sandbox_engine();
+	check("engine", "pledge(stdio); ");
+	sandbox_supervisor();
+	check("supervisor", "unveil(/, rx); unveil(/dev/null, rw); "
+	    "unveil(NULL, NULL); "
+	    "pledge(stdio rpath wpath cpath proc exec inet dns sendfd); ");
+	is_str(sandbox_describe(), "pledge, unveil", "described");
+	is_num(status_of(0, "/x"), 0, "locked");
+	is_num(status_of(0, "x"), 1, "the store's directory is absolute");
+	is_num(status_of(1, NULL), 1, "a pledge that fails is fatal");
+	is_num(status_of(1, "/x"), 1, "so is an unveil");
+	return tap_done();
+}

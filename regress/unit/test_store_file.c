@@ -1,0 +1,324 @@
+/*
+ * This file is part of imapsync, which keeps two IMAP servers identical.
+ *
+ * imapsync is free software: you can redistribute it and/or modify it under
+ * the terms of the GNU General Public License, version 3 or (at your option)
+ * any later version, with permission to link with LibreSSL and OpenSSL.
+ * It comes WITHOUT ANY WARRANTY.  See COPYING.
+ */
+
+/* The state file: whose it is, its lock, what outlives a death. */
+#include <sys/stat.h>
+
+#include <signal.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "store_peer.h"
+
+/* A run is killed with an open transaction that has reached the disk. */
+static void
+test_kill(void)
+{
+	struct peer	 p;
+	uint32_t	 i;
+	char		 journal[80];
+
+	fresh(&p, 20000);
+	drop(&p, LOCAL, 1, 10000);
+	for (i = 30000; i < 230000; i++)
+		add_row(&p, i, i, "");
+	rows(&p, LOCAL, "1");		/* all that was sent is done */
+	kill(p.pid, SIGKILL);
+	ok(reap(&p) == -SIGKILL, "kill: killed");
+	snprintf(journal, sizeof(journal), "%s-journal", path);
+	ok(mode(journal) == 0600, "kill: a journal is there");
+	refuses(path, 1, YOU, 1, "without --dry-run", "kill: a dry run");
+	ok(start(&p, path, 0, YOU), "kill: opens again: %s", p.fatal);
+	info(&p, 1);
+	rows(&p, REMOTE, "1:4294967295");
+	ok(p.info.rows == 20000 && p.nrows == 20000,
+	    "kill: what was committed is there, no more");
+	ok(stop(&p) == 0 && mode(journal) == 0, "kill: no journal is left");
+
+	fresh(&p, 10);
+	add_row(&p, 11, 11, "");
+	info(&p, 1);
+	close(p.lifeline);
+	p.lifeline = -1;
+	ok(reap(&p) == 1 && mode(journal) == 0, "lifeline: ends with 1");
+	start(&p, path, 0, YOU);
+	info(&p, 1);
+	ok(p.info.rows == 10, "lifeline: rolled back");
+	add_row(&p, 11, 11, "");
+	info(&p, 1);
+	shutdown(p.chan.ib.fd, SHUT_WR);
+	ok(reap(&p) == 1 && p.status == -1, "no engine: ends with 1, quietly");
+	start(&p, path, 0, YOU);
+	info(&p, 1);
+	ok(p.info.rows == 10, "no engine: rolled back");
+	stop(&p);
+}
+
+/* The end of the supervisor is seen in the middle of work, too. */
+static void
+test_busy(void)
+{
+	struct m_store_rows	 all = { 1, LOCAL, UIDSET_INIT };
+	struct m_store_pair	 m = { 1, PAIR_ADOPT };
+	struct timespec		 t = { 0, 200000000 };
+	struct peer		 p;
+	time_t			 before;
+	uint32_t		 i;
+
+	fresh(&p, 60000);
+	for (i = 0; i < 150000; i++)
+		seen(&p, i % 2, 100000 + i, i / 2 * 0x9e3779b97f4a7c15ULL, 1,
+		    1, 1, "");
+	info(&p, 1);
+	chan_send(&p.chan, M_STORE_PAIR, ++p.id, &m);
+	chan_flush(&p.chan, 1000);
+	nanosleep(&t, NULL);
+	close(p.lifeline);
+	p.lifeline = -1;
+	before = time(NULL);
+	ok(reap(&p) == 1 && p.status == -1 && time(NULL) - before < 3,
+	    "busy: ends in the middle of a PAIR");
+
+	start(&p, path, 0, YOU);
+	uidset_add(&all.set, 1, UINT32_MAX);
+	for (i = 0; i < 20; i++)	/* some 30 MB of answers */
+		chan_send(&p.chan, M_STORE_ROWS, ++p.id, &all);
+	chan_flush(&p.chan, 1000);
+	nanosleep(&t, NULL);
+	ok(p.status == -1 && peak(p.pid) < 16 * 1024,
+	    "busy: %ld KiB while nobody reads its answers", peak(p.pid));
+	close(p.lifeline);
+	p.lifeline = -1;
+	before = time(NULL);
+	ok(reap(&p) == 1 && time(NULL) - before < 3,
+	    "busy: ends while it waits to write");
+	start(&p, path, 0, YOU);
+	info(&p, 1);
+	ok(p.info.rows == 60000, "busy: rolled back");
+	stop(&p);
+	uidset_free(&all.set);
+}
+
+static void
+test_lock(void)
+{
+	struct peer	 p, q;
+	struct timespec	 t = { 0, 400000000 };
+	char		 words[80], c;
+	uint64_t	 before;
+	int		 ready, again;
+
+	fresh(&p, 10);
+	snprintf(words, sizeof(words), "in use by process %ld;", (long)p.pid);
+	before = sum(dir);
+	ok(!start(&q, path, 0, YOU) && strstr(q.fatal, words) != NULL,
+	    "lock: \"%s\"", q.fatal);
+	ok(reap(&q) == 75 && sum(dir) == before, "lock: exits with 75");
+	add_row(&p, 11, 11, "");
+	ok(commit(&p), "lock: the first goes on");
+
+	ready = spawn(&q);
+	setup(&q, path, 0, YOU);
+	nanosleep(&t, NULL);
+	kill(p.pid, SIGKILL);
+	reap(&p);
+	ok(read(ready, &c, 1) == 1, "lock: waits for one that dies");
+	close(ready);
+	info(&q, 1);
+	ok(q.info.rows == 11, "lock: and has all that it committed");
+	ready = spawn(&p);
+	setup(&p, path, 0, YOU);
+	nanosleep(&t, NULL);
+	close(p.lifeline);
+	p.lifeline = -1;
+	ok(reap(&p) == 1 && p.status == -1,
+	    "lock: who waits ends with the lifeline");
+	close(ready);
+	stop(&q);
+
+	start(&p, path, 1, YOU);
+	again = start(&q, path, 0, YOU);
+	snprintf(words, sizeof(words), "in use by process %ld;", (long)p.pid);
+	ok(!again && strstr(q.fatal, words) != NULL,
+	    "lock: of a dry run: \"%s\"", q.fatal);
+	ok(reap(&q) == 75, "lock: of a dry run: exits with 75");
+	stop(&p);
+}
+
+static void
+test_foreign(void)
+{
+	struct peer	 p;
+	char		 name[80];
+	uint8_t		 sqlite[512] = "SQLite format 3";
+
+	fresh(&p, 10);
+	stop(&p);
+	refuses(path, 0, "other@example.org", 1,
+	    "belongs to the pair " ME " and " YOU ", not to " ME
+	    " and other@example.org", "other pair");
+	refuses(path, 1, "other@example.org", 1, "belongs to",
+	    "other pair, dry");
+	write_at(path, 60, "\0\0\0\2", 4);
+	refuses(path, 0, YOU, 1, "newer imapsync", "newer");
+	write_at(path, 60, "\0\0\0\1", 4);
+	write_at(path, 68, "\0\0\0\1", 4);
+	refuses(path, 0, YOU, 1, "another program", "foreign id");
+	clean(dir);
+	write_at(path, 0, sqlite, sizeof(sqlite));
+	refuses(path, 0, YOU, 1, "another program", "foreign SQLite file");
+	refuses(path, 1, YOU, 1, "another program", "foreign, dry");
+	clean(dir);
+	write_at(path, 0, "[local]\n", 8);
+	refuses(path, 0, YOU, 1, "nor an SQLite file", "foreign file");
+	chmod(path, 0640);
+	refuses(path, 0, YOU, 1, "mode 640", "mode");
+	unlink(path);
+	snprintf(name, sizeof(name), "%s/else", dir);
+	write_at(name, 0, "", 0);
+	if (symlink(name, path) == -1)
+		fatal("symlink");
+	refuses(path, 0, YOU, 1, "not a regular file", "symbolic link");
+	refuses(dir, 0, YOU, 1, "not a regular file", "directory");
+	refuses("state", 0, YOU, 1, "absolute", "relative path");
+	snprintf(name, sizeof(name), "%s/else/state", dir);
+	refuses(name, 0, YOU, 1, "directory", "file for a directory");
+
+	fresh(&p, 1000);
+	stop(&p);
+	memset(sqlite, 0xee, sizeof(sqlite));
+	write_at(path, 4096, sqlite, sizeof(sqlite));
+	write_at(path, 8192, sqlite, sizeof(sqlite));
+	write_at(path, 12288, sqlite, sizeof(sqlite));
+	refuses(path, 0, YOU, 1, "integrity_check", "damaged");
+}
+
+static void
+test_dryrun(void)
+{
+	struct peer	 p;
+	char		 name[80];
+	uint64_t	 before;
+	uint32_t	 i;
+
+	clean(dir);
+	before = sum(dir);
+	snprintf(name, sizeof(name), "%s/a/b/state", dir);
+	ok(start(&p, name, 1, YOU), "dry run: without a file: %s", p.fatal);
+	newbox(&p, 1, "INBOX");
+	for (i = 1; i < 5000; i++)
+		seen(&p, i % 2, i, i / 2, 1, 1, 1, "");
+	ok(pair(&p, PAIR_ADOPT) && p.count == 2499 && commit(&p),
+	    "dry run: pairs in memory");
+	rows(&p, LOCAL, "1:5000");
+	ok(p.nrows == 2499, "dry run: the rows are there");
+	ok(stop(&p) == 0 && sum(dir) == before, "dry run: no directory made");
+	write_at(path, 0, "", 0);
+	before = sum(dir);
+	ok(start(&p, path, 1, YOU) && stop(&p) == 0 && sum(dir) == before,
+	    "dry run: an empty file stays empty");
+
+	fresh(&p, 1000);
+	stop(&p);
+	write_at(path, 18, "\2\2", 2);
+	refuses(path, 1, YOU, 1, "WAL mode", "dry run: WAL");
+	ok(start(&p, path, 0, YOU) && stop(&p) == 0,
+	    "dry run: WAL, undone by a run: %s", p.fatal);
+	before = sum(dir);
+	ok(start(&p, path, 1, YOU), "dry run: ready: %s", p.fatal);
+	info(&p, 1);
+	ok(p.info.rows == 1000, "dry run: sees the old rows");
+	newbox(&p, 2, "other");
+	drop(&p, REMOTE, 1, 500);
+	for (i = 2000; i < 102000; i++)
+		add_row(&p, i, i, "");
+	for (i = 0; i < 40000; i++)
+		seen(&p, i % 2, 200000 + i, i / 2, 1, 1, 1, "$a");
+	ok(commit(&p), "dry run: COMMIT is answered");
+	ok(pair(&p, PAIR_ADOPT) && p.count == 20000 && commit(&p),
+	    "dry run: pairs");
+	info(&p, 1);
+	ok(p.info.rows == 120500 && sum(dir) == before,
+	    "dry run: %u rows, nothing on the disk", p.info.rows);
+	ok(stop(&p) == 0 && sum(dir) == before,
+	    "dry run: nothing on the disk at its end");
+	start(&p, path, 1, YOU);
+	kill(p.pid, SIGKILL);
+	reap(&p);
+	ok(sum(dir) == before, "dry run: nothing on the disk if killed");
+	ok(start(&p, path, 0, YOU), "after it: %s", p.fatal);
+	info(&p, 1);
+	ok(p.info.rows == 1000, "after it: the old rows");
+	stop(&p);
+}
+
+/* No space: a clear message, and the state as it was. */
+static void
+full(const char *file, const char *what)
+{
+	struct peer	 p;
+	uint32_t	 i;
+
+	if (!start(&p, file, 0, YOU))
+		fatalx("%s", p.fatal);
+	newbox(&p, 1, "INBOX");
+	add_row(&p, 1, 1, "");
+	commit(&p);
+	for (i = 2; i < 300000 && p.status == -1; i++) {
+		add_row(&p, i, i, "");
+		if (i % 1000 == 0 && !rows(&p, LOCAL, "1"))
+			break;
+	}
+	ok(p.status == 75 && strstr(p.fatal, "no space left") != NULL &&
+	    strstr(p.fatal, file) != NULL, "%s: \"%s\"", what, p.fatal);
+	ok(reap(&p) == 75, "%s: exits with 75", what);
+	fsize = RLIM_INFINITY;
+	ok(start(&p, file, 0, YOU), "%s: opens again: %s", what, p.fatal);
+	info(&p, 1);
+	ok(p.info.rows == 1, "%s: the state is as it was", what);
+	stop(&p);
+}
+
+static void
+test_full(void)
+{
+	char	 mnt[64], name[80], cmd[256];
+
+	clean(dir);
+	fsize = 512 * 1024;
+	full(path, "file size limit");
+	clean(dir);
+	snprintf(mnt, sizeof(mnt), "%s/mnt", dir);
+	snprintf(name, sizeof(name), "%s/state", mnt);
+	snprintf(cmd, sizeof(cmd), "mount -t tmpfs -o size=512k,mode=0700"
+	    " tmpfs %s >/dev/null 2>&1", mnt);
+	if (mkdir(mnt, 0700) == -1)
+		fatal("%s", mnt);
+	if (system(cmd) != 0) {
+		skip("full disk: no tmpfs can be mounted");
+		return;
+	}
+	full(name, "full disk");
+	snprintf(cmd, sizeof(cmd), "umount %s", mnt);
+	if (system(cmd) != 0)
+		fatalx("%s", cmd);
+}
+
+int
+main(void)
+{
+	begin();
+	test_kill();
+	test_busy();
+	test_lock();
+	test_foreign();
+	test_dryrun();
+	test_full();
+	return end();
+}
