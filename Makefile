@@ -58,7 +58,8 @@ NET =		imapsync-net/lex.o imapsync-net/parse.o imapsync-net/fetch.o \
 		imapsync-net/session.o imapsync-net/request.o \
 		imapsync-net/mailbox.o imapsync-net/list.o \
 		imapsync-net/copysend.o imapsync-net/copyrecv.o \
-		imapsync-net/key.o imapsync-net/stream.o imapsync-net/pin.o \
+		imapsync-net/key.o imapsync-net/stream.o \
+		imapsync-net/tlsconf.o imapsync-net/pin.o \
 		imapsync-net/sasl.o imapsync-net/scram.o imapsync-net/socks.o
 STORE =		imapsync-store/db.o imapsync-store/file.o imapsync-store/pair.o
 
@@ -168,6 +169,7 @@ clean: clean-regress
 -include imapsync-net/copyrecv.d
 -include imapsync-net/key.d
 -include imapsync-net/stream.d
+-include imapsync-net/tlsconf.d
 -include imapsync-net/pin.d
 -include imapsync-net/sasl.d
 -include imapsync-net/scram.d

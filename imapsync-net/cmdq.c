@@ -314,8 +314,9 @@ cmdq_tagged(struct net *net, const struct resp *r)
 		    net_words(words, sizeof(words), r->text));
 	mbox_tagged(net, c, r);
 	/*
-	 * An answer in place of "+" ends the command.  An APPEND may be answered
-	 * while its octets are still on their way: then copyrecv.c goes on.
+	 * An answer in place of "+" ends the command.  An APPEND may be
+	 * answered while its octets are still on their way: then copyrecv.c
+	 * goes on.
 	 */
 	if (c->intx && (c->waiting || !c->open)) {
 		TAILQ_REMOVE(&net->tx, c, txentry);

@@ -247,6 +247,7 @@ append_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 			rs->early = 1;
 		else {
 			rs->cmd = NULL;
+			rs->idle = 0;
 			if (rs->stage == RS_BODY)
 				rs->stage = RS_DROP;
 		}
@@ -255,6 +256,8 @@ append_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 		append_done(net, c, resp);
 	else
 		append_refused(net, c, resp);
+	if (resp->rc == RC_OVERQUOTA && r->recv.mode == RECV_MULTI)
+		rs->full = 1;
 	r->pending--;
 	req_check(net, r);
 }
@@ -357,6 +360,14 @@ recv_start(struct net *net)
 	char			 why[96];
 	int			 one, multi;
 
+	if (rs->full) {
+		/* No room: it stays where it is, for another run. */
+		req_worse(r, ST_NO, RC_OVERQUOTA, "over quota");
+		rs->msg = NULL;
+		rs->left = rs->len;
+		rs->stage = RS_DROP;
+		return 1;
+	}
 	if (net->caps.appendlimit > 0 && rs->len > net->caps.appendlimit) {
 		snprintf(why, sizeof(why), "larger than the server's "
 		    "APPENDLIMIT of %llu octets",
@@ -424,7 +435,7 @@ static int
 step_head(struct net *net)
 {
 	struct recvstate	*rs = &net->recv;
-	const uint8_t		*p = buf_ptr(&net->bin);
+	const uint8_t		*p;
 	struct drop		*d;
 	uint32_t		 transfer;
 	size_t			 used;
@@ -432,6 +443,7 @@ step_head(struct net *net)
 
 	if (net->bin.len < 6)
 		goto more;
+	p = buf_ptr(&net->bin);
 	transfer = get(p + 1, 4);
 	if (!head_ours(net, transfer, &drop))
 		return 0;
@@ -518,7 +530,7 @@ static int
 step_trailer(struct net *net)
 {
 	struct recvstate	*rs = &net->recv;
-	const uint8_t		*p = buf_ptr(&net->bin);
+	const uint8_t		*p;
 
 	if (net->bin.len < 9) {
 		if (net->beof && rs->req != NULL) {
@@ -529,6 +541,7 @@ step_trailer(struct net *net)
 		}
 		return 0;
 	}
+	p = buf_ptr(&net->bin);
 	if (p[0] > 1)
 		recv_bad("a malformed record");
 	if (p[0] == 0 && rs->cmd != NULL) {
@@ -599,6 +612,7 @@ recv_emit(struct net *net, struct req *r)
 		if (rs->limit == 0)
 			rs->limit = BATCH_MIN;
 		rs->req = r;
+		rs->full = 0;
 		recv_run(net);
 		if (r->stage == 0)
 			return 0;

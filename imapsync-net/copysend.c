@@ -42,11 +42,29 @@ send_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 		req_answer(net, c, resp);
 }
 
+/*
+ * A server may answer two FETCHes of one mailbox at once, message by message:
+ * two transfers must not be mixed.
+ */
+static int
+send_waits(struct net *net, const struct req *r)
+{
+	struct cmd	*c;
+
+	TAILQ_FOREACH(c, &net->answers, entry)
+		if (c->kind == K_SEND && c->handle == r->handle &&
+		    c->req->transfer != r->transfer)
+			return 1;
+	return 0;
+}
+
 int
 send_emit(struct net *net, struct req *r)
 {
 	struct cmd	*c;
 
+	if (send_waits(net, r))
+		return 0;
 	while (r->pos < r->set.n) {
 		if (net->out.len >= QUEUE_HIGH)
 			return 0;

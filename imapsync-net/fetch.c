@@ -84,7 +84,8 @@ int
 parse_date(const char *s, int64_t *out)
 {
 	static const char	 form[] = "dd-mmm-dddd dd:dd:dd +dddd";
-	static const char	 months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+	static const char	 months[] = "JanFebMarAprMayJun"
+				    "JulAugSepOctNovDec";
 	char			 d[27];
 	int64_t			 y, m, day, era, doy, t;
 	int			 i, zone;
@@ -108,7 +109,7 @@ parse_date(const char *s, int64_t *out)
 	if (m == 12 || day < 1 || day > 31 || two(d + 12) > 23 ||
 	    two(d + 15) > 59 || two(d + 18) > 60 || two(d + 24) > 59)
 		return -1;
-	/* Days since 1970 of the Gregorian calendar; the year begins in March. */
+	/* Days since 1970, Gregorian calendar; the year begins in March. */
 	y = two(d + 7) * 100 + two(d + 9) - (m < 2);
 	m = (m + 10) % 12;
 	era = (y + 400) / 400 - 1;

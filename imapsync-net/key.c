@@ -8,11 +8,12 @@
  */
 
 /*
- * The key of a message: 64 bits of SHA-256 over the fields of its header that no
- * server alters, in a form in which a whole message and an answer to BODY[HEADER.
- * FIELDS] are the same.  That form: "name:value\n", the name in lower case, the
- * value with each run of blanks, CR and LF as one space and none at the ends, NUL
- * and octets above 127 as "X" (Dovecot makes 128 of a NUL, Cyrus "X" of 8-bit).
+ * The key of a message: 64 bits of SHA-256 over the fields of its header that
+ * no server alters, in a form in which a whole message and an answer to
+ * BODY[HEADER.FIELDS] are the same.  That form: "name:value\n", the name in
+ * lower case, the value with each run of blanks, CR and LF as one space and
+ * none at the ends, NUL and octets above 127 as "X" (Dovecot makes 128 of a
+ * NUL, Cyrus "X" of 8-bit).
  */
 #include <ctype.h>
 

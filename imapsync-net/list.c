@@ -56,7 +56,8 @@ box_free(struct boxes *boxes, struct box *b)
 }
 
 static void
-list_send(struct net *net, const struct req *r, const struct m_engine_mailbox *mb)
+list_send(struct net *net, const struct req *r,
+    const struct m_engine_mailbox *mb)
 {
 	if (mb->name[0] == '\0' && r->npatterns > 0)
 		net->skipped++;

@@ -13,51 +13,17 @@
  */
 #include "net.h"
 
-static struct perm *
-perm_find(struct net *net, const char *mailbox)
-{
-	struct perm	*p;
-
-	TAILQ_FOREACH(p, &net->perms, entry)
-		if (strcmp(p->mailbox, mailbox) == 0)
-			break;
-	return p;
-}
-
-static void
-perm_save(struct net *net, const struct handle *h)
-{
-	struct perm	*p = perm_find(net, h->mailbox);
-
-	if (p == NULL) {
-		p = xcalloc(1, sizeof(*p));
-		p->mailbox = xstrdup(h->mailbox);
-		TAILQ_INSERT_TAIL(&net->perms, p, entry);
-	}
-	p->has_perm = h->has_perm;
-	p->perm_any = h->perm_any;
-	free(p->perm);
-	p->perm = xstrdup(h->perm);
-}
-
 struct handle *
 mbox_new(struct net *net, uint32_t id, const struct m_net_open *open)
 {
 	struct handle	*h;
-	struct perm	*p;
 
 	h = xcalloc(1, sizeof(*h));
 	h->id = id;
 	h->open = *open;
 	h->mailbox = xstrdup(open->mailbox);
 	h->open.mailbox = h->mailbox;
-	/* If it was open before, an APPEND need not wait for the SELECT. */
-	if ((p = perm_find(net, h->mailbox)) != NULL) {
-		h->knows_perm = 1;
-		h->has_perm = p->has_perm;
-		h->perm_any = p->perm_any;
-	}
-	h->perm = xstrdup(p != NULL ? p->perm : "");
+	h->perm = xstrdup("");
 	h->mailboxid = xstrdup("");
 	TAILQ_INSERT_TAIL(&net->handles, h, entry);
 	if (net->last != NULL)
@@ -144,7 +110,8 @@ mbox_switch(struct net *net, struct cmd *c)
 	h->modseq = h->codemodseq = h->maxmodseq = 0;
 	h->has_code = h->nomodseq = 0;
 	h->readonly = (h->open.what & OPEN_EXAMINE) != 0;
-	h->told_perm = 0;
+	h->has_perm = h->perm_any = 0;
+	mbox_set(&h->perm, "");
 	mbox_set(&h->mailboxid, "");
 }
 
@@ -212,7 +179,7 @@ mbox_code(struct net *net, struct handle *h, const struct resp *r)
 		h->nomodseq = 1;
 		break;
 	case C_PERMANENTFLAGS:
-		h->told_perm = h->has_perm = 1;
+		h->has_perm = 1;
 		h->perm_any = r->any;
 		mbox_set(&h->perm, r->flags);
 		break;
@@ -247,11 +214,6 @@ mbox_tagged(struct net *net, struct cmd *c, const struct resp *r)
 			mbox_code(net, h, r);
 			h->selmodseq = h->has_code && !h->nomodseq ?
 			    h->codemodseq : 0;
-			if (!h->told_perm)
-				h->has_perm = h->perm_any = 0;
-			h->knows_perm = 1;
-			if (!(h->open.what & OPEN_EXAMINE))
-				perm_save(net, h);
 			h->state = H_OK;
 		} else {
 			/* Nothing is selected now (RFC 3501 section 6.3.1). */

@@ -29,6 +29,7 @@
 #define CORK_MS		200	/* see corked() */
 #define CORK_OCTETS	(64 * 1024)
 #define BROKEN_MS	2000	/* for last words after a write has failed */
+#define LOGOUT_MS	3000	/* for LOGOUT to get out */
 
 static struct net	 worker;
 
@@ -83,7 +84,8 @@ net_lost(struct net *net, const char *why)
 	if (net->bye != NULL)
 		fatal_ex(EX_SYNC_TEMP, "%s ended the session: %s",
 		    net->setup.host, net->bye);
-	fatal_ex(EX_SYNC_TEMP, "lost the server %s: %s", net->setup.host, why);
+	fatal_ex(EX_SYNC_TEMP, "lost the %s %s: %s", net->phase == P_SOCKS ?
+	    "proxy of" : "server", net->setup.host, why);
 }
 
 void
@@ -197,7 +199,8 @@ static int
 answer_due(struct net *net)
 {
 	return net->phase == P_SOCKS || net->phase == P_TLS ||
-	    net->phase == P_GREETING || net->hold != NULL || cmdq_due(net);
+	    net->phase == P_GREETING || net->hold != NULL || cmdq_due(net) ||
+	    net->out.len > 0 || stream_unsent(net->st) > 0;
 }
 
 static void
@@ -226,7 +229,8 @@ corked(struct net *net)
 {
 	if (net->out.len == 0 || net->out.len >= CORK_OCTETS ||
 	    net->next == NULL || net->next->type != M_NET_RECV ||
-	    net->next->stage == 0 || net->hold != NULL || net->beof ||
+	    net->next->stage != 0 || net->recv.stage == RS_START ||
+	    net->hold != NULL || net->beof ||
 	    stream_unsent(net->st) > 0 ||
 	    (net->recv.cmd != NULL && net->recv.cmd->waiting)) {
 		net->corked = 0;
@@ -323,6 +327,19 @@ channel_read(struct net *net)
 		_exit(EX_SYNC_ERROR);
 }
 
+/* How long the server may stay silent now: 0 if nothing is due. */
+static uint64_t
+patience(struct net *net)
+{
+	if (net->broken)
+		return BROKEN_MS;
+	if (net->phase == P_LOGOUT)
+		return LOGOUT_MS;
+	if (throttled(net) || !answer_due(net))
+		return 0;
+	return (uint64_t)net->setup.timeout * 1000;
+}
+
 /* Milliseconds to wait at most. */
 static int
 loop_timeout(struct net *net, int reading)
@@ -338,14 +355,11 @@ loop_timeout(struct net *net, int reading)
 		if (ms == -1 || left < ms)
 			ms = left < 0 ? 0 : left;
 	}
-	if (net->broken)
-		end = net->alive + BROKEN_MS;
-	else if (reading && answer_due(net))
-		end = net->alive + (uint64_t)net->setup.timeout * 1000;
-	else {
+	if (patience(net) == 0) {
 		net->alive = now;
 		return ms;
 	}
+	end = net->alive + patience(net);
 	left = end <= now ? 0 : end - now > INT32_MAX ? INT32_MAX :
 	    (int)(end - now);
 	return ms == -1 || left < ms ? left : ms;
@@ -354,17 +368,19 @@ loop_timeout(struct net *net, int reading)
 static void
 check_time(struct net *net)
 {
-	uint64_t	 ms = net_now() - net->alive;
+	uint64_t	 most;
+	char		 why[64];
 
-	if (net->broken && ms >= BROKEN_MS)
+	if (net->st == NULL || (most = patience(net)) == 0 ||
+	    net_now() - net->alive < most)
+		return;
+	if (net->broken)
 		net_lost(net, stream_error(net->st));
-	if (!net->broken && net->st != NULL && !throttled(net) &&
-	    answer_due(net) && ms >= (uint64_t)net->setup.timeout * 1000) {
-		if (net->phase == P_LOGOUT)
-			net_end(net);
-		fatal_ex(EX_SYNC_TEMP, "lost the server %s: no answer for %u "
-		    "seconds", net->setup.host, net->setup.timeout);
-	}
+	snprintf(why, sizeof(why), "no %s for %u seconds",
+	    net->phase == P_TLS ? "TLS handshake" :
+	    net->phase == P_GREETING ? "greeting" : "answer",
+	    net->setup.timeout);
+	net_lost(net, why);
 }
 
 enum { PFD_CHAN, PFD_LIFE, PFD_SERVER, PFD_BRIDGE, PFD_MAX };
@@ -405,12 +421,18 @@ fill_pfds(struct net *net, struct pollfd *pfd, int reading)
 static void
 work(struct net *net)
 {
+	int	 full;
+
 	if (net->st == NULL)
 		return;
-	recv_input(net);
-	req_pump(net);
-	cmdq_flush(net);
-	server_write(net);
+	/* What waited for room in the queue waits for nothing else. */
+	do {
+		recv_input(net);
+		req_pump(net);
+		cmdq_flush(net);
+		full = net->out.len >= QUEUE_HIGH;
+		server_write(net);
+	} while (full && net->out.len < QUEUE_HIGH);
 	bridge_write(net);
 	if (net->phase == P_LOGOUT && TAILQ_EMPTY(&net->tx) &&
 	    net->out.len == 0 && stream_unsent(net->st) == 0)
@@ -489,7 +511,6 @@ main(int argc, char *argv[], char *envp[])
 	TAILQ_INIT(&net->tx);
 	TAILQ_INIT(&net->reqs);
 	TAILQ_INIT(&net->handles);
-	TAILQ_INIT(&net->perms);
 	TAILQ_INIT(&net->recv.drops);
 	loop(net);
 	return 0;

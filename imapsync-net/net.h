@@ -23,7 +23,7 @@
 
 /* ---- lex.c: octets to responses, responses to tokens.  No I/O. ---- */
 
-#define LEX_SOFT	(32 * 1024)	/* text of a response: LX_FULL is told */
+#define LEX_SOFT	(32 * 1024)	/* text of a response: LX_FULL */
 #define LEX_HARD	(64 * 1024)	/* and no response may have more */
 #define LEX_INLINE	(16 * 1024)	/* a literal that is kept in the text */
 #define LEX_LITERALS	64		/* literals of one response */
@@ -42,7 +42,7 @@ struct lexstr {
 	int		 atom;
 };
 
-/* Consume c, or the word (without case, followed by no atom octet): 1, else 0. */
+/* Consume c, or the word (no case, followed by no atom octet): 1, else 0. */
 int		 lex_ch(struct lex *, char c);
 int		 lex_word(struct lex *, const char *);
 void		 lex_sp(struct lex *);
@@ -79,10 +79,10 @@ enum lx_event {
 
 struct lexer {
 	struct buf	 line;
-	size_t		 text;		/* octets of "line" that are not literals */
-	size_t		 part;		/* where the text behind a literal begins */
+	size_t		 text;		/* octets of "line" but literals */
+	size_t		 part;		/* where text behind a literal begins */
 	size_t		 lastlit;	/* where the last "{n}" begins */
-	uint64_t	 literal;	/* octets of the literal still to come */
+	uint64_t	 literal;	/* octets of it still to come */
 	const uint8_t	*data;		/* LX_DATA */
 	size_t		 datalen;
 	unsigned	 nliterals;
@@ -90,7 +90,7 @@ struct lexer {
 	int		 status;	/* a status response has no literals */
 	int		 dropped;	/* the response is of no interest */
 	int		 toldfull;
-	int		 inq, esc;	/* quoting where a dropped text was cut */
+	int		 inq, esc;	/* quoting where text was cut */
 	const char	*error;
 };
 
@@ -107,14 +107,14 @@ void		 lex_cut(struct lexer *, size_t from, size_t to);
 /* ---- parse.c: the grammar of responses.  No I/O, no globals. ---- */
 
 enum resp_type { R_STATUS, R_TAGGED, R_CONT, R_CAPABILITY, R_ENABLED, R_LIST,
-	R_MBSTATUS, R_FLAGS, R_EXISTS, R_EXPUNGE, R_FETCH, R_VANISHED, R_ESEARCH,
-	R_OTHER };
+	R_MBSTATUS, R_FLAGS, R_EXISTS, R_EXPUNGE, R_FETCH, R_VANISHED,
+	R_ESEARCH, R_OTHER };
 enum resp_word { WORD_OK, WORD_NO, WORD_BAD, WORD_BYE, WORD_PREAUTH };
 
 /* Response codes with a use of their own; the rest is enum resp_code. */
 enum code { C_NONE, C_OTHER, C_CAPABILITY, C_UIDVALIDITY, C_UIDNEXT,
 	C_HIGHESTMODSEQ, C_NOMODSEQ, C_PERMANENTFLAGS, C_MAILBOXID, C_READONLY,
-	C_READWRITE, C_APPENDUID, C_CLOSED, C_UIDNOTSTICKY };
+	C_READWRITE, C_APPENDUID, C_CLOSED, C_UIDNOTSTICKY, C_ALERT };
 
 #define TAG_SIZE	16
 
@@ -151,9 +151,9 @@ struct resp {
 	int		 more;		/* VANISHED, ESEARCH: parts follow */
 	int		 has_count;	/* ESEARCH */
 	int		 any;		/* flags have \* */
-	int		 ordered;	/* APPENDUID: as a MULTIAPPEND demands */
+	int		 ordered;	/* APPENDUID: in ascending order */
 	int		 qresync;	/* ENABLED names it */
-	uint64_t	 num;		/* EXISTS, EXPUNGE, UIDNEXT, COUNT ... */
+	uint64_t	 num;		/* EXISTS, UIDNEXT, COUNT ... */
 	struct uidset	 set;		/* VANISHED, ESEARCH, APPENDUID */
 	struct caps	 caps;		/* CAPABILITY, also as a code */
 	struct m_engine_mailbox mb;	/* LIST, MBSTATUS */
@@ -167,7 +167,7 @@ struct resp {
 
 struct parse_ops {
 	void	(*resp)(void *, const struct resp *);
-	/* A BODY[...] begins: what stood before it in the response, its length. */
+	/* A BODY[...] begins: what stood before it, its length. */
 	void	(*body)(void *, const struct fetch *, uint64_t len);
 	void	(*data)(void *, const void *, size_t);
 	void	(*end)(void *);
@@ -202,8 +202,8 @@ int		 parse_uid(struct lex *, uint32_t *);
 /* ---- fetch.c: parse.c's part for FETCH ---- */
 
 /*
- * A list of flags, canonical; "any" is set by \*.  What is no flag by the grammar
- * is left out: there is no way to send it to another server.
+ * A list of flags, canonical; "any" is set by \*.  What is no flag by the
+ * grammar is left out: there is no way to send it to another server.
  */
 int		 parse_flags(struct lex *, char *dst, int *any);
 /* date-time of RFC 3501, 26 octets: 0 and the instant, or -1. */
@@ -253,29 +253,17 @@ struct handle {
 	uint32_t		 exists;
 	uint64_t		 modseq;	/* by RFC 7162 section 6 */
 	uint64_t		 selmodseq;	/* as the SELECT told it */
-	uint64_t		 codemodseq;	/* since the last tagged answer */
+	uint64_t		 codemodseq;	/* since the last answer */
 	uint64_t		 maxmodseq;
 	int			 has_code;
 	int			 nomodseq;
 	int			 readonly;
-	int			 knows_perm;	/* the next three are known */
 	int			 has_perm;
 	int			 perm_any;
 	char			*perm;
-	int			 told_perm;	/* by the SELECT under way */
 	char			*mailboxid;
 };
 TAILQ_HEAD(handles, handle);
-
-/* PERMANENTFLAGS of a mailbox that was open before. */
-struct perm {
-	TAILQ_ENTRY(perm)	 entry;
-	int			 has_perm;
-	int			 perm_any;
-	char			*perm;
-	char			*mailbox;
-};
-TAILQ_HEAD(perms, perm);
 
 enum cmd_kind { K_SESSION, K_SELECT, K_LIST, K_STATUS, K_FETCH, K_META, K_SEND,
 	K_SEARCH, K_STORE, K_EXPUNGE, K_APPEND, K_LAST, K_NAME };
@@ -323,7 +311,7 @@ struct cmd {
 	int			 secret;
 	int			 got;		/* an untagged answer came */
 	uint64_t		 start;		/* net.put when it began */
-	struct uidset		 set;		/* META, SEND: not yet returned */
+	struct uidset		 set;		/* META, SEND: to come */
 	struct rmsgs		 msgs;		/* APPEND */
 	uint64_t		 bytes;
 	uint64_t		 when;
@@ -409,8 +397,9 @@ struct recvstate {
 	struct cmd		*cmd;
 	int			 early;		/* it has its answer already */
 	int			 one;		/* the next waits for it */
+	int			 full;		/* over quota: the rest is dropped */
 	unsigned		 unanswered;	/* messages */
-	uint64_t		 idle;		/* when it ends for want of more */
+	uint64_t		 idle;		/* when to end it */
 	/* Octets acknowledged since t0, and what follows from it. */
 	uint64_t		 acked;
 	uint64_t		 t0;
@@ -432,11 +421,11 @@ struct net {
 	struct buf		 out;
 	uint64_t		 put;		/* octets ever put into out */
 	int			 wipe;		/* out holds a secret */
-	int			 broken;	/* nothing more can be written */
+	int			 broken;	/* can't be written to */
 	struct parser		 parser;
 	enum phase		 phase;
-	uint64_t		 alive;		/* ms: a sign of life, or no wait */
-	uint64_t		 corked;	/* ms: since when output is held; 0 */
+	uint64_t		 alive;		/* ms: last sign of life */
+	uint64_t		 corked;	/* ms: output is held since */
 	char			*bye;		/* the server's last words */
 	/* Login. */
 	struct caps		 caps;
@@ -444,15 +433,15 @@ struct net {
 	const char		*mech;
 	int			 tls;
 	int			 starttls;	/* its OK came: handshake */
-	int			 compress;	/* 1: asked, 2: on, 3: refused */
+	int			 compress;	/* 1 asked 2 OK 3 no 4 on */
 	int			 preauth;
 	int			 loggedin;
-	int			 canlogin;	/* 1: but for the engine's LIST; 2: did */
-	int			 newcaps;	/* told since the login was sent */
-	int			 initial;	/* the SASL answer is still to come */
+	int			 canlogin;	/* 1: waits for LIST; 2: did */
+	int			 newcaps;	/* told behind the login */
+	int			 initial;	/* SASL: to be sent at "+" */
 	int			 enable;	/* 1: sent, 2: answered */
 	int			 qresync;
-	int			 lastlist;	/* the LIST with "last" is here */
+	int			 lastlist;	/* the last LIST is here */
 	int			 compressfirst;
 	int			 listpacket;	/* LISTs may be emitted */
 	/* Commands. */
@@ -462,13 +451,12 @@ struct net {
 	struct cmd		*hold;
 	/* Requests. */
 	struct reqs		 reqs;
-	struct req		*next;		/* the first not wholly emitted */
+	struct req		*next;		/* not wholly emitted */
 	size_t			 cost;
-	struct req		*patreq;	/* PATTERNs of the LIST to come */
+	struct req		*patreq;	/* its LIST is to come */
 	struct handles		 handles;
-	struct perms		 perms;
 	struct handle		*last;		/* of the last OPEN received */
-	struct handle		*current;	/* whose untagged data comes now */
+	struct handle		*current;	/* untagged data is its */
 	struct cmd		*selecting;	/* the SELECT that runs */
 	uint32_t		 newexists;	/* EXISTS seen meanwhile */
 	unsigned		 skipped;	/* names that were left out */

@@ -53,6 +53,7 @@ static const struct {
 	{ "APPENDUID", C_APPENDUID, RC_NONE },
 	{ "CLOSED", C_CLOSED, RC_NONE },
 	{ "UIDNOTSTICKY", C_UIDNOTSTICKY, RC_NONE },
+	{ "ALERT", C_ALERT, RC_OTHER },
 	{ "ALREADYEXISTS", C_OTHER, RC_ALREADYEXISTS },
 	{ "NONEXISTENT", C_OTHER, RC_NONEXISTENT },
 	{ "TRYCREATE", C_OTHER, RC_TRYCREATE },
@@ -620,8 +621,8 @@ parse_literal(struct parser *p)
 }
 
 /*
- * A response grows long.  A set of UIDs, which may have any length, is handed on
- * up to its last comma; what isn't of interest is dropped.
+ * A response grows long.  A set of UIDs, which may have any length, is handed
+ * on up to its last comma; what isn't of interest is dropped.
  */
 static int
 parse_full(struct parser *p)

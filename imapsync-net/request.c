@@ -15,7 +15,7 @@
 
 #include "net.h"
 
-#define LINE_MAX_LEN	8000	/* octets of a command line (RFC 7162 section 4) */
+#define LINE_MAX_LEN	8000	/* octets of a command (RFC 7162 section 4) */
 
 /* ---- the queue ---- */
 
@@ -86,10 +86,27 @@ req_done(struct net *net, struct req *r)
 	chan_send(&net->chan, M_ENGINE_DONE, r->id, &done);
 }
 
+/* The oldest SEND that is not done. */
+static struct req *
+req_sending(struct net *net)
+{
+	struct req	*r;
+
+	TAILQ_FOREACH(r, &net->reqs, entry)
+		if (r->type == M_NET_SEND)
+			break;
+	return r;
+}
+
 void
 req_check(struct net *net, struct req *r)
 {
+	int	 send = r->type == M_NET_SEND;
+
 	if (!r->emitted || r->pending > 0)
+		return;
+	/* END must not come into the bodies of a SEND in front of this one. */
+	if (send && req_sending(net) != r)
 		return;
 	if (r->finish != NULL)
 		r->finish(net, r);
@@ -97,6 +114,8 @@ req_check(struct net *net, struct req *r)
 	TAILQ_REMOVE(&net->reqs, r, entry);
 	net->cost -= r->cost;
 	req_free(net, r);
+	if (send && (r = req_sending(net)) != NULL)
+		req_check(net, r);
 }
 
 enum resp_status
@@ -138,7 +157,9 @@ req_pump(struct net *net)
 		if (r->type != M_NET_RECV && (net->hold != NULL ||
 		    !TAILQ_EMPTY(&net->tx) || net->out.len >= QUEUE_HIGH))
 			return;
-		if (r->handle != NULL && r->type != M_NET_OPEN &&
+		if (r->emitted)
+			;	/* it was over when it came */
+		else if (r->handle != NULL && r->type != M_NET_OPEN &&
 		    r->handle->state == H_NO)
 			req_unsent(net, r, "the mailbox could not be selected");
 		else if (r->emit(net, r) == 0)
@@ -444,17 +465,13 @@ req_bound(struct net *net, uint32_t type, uint32_t id, uint32_t handle,
 	return r;
 }
 
-/* In its place in the queue, or at once if its mailbox isn't the one open. */
+/* In its place in the queue, if its mailbox is the one opened last. */
 static void
 req_enter(struct net *net, struct req *r)
 {
-	if (r->handle == NULL) {
-		TAILQ_INSERT_TAIL(&net->reqs, r, entry);
-		net->cost += r->cost;
+	if (r->handle == NULL)
 		req_unsent(net, r, "that mailbox is not the one opened last");
-		req_check(net, r);
-	} else
-		req_queue(net, r);
+	req_queue(net, r);
 }
 
 static void

@@ -49,7 +49,8 @@ struct sasl	*sasl_new(const char *mech, const struct m_net_setup *,
 void		 sasl_free(struct sasl *);
 /*
  * The initial response, not yet in base64, into "out".  Returns 1 if there is
- * one ("out" may stay empty: RFC 4959 "="), 0 if the server speaks first.
+ * one ("out" may stay empty: RFC 4959 "="), 0 if the server speaks first.  May
+ * be asked again until the first step.
  */
 int		 sasl_initial(struct sasl *, struct buf *out);
 /*

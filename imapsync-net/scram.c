@@ -104,6 +104,7 @@ scram_first(struct scram *sc, struct buf *out)
 
 	/* The header alone: it ends with the second comma. */
 	hdr = strcspn((char *)buf_ptr(&sc->bind), ",") + 2;
+	buf_clear(&sc->auth);
 	buf_printf(&sc->auth, "n=%s,r=%s", sc->user, sc->nonce);
 	buf_add(out, buf_ptr(&sc->bind), hdr);
 	buf_add(out, buf_ptr(&sc->auth), sc->auth.len);

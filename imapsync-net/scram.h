@@ -30,7 +30,7 @@ struct scram	*scram_new(const char *hash, const char *user,
 		    const void *cbdata, size_t cblen);
 /* Wipes what it holds. */
 void		 scram_free(struct scram *);
-/* The client-first-message. */
+/* The client-first-message; the same each time until the first step. */
 void		 scram_first(struct scram *, struct buf *out);
 /*
  * Answer the server's first message, then its final one (the answer is empty).

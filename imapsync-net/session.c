@@ -58,7 +58,8 @@ socks(struct net *net)
 	case 0:
 		break;
 	default:
-		fatal_ex(EX_SYNC_TEMP, "%s: %s", net->setup.host,
+		fatal_ex(socks_temporary(net->socks) ? EX_SYNC_TEMP :
+		    EX_SYNC_ERROR, "%s: %s", net->setup.host,
 		    socks_error(net->socks));
 	}
 	net->wipe = 1;
@@ -89,6 +90,9 @@ session_tls(struct net *net)
 	}
 	/* What was told in the clear says nothing. */
 	memset(&net->caps, 0, sizeof(net->caps));
+	net->qresync = 0;
+	free(net->bye);
+	net->bye = NULL;
 	next_phase(net, P_LOGIN);
 	session_next(net);
 }
@@ -292,6 +296,7 @@ auth_line(struct net *net, struct buf *answer, const char *instead)
 {
 	struct buf	 line = BUF_INIT;
 
+	buf_room(&line, 1);	/* also if the answer is empty */
 	if (answer == NULL)
 		buf_puts(&line, instead);
 	else if (answer->len > 0)
@@ -316,6 +321,7 @@ auth_cont(struct net *net, struct cmd *c, const struct resp *resp)
 		net->initial = 0;
 		bad = sasl_initial(net->sasl, &out) != 1;
 	} else {
+		buf_room(&in, 1);
 		bad = b64_decode(&in, resp->text, strlen(resp->text)) == -1 ||
 		    sasl_step(net->sasl, buf_ptr(&in), in.len, &out) == -1;
 	}
@@ -385,7 +391,7 @@ session_auth(struct net *net)
 
 	offer.mechs = net->caps.mechs;
 	offer.logindisabled = (net->caps.bits & CAP_LOGINDISABLED) != 0;
-	offer.tls = net->tls;
+	offer.tls = sasl_tls(net->st);
 	net->mech = sasl_choose(&net->setup, &offer, why, sizeof(why));
 	if (net->mech == NULL)
 		fatalx("%s", why);
@@ -510,7 +516,12 @@ static void
 on_resp(void *arg, const struct resp *r)
 {
 	struct net	*net = arg;
+	char		 words[512];
 
+	/* The user must see it (RFC 3501 section 7.1). */
+	if (r->code == C_ALERT)
+		log_warnx("%s says: %s", net->setup.host,
+		    net_words(words, sizeof(words), r->text));
 	if (net->phase == P_GREETING)
 		greeting(net, r);
 	else if (r->type == R_TAGGED)

@@ -40,6 +40,7 @@ struct socks {
 	int		 byname;	/* the proxy looks the name up */
 	char		*user;
 	char		*password;
+	int		 temporary;	/* it may do better another time */
 	char		 error[256];
 };
 
@@ -55,6 +56,8 @@ socks_fail(struct socks *so, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(so->error, sizeof(so->error), fmt, ap);
 	va_end(ap);
+	/* Until the proxy has let us in, it is a matter of configuration. */
+	so->temporary = so->state == SOCKS_REPLY;
 	so->state = SOCKS_FAILED;
 	return -1;
 }
@@ -92,6 +95,12 @@ const char *
 socks_error(const struct socks *so)
 {
 	return so->error;
+}
+
+int
+socks_temporary(const struct socks *so)
+{
+	return so->temporary;
 }
 
 /* Greet: without a user name no method but "none" is offered. */

@@ -27,5 +27,7 @@ void		 socks_free(struct socks *);	/* wipes the password */
  */
 int		 socks_step(struct socks *, struct buf *in, struct buf *out);
 const char	*socks_error(const struct socks *);
+/* After -1: 1 if the server could not be reached, 0 if the proxy refuses us. */
+int		 socks_temporary(const struct socks *);
 
 #endif /* SOCKS_H */

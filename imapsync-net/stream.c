@@ -20,11 +20,10 @@
 #include "log.h"
 #include "pin.h"
 #include "stream.h"
+#include "tlsconf.h"
 
 #define CHUNK		16384		/* octets asked for at once */
 #define PEND_MAX	65536		/* transformed octets held, at most */
-#define CA_MAX		(16 * 1024 * 1024)
-#define KEY_MAX		65536
 #define IDLE_READS	16		/* in a row that inflate to nothing */
 
 /*
@@ -47,7 +46,6 @@ enum tls_state { TLS_OFF = 0, TLS_PREPARED, TLS_SHAKING, TLS_UP };
 struct stream {
 	int			 fd;
 	enum tls_state		 state;
-	struct tls_config	*cfg;
 	struct tls		*tls;
 	short			 rd_want;	/* what tls_read() waits for */
 	short			 wr_want;	/* tls_write(), handshake */
@@ -119,7 +117,6 @@ stream_free(struct stream *s)
 	if (s->fd != -1)
 		close(s->fd);
 	tls_free(s->tls);
-	tls_config_free(s->cfg);
 	if (s->deflate) {
 		inflateEnd(&s->zin);
 		deflateEnd(&s->zout);
@@ -145,289 +142,21 @@ stream_error(const struct stream *s)
 	return s->error;
 }
 
-/*
- * Read a descriptor to its end and close it.  Returns what was there, NULL if
- * there is none (-1); *len is SIZE_MAX if it can't be read or is too long.
- */
-static uint8_t *
-read_all(int fd, size_t max, size_t *len)
-{
-	uint8_t	*p;
-	ssize_t	 n = 0;
-
-	*len = 0;
-	if (fd == -1)
-		return NULL;
-	p = xmalloc(max);
-	while (*len < max) {
-		n = read(fd, p + *len, max - *len);
-		if (n == -1 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			break;
-		*len += n;
-	}
-	if (*len == max || n == -1)
-		*len = SIZE_MAX;
-	close(fd);
-	return p;
-}
-
-/* libtls knows sets of versions, not ranges. */
-static int
-prepare_protocols(struct stream *s, const struct m_net_setup *su)
-{
-	static const struct {
-		uint16_t	version;
-		uint32_t	bit;
-	} known[] = {
-		{ 0x0301, TLS_PROTOCOL_TLSv1_0 },
-		{ 0x0302, TLS_PROTOCOL_TLSv1_1 },
-		{ 0x0303, TLS_PROTOCOL_TLSv1_2 },
-		{ 0x0304, TLS_PROTOCOL_TLSv1_3 },
-	};
-	uint32_t bits = 0;
-	uint16_t min = su->ssl_min, max = su->ssl_max;
-	size_t i;
-
-	/* Versions before 1.2 are for those who name one. */
-	if (max == 0)
-		max = 0x0304;
-	if (min == 0)
-		min = max < 0x0303 ? max : 0x0303;
-	for (i = 0; i < nitems(known); i++)
-		if (known[i].version >= min && known[i].version <= max)
-			bits |= known[i].bit;
-	if (bits == 0) {
-		stream_fail(s, "SSL_protocol_min is above SSL_protocol_max");
-		return -1;
-	}
-	if ((bits & TLS_PROTOCOLS_ALL) == 0) {
-		stream_fail(s, "this libtls speaks no TLS version between "
-		    "SSL_protocol_min and SSL_protocol_max");
-		return -1;
-	}
-	if (tls_config_set_protocols(s->cfg, bits) == -1) {
-		stream_fail(s, "SSL_protocol_min, SSL_protocol_max: %s",
-		    tls_config_error(s->cfg));
-		return -1;
-	}
-	return 0;
-}
-
-/*
- * The suites of TLS 1.3 one by one: OpenSSL's list of ciphers passes over a
- * name that it does not know as long as another is left, and it does not know
- * these, so that together with SSL_cipherlist they would be ignored without a
- * word.  LibreSSL takes them.
- */
-static int
-prepare_suites(struct stream *s, const char *suites)
-{
-	char	*copy, *p, *name;
-	int	 n = 0, r = 0;
-
-	p = copy = xstrdup(suites);
-	while (r == 0 && (name = strsep(&p, ":, ")) != NULL) {
-		if (*name == '\0')
-			continue;
-		n++;
-		if (tls_config_set_ciphers(s->cfg, name) == -1) {
-			stream_fail(s, "SSL_ciphersuites: this libtls can't "
-			    "set \"%s\" (%s): leave SSL_ciphersuites out, or "
-			    "restrict the version with SSL_protocol_max", name,
-			    tls_config_error(s->cfg));
-			r = -1;
-		}
-	}
-	free(copy);
-	if (n == 0 && r == 0) {
-		stream_fail(s, "SSL_ciphersuites names no suite");
-		return -1;
-	}
-	return r;
-}
-
-static int
-prepare_ciphers(struct stream *s, const struct m_net_setup *su)
-{
-	const char	*list = su->ssl_ciphers;
-	struct buf	 all = BUF_INIT;
-	int		 r = 0;
-
-	if (strstr(list, "TLS_") != NULL) {
-		stream_fail(s, "SSL_cipherlist is for TLS 1.2 and older: "
-		    "names with TLS_ belong to SSL_ciphersuites");
-		return -1;
-	}
-	if (su->ssl_ciphersuites[0] != '\0') {
-		if (prepare_suites(s, su->ssl_ciphersuites) == -1)
-			return -1;
-		if (list[0] == '\0')	/* what libtls has as "secure" */
-			list = "TLSv1.2+AEAD+ECDHE:TLSv1.2+AEAD+DHE";
-		buf_printf(&all, "%s:", su->ssl_ciphersuites);
-	}
-	buf_printf(&all, "%s", list);
-	buf_add(&all, "", 1);
-	if (all.len > 1 && tls_config_set_ciphers(s->cfg,
-	    (char *)buf_ptr(&all)) == -1) {
-		stream_fail(s, "SSL_cipherlist: %s", tls_config_error(s->cfg));
-		r = -1;
-	}
-	buf_free(&all);
-	return r;
-}
-
-/* Whom to believe. */
-static int
-prepare_trust(struct stream *s, const struct m_net_setup *su,
-    const uint8_t *ca, size_t len)
-{
-	char	 why[256];
-
-	if (pin_check(su->ssl_fingerprint, why, sizeof(why)) == -1) {
-		stream_fail(s, "SSL_fingerprint: %s", why);
-		return -1;
-	}
-	/*
-	 * libtls would verify the very name that it sends as SNI; the name is
-	 * therefore verified in peer_check().
-	 */
-	tls_config_insecure_noverifyname(s->cfg);
-	if (!su->ssl_verify) {
-		tls_config_insecure_noverifycert(s->cfg);
-		tls_config_insecure_noverifytime(s->cfg);
-		return 0;
-	}
-	if (ca == NULL || len == 0) {
-		stream_fail(s, "no certificate of %s can be verified without "
-		    "certificates of authorities: set SSL_CAfile, or "
-		    "SSL_verify = NO together with SSL_fingerprint", su->host);
-		return -1;
-	}
-	if (len == SIZE_MAX) {
-		stream_fail(s, "the certificates of authorities (SSL_CAfile) "
-		    "can't be read");
-		return -1;
-	}
-	if (tls_config_set_ca_mem(s->cfg, ca, len) == -1) {
-		stream_fail(s, "SSL_CAfile: %s", tls_config_error(s->cfg));
-		return -1;
-	}
-	return 0;
-}
-
-/* The certificate and key that we show to the server. */
-static int
-prepare_keypair(struct stream *s, const uint8_t *cert, size_t certlen,
-    const uint8_t *key, size_t keylen)
-{
-	if (cert == NULL && key == NULL)
-		return 0;
-	if (cert == NULL || key == NULL) {
-		stream_fail(s, "SSL_cert and SSL_key need each other");
-		return -1;
-	}
-	if (certlen == SIZE_MAX || keylen == SIZE_MAX) {
-		stream_fail(s, "SSL_%s can't be read, or is too long",
-		    certlen == SIZE_MAX ? "cert" : "key");
-		return -1;
-	}
-	if (memmem(key, keylen, "ENCRYPTED", 9) != NULL) {
-		stream_fail(s, "SSL_key is encrypted: store it without a "
-		    "passphrase, readable for you alone");
-		return -1;
-	}
-	if (tls_config_set_keypair_mem(s->cfg, cert, certlen, key,
-	    keylen) == -1) {
-		stream_fail(s, "SSL_cert and SSL_key: %s",
-		    tls_config_error(s->cfg));
-		return -1;
-	}
-	return 0;
-}
-
-/* The name in the certificate: without brackets, zone and final dot. */
-static char *
-name_to_verify(const char *host)
-{
-	char	*name;
-	size_t	 len;
-
-	if (host[0] == '[') {
-		name = xstrndup(host + 1, strcspn(host + 1, "]"));
-	} else
-		name = xstrdup(host);
-	if (strchr(name, ':') != NULL)
-		name[strcspn(name, "%")] = '\0';
-	len = strlen(name);
-	if (len > 1 && name[len - 1] == '.')
-		name[len - 1] = '\0';
-	return name;
-}
-
-/*
- * Let libtls read the certificates and the key, without a word to the server.
- * The name given here is for SNI only; libtls leaves out address literals
- * (RFC 6066 section 3).
- */
-static int
-prepare_connection(struct stream *s, const struct m_net_setup *su)
-{
-	const char	*sni = NULL, *why, *key = "";
-
-	if (su->ssl_sni && su->ssl_hostname[0] != '\0')
-		sni = su->ssl_hostname;
-	if (tls_configure(s->tls, s->cfg) == -1 ||
-	    tls_connect_fds(s->tls, s->fd, s->fd, sni) == -1) {
-		if ((why = tls_error(s->tls)) == NULL)
-			why = "unknown reason";
-		if (strstr(why, "verify") != NULL)
-			key = "SSL_CAfile: ";
-		else if (strstr(why, "key") != NULL ||
-		    strstr(why, "certificate") != NULL)
-			key = "SSL_cert and SSL_key: ";
-		stream_fail(s, "TLS with %s: %s%s", s->host, key, why);
-		return -1;
-	}
-	/* The key is in the library's hands; this copy has had its use. */
-	tls_config_clear_keys(s->cfg);
-	tls_config_free(s->cfg);
-	s->cfg = NULL;
-	s->state = TLS_PREPARED;
-	return 0;
-}
-
 int
 stream_tls_prepare(struct stream *s, const struct m_net_setup *su, int ca,
     int cert, int key)
 {
-	uint8_t	*camem, *certmem, *keymem;
-	size_t	 calen, certlen, keylen;
-	int	 r = -1;
-
-	camem = read_all(ca, CA_MAX, &calen);
-	certmem = read_all(cert, KEY_MAX, &certlen);
-	keymem = read_all(key, KEY_MAX, &keylen);
 	free(s->host);
 	free(s->pins);
-	s->host = name_to_verify(su->host);
+	s->host = tlsconf_name(su->host);
 	s->pins = xstrdup(su->ssl_fingerprint);
 	s->verify = su->ssl_verify;
-
-	if (tls_init() == -1 || (s->cfg = tls_config_new()) == NULL ||
-	    (s->tls = tls_client()) == NULL)
-		stream_fail(s, "libtls can't be initialised");
-	else if (prepare_protocols(s, su) == 0 &&
-	    prepare_ciphers(s, su) == 0 &&
-	    prepare_trust(s, su, camem, calen) == 0 &&
-	    prepare_keypair(s, certmem, certlen, keymem, keylen) == 0)
-		r = prepare_connection(s, su);
-	free(camem);
-	free(certmem);
-	if (keymem != NULL)
-		freezero(keymem, KEY_MAX);
-	return r;
+	s->tls = tlsconf_client(su, s->fd, ca, cert, key, s->error,
+	    sizeof(s->error));
+	if (s->tls == NULL)
+		return -1;
+	s->state = TLS_PREPARED;
+	return 0;
 }
 
 int
@@ -494,7 +223,8 @@ handshake_failed(struct stream *s)
 		if (strstr(why, texts[i].in) != NULL)
 			say = texts[i].say;
 	if (say == NULL && tls_lost(why))
-		say = "the server closed the connection";
+		say = "the server closed the connection in the handshake: if "
+		    "it always does see SSL_protocol_min and SSL_protocol_max";
 	if (say == NULL)
 		say = "the handshake fails";
 	stream_fail(s, "TLS with %s: %s (%s)", s->host, say, why);

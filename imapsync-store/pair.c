@@ -120,6 +120,10 @@ make_pair(struct db *db, uint32_t mailbox, const struct walk *w)
 			db_flags(db, w[s].flagset, flags[s]);
 		if (!flags_eq(flags[LOCAL], flags[REMOTE])) {
 			flags_and(both, flags[LOCAL], flags[REMOTE]);
+			/* \Deleted goes unless both have it, also later. */
+			if (flags_has(flags[LOCAL], "\\Deleted") ||
+			    flags_has(flags[REMOTE], "\\Deleted"))
+				(void)flags_or(both, both, "\\Deleted");
 			base = db_flagset(db, both);
 			for (s = 0; s < SIDES; s++) {
 				p.uid[s] = w[s].uid;
