@@ -344,25 +344,47 @@ confval_ciphersuites(struct conf_ctx *ctx, const char *val)
 	return 0;
 }
 
+/* [ALGORITHM$]HEXADECIMAL: NULL or what is wrong with it. */
+static const char *
+val_digest(const char *word)
+{
+	static const struct {
+		const char	*prefix;
+		size_t		 len;
+	} algos[] = {
+		{ "", 64 }, { "sha256$", 64 }, { "sha1$", 40 },
+		{ "sha384$", 96 }, { "sha512$", 128 },
+	};
+	const char	*hex = strchr(word, '$');
+	size_t		 i, n = hex == NULL ? 0 : hex + 1 - word;
+
+	for (i = 0; i < nitems(algos); i++)
+		if (strlen(algos[i].prefix) == n &&
+		    strncasecmp(word, algos[i].prefix, n) == 0)
+			break;
+	if (i == nitems(algos))
+		return "sha256$, sha384$, sha512$ or sha1$ expected in front "
+		    "of the digest";
+	hex = word + n;
+	n = strspn(hex, "0123456789abcdefABCDEF");
+	if (n == 0 || hex[n] != '\0')
+		return "[ALGORITHM$]HEXADECIMAL, with blanks between, expected";
+	if (n != algos[i].len)
+		return "the digest's length is not that of its algorithm: a "
+		    "SHA-256 digest has 64 hexadecimal digits";
+	return NULL;
+}
+
 int
 confval_fingerprint(struct conf_ctx *ctx, const char *val)
 {
-	const char	*hex, *p = val;
+	const char	*p = val, *why;
 	char		 word[300];
-	size_t		 n;
 	int		 r;
 
-	while ((r = val_word(&p, word, sizeof(word))) == 1) {
-		hex = (hex = strchr(word, '$')) == NULL ? word : hex + 1;
-		n = strspn(hex, "0123456789abcdefABCDEF");
-		if (n == 0 || n % 2 != 0 || hex[n] != '\0' || hex == word + 1)
-			break;
-		/* sha256 is also what stands for no algorithm */
-		if (n != 64 && (hex == word ||
-		    strncasecmp(word, "sha256$", 7) == 0))
-			return val_fail(ctx, "a SHA-256 digest has 64 "
-			    "hexadecimal digits");
-	}
+	while ((r = val_word(&p, word, sizeof(word))) == 1)
+		if ((why = val_digest(word)) != NULL)
+			return val_fail(ctx, why);
 	if (r != 0)
 		return val_fail(ctx, "[ALGORITHM$]HEXADECIMAL, with blanks "
 		    "between, expected");

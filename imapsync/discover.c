@@ -19,6 +19,7 @@
 
 #define MARK_OLD	600	/* seconds: no server executes for so long */
 #define QUIET_MS	2000	/* UIDNEXT has to stand still for so long */
+#define WAIT_MAX_MS	60000	/* a busy mailbox never stands still */
 #define QUIET_SLOW_MS	5000	/* ... behind a tunnel or a proxy */
 
 RB_GENERATE(rows_local, row, entry[LOCAL], row_cmp_local)
@@ -157,7 +158,7 @@ marks_look(struct engine *e)
 static int
 marks_wait(struct engine *e)
 {
-	int64_t	 quiet, since;
+	int64_t	 quiet, since, first;
 	int	 moved, slow;
 
 	if (marks_recent(e, &slow) == 0)
@@ -165,13 +166,15 @@ marks_wait(struct engine *e)
 	quiet = slow ? QUIET_SLOW_MS : QUIET_MS;
 	log_debug("a run was cut short while copying: waiting until the "
 	    "server has stood still for %d s", (int)(quiet / 1000));
-	since = engine_now();
+	first = since = engine_now();
 	for (;;) {
 		if ((moved = marks_look(e)) == -1)
 			return -1;
 		if (moved)
 			since = engine_now();
-		if (engine_now() - since >= quiet)
+		/* Others' mail may come without an end. */
+		if (engine_now() - since >= quiet ||
+		    engine_now() - first >= WAIT_MAX_MS)
 			return 0;
 		if (engine_wait(e, 250) == -1)
 			return -1;
@@ -485,11 +488,8 @@ disc_adopt(struct engine *e)
  * alone: refused, so that the rest can go on.
  */
 static void
-recover_refuse(struct engine *e, struct mbox *mb, int target)
+recover_refuse(struct engine *e, struct mbox *mb, int target, uint32_t uid)
 {
-	struct mside	*src = &mb->s[OTHER(target)];
-	uint32_t	 uid = uidset_min(&src->new);
-
 	refusal_set(e, mb, OTHER(target), uid, RC_CLOSED_CONNECTION, 0,
 	    e->ready[target].appendlimit, "the server closed the connection");
 	log_warnx("%s: message UID %u of the %s server is refused by the %s "
@@ -497,23 +497,47 @@ recover_refuse(struct engine *e, struct mbox *mb, int target)
 	    "offered again later, at once with --retry",
 	    progress_show(e, mb->name), uid, side_name[OTHER(target)],
 	    side_name[target]);
-	uidset_del(&src->new, uid, uid);
+	uidset_del(&mb->s[OTHER(target)].new, uid, uid);
+}
+
+/* Refused messages that were on their way again: they stay refused, or not. */
+static void
+recover_offers(struct engine *e, struct mbox *mb, int src)
+{
+	struct refusal	*f, *next;
+
+	for (f = TAILQ_FIRST(&mb->s[src].refusals); f != NULL; f = next) {
+		next = TAILQ_NEXT(f, entry);
+		if (!uidset_has(&mb->cand[src], f->uid))
+			continue;
+		if (uidset_has(&mb->left[src], f->uid)) {
+			uidset_del(&mb->left[src], f->uid, f->uid);
+			continue;
+		}
+		uidset_del(&mb->s[src].offer, f->uid, f->uid);
+		refusal_end(e, mb, src, f->uid);
+	}
 }
 
 static void
 recover_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 {
+	struct uidset	 first = UIDSET_INIT;
 	struct mbox	*mb = r->mb;
 	int		 t = mb->recovering, side;
 
+	recover_offers(e, mb, OTHER(t));
 	for (side = 0; side < SIDES; side++) {
 		uidset_sub(&mb->s[side].new, &mb->cand[side]);
 		uidset_or(&mb->s[side].new, &mb->left[side]);
 		uidset_free(&mb->cand[side]);
 		uidset_free(&mb->left[side]);
 	}
-	if (mb->mark[t].tries >= 2 && !uidset_empty(&mb->s[OTHER(t)].new))
-		recover_refuse(e, mb, t);
+	uidset_copy(&first, &mb->mark[t].uids);
+	uidset_and(&first, &mb->s[OTHER(t)].new);
+	if (mb->mark[t].tries >= 2 && !uidset_empty(&first))
+		recover_refuse(e, mb, t, uidset_min(&first));
+	uidset_free(&first);
 	finish_paired(e, mb);
 	mb->npaired += m->count;
 	log_debug("%s: recovered: %u messages had been copied to %s",
@@ -523,11 +547,18 @@ recover_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 static void
 recover_mbox(struct engine *e, struct mbox *mb, int t)
 {
+	struct uidset	 lack = UIDSET_INIT;
 	struct mark	*k = &mb->mark[t];
+	struct refusal	*f;
 	int		 side;
 
+	/* Without a row: new, or refused and offered again. */
+	uidset_copy(&lack, &mb->s[OTHER(t)].new);
+	TAILQ_FOREACH(f, &mb->s[OTHER(t)].refusals, entry)
+		uidset_add(&lack, f->uid, f->uid);
 	uidset_copy(&mb->cand[OTHER(t)], &k->uids);
-	uidset_and(&mb->cand[OTHER(t)], &mb->s[OTHER(t)].new);
+	uidset_and(&mb->cand[OTHER(t)], &lack);
+	uidset_free(&lack);
 	uidset_copy(&mb->cand[t], &mb->s[t].new);
 	if (k->uidnext > 1)
 		uidset_del(&mb->cand[t], 1, k->uidnext - 1);

@@ -99,6 +99,14 @@ engine_open(struct engine *e, struct mbox *mb, int side, enum sess_kind kind,
 	memset(&m, 0, sizeof(m));
 	m.what = what;
 	m.n = ms->n;
+	/* Changes to what came since, ours included, are to be told as well. */
+	if (kind == SESS_EXEC && m.n != 0) {
+		if (ms->disc->uidnext != 0 && ms->disc->uidnext - 1 > m.n)
+			m.n = ms->disc->uidnext - 1;
+		if (!uidset_empty(&ms->appended) &&
+		    uidset_max(&ms->appended) > m.n)
+			m.n = uidset_max(&ms->appended);
+	}
 	m.uidnext = ms->water.uidnext;
 	m.mailbox = ms->name;
 	m.modseq = modseq;
@@ -131,8 +139,6 @@ channel_eof(struct engine *e, int chan)
 	e->ch[chan].ib.fd = -1;
 	if (e->exiting || e->fatal != 0 || e->stop)
 		return;
-	if (chan != STORE)
-		e->lost[chan] = 1;
 	log_warnx("the %s%s ended unexpectedly", engine_chan(chan),
 	    chan == STORE ? "" : " network worker");
 	engine_end(e, EX_SYNC_ERROR);
@@ -321,8 +327,13 @@ engine_finish(struct engine *e)
 	int			 i, side;
 
 	e->exiting = 1;
-	for (side = 0; side < SIDES; side++)
-		engine_send(e, side, M_NET_LOGOUT, 0, &out);
+	for (side = 0; side < SIDES; side++) {
+		/* What it has not done by now it must not go on with. */
+		if (e->open[side] && e->pending[side] > 0 && !e->lost[side])
+			channel_eof(e, side);
+		else
+			engine_send(e, side, M_NET_LOGOUT, 0, &out);
+	}
 	engine_send(e, STORE, M_STORE_CLOSE, 0, &cl);
 	for (;;) {
 		int	 n = 0;
@@ -353,8 +364,9 @@ engine_salvage(struct engine *e)
 {
 	int	 side;
 
+	/* If both are, one ended because of the other, not of a message. */
 	for (side = 0; side < SIDES; side++)
-		if (e->lost[side])
+		if (e->lost[side] && !e->lost[OTHER(side)])
 			exec_lost(e, side);
 	if (!e->open[STORE] || e->cfg.dryrun)
 		return;

@@ -117,6 +117,7 @@ struct store {
 	TAILQ_ENTRY(store) entry;
 	int		 add;
 	int		 failed;	/* the server did not do it */
+	int		 again;		/* ... but may another time */
 	char		*flag;
 	struct uidset	 set;
 };
@@ -175,6 +176,7 @@ struct mside {
 	int		 reselect;
 	int		 hold;		/* deletions are held back: keep modseq */
 	uint32_t	 reappeared;	/* D6: gone here, new elsewhere here */
+	struct uidset	 moved;		/* D6: those new ones */
 	struct uidset	 sample;	/* D5: rows that stay */
 	/* execution */
 	struct sess	*exec;		/* the last */
@@ -183,6 +185,8 @@ struct mside {
 	struct uidset	 expunged;	/* of "doomed": VANISHED named it */
 	struct uidset	 copied;	/* of "new": has a row, refusal, or is gone */
 	struct uidset	 appended;	/* here, by us */
+	struct stores	 sent;		/* the same by the flags it was sent with */
+	int		 others;	/* others expunged while we were at work */
 	uint32_t	 nflags;	/* messages whose flags were changed here */
 	uint32_t	 nexpunged;
 	uint32_t	 ncopied;	/* messages appended here */
@@ -242,7 +246,7 @@ struct engine {
 	struct chan	 ch[CHANNELS];
 	int		 open[CHANNELS];
 	int		 exiting;	/* LOGOUT was sent: EOF is expected */
-	int		 lost[SIDES];	/* its worker sent FATAL or is gone */
+	int		 lost[SIDES];	/* its worker sent FATAL */
 	struct m_engine_setup cfg;	/* strings are copies */
 	char		**patterns;
 	size_t		 npatterns;
@@ -269,6 +273,7 @@ struct engine {
 	/* execution */
 	uint32_t	 transfer;
 	int		 full[SIDES];	/* quota: nothing more goes to that side */
+	int		 quota_batch[SIDES]; /* MULTIAPPENDs over quota */
 	int		 quota_row[SIDES]; /* NO without a code, in a row */
 	uint32_t	 uncommitted;
 	struct retries	*retries;

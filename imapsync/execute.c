@@ -109,6 +109,22 @@ unmark(struct engine *e, struct mbox *mb, int target)
 	mb->mark[target].set = 0;
 }
 
+/*
+ * An offer under which the connection may end is counted ahead, or it would be
+ * made, and end the connection, in every run.
+ */
+static void
+offers_count(struct engine *e, struct mbox *mb, int side)
+{
+	struct refusal	*f;
+
+	TAILQ_FOREACH(f, &mb->s[side].refusals, entry)
+		if (f->code == RC_CLOSED_CONNECTION &&
+		    uidset_has(&mb->s[side].offer, f->uid))
+			(void)refusal_set(e, mb, side, f->uid, f->code,
+			    f->size, f->limit, f->text);
+}
+
 /* No octet of an APPEND before this is on disk. */
 static int
 marks_commit(struct engine *e)
@@ -121,9 +137,10 @@ marks_commit(struct engine *e)
 			continue;
 		finish_first(e, mb);
 		for (t = 0; t < SIDES; t++) {
-			if (wants_copy(mb, t))
+			if (wants_copy(mb, t)) {
+				offers_count(e, mb, OTHER(t));
 				mark_send(e, mb, t);
-			else if (mb->mark[t].set)
+			} else if (mb->mark[t].set)
 				unmark(e, mb, t);
 			else
 				continue;
@@ -155,6 +172,14 @@ exec_opened(struct engine *e, struct req *r, const struct m_engine_done *m)
 		    "this run was going on; run again", side_name[r->chan]);
 }
 
+/* The answers that say: not now. */
+static int
+not_now(int code)
+{
+	return code == RC_INUSE || code == RC_UNAVAILABLE ||
+	    code == RC_SERVERBUG || code == RC_EXPUNGEISSUED;
+}
+
 static void
 store_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 {
@@ -167,6 +192,12 @@ store_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 		    progress_show(e, r->mb->name), side_name[r->chan],
 		    st->add ? "set" : "clear", st->flag, m->text);
 	st->failed = 1;
+	if (not_now(m->code)) {
+		/* What the other side told must be told again. */
+		st->again = 1;
+		r->mb->s[OTHER(r->chan)].hold = 1;
+		e->partial = 1;
+	}
 }
 
 static void
@@ -310,6 +341,23 @@ copy_get(struct req *r, uint32_t uid)
 	return c;
 }
 
+/* What is ours may be told again by a later SELECT: with these flags. */
+static void
+sent_add(struct mside *ms, uint32_t uid, const char *flags)
+{
+	struct store	*st;
+
+	TAILQ_FOREACH(st, &ms->sent, entry)
+		if (flags_eq(st->flag, flags))
+			break;
+	if (st == NULL) {
+		st = xcalloc(1, sizeof(*st));
+		st->flag = xstrdup(flags);
+		TAILQ_INSERT_TAIL(&ms->sent, st, entry);
+	}
+	uidset_add(&st->set, uid, uid);
+}
+
 void
 exec_copied(struct engine *e, struct req *r, const struct m_engine_copied *m)
 {
@@ -340,6 +388,7 @@ exec_copied(struct engine *e, struct req *r, const struct m_engine_copied *m)
 	refusal_end(e, mb, OTHER(c->target), m->uid);
 	uidset_add(&src->copied, m->uid, m->uid);
 	uidset_add(&dst->appended, m->newuid, m->newuid);
+	sent_add(dst, m->newuid, m->flags);
 	mb->mark[c->target].gained = 1;
 	if (++e->uncommitted >= COMMIT_ROWS) {
 		finish_checkpoint(e, mb);
@@ -380,6 +429,9 @@ exec_failed(struct engine *e, struct req *r, const struct m_engine_failed *m)
 
 	if (mailbox_fault(e, c, m->code, m->text))
 		return;
+	/* One batch is tried message by message, the others wait for room. */
+	if (m->code == RC_OVERQUOTA && e->quota_batch[c->target]++ > 0)
+		return;
 	uidset_copy(&set, &m->set);
 	uidset_and(&set, &c->set);
 	log_debug("%s: %llu messages were refused together (%s): sending them "
@@ -393,11 +445,19 @@ exec_failed(struct engine *e, struct req *r, const struct m_engine_failed *m)
 void
 exec_gone(struct engine *e, struct req *r, const struct m_engine_gone *m)
 {
-	(void)e;
+	struct mside	*ms;
+	struct refusal	*f, *next;
+
 	if (r->done != send_done)
 		fatalx("the %s network worker speaks of a copy that was not "
 		    "asked for", side_name[r->chan]);
-	uidset_or(&r->mb->s[r->chan].copied, &m->set);
+	ms = &r->mb->s[r->chan];
+	uidset_or(&ms->copied, &m->set);
+	for (f = TAILQ_FIRST(&ms->refusals); f != NULL; f = next) {
+		next = TAILQ_NEXT(f, entry);
+		if (uidset_has(&m->set, f->uid))
+			refusal_end(e, r->mb, r->chan, f->uid);
+	}
 }
 
 /* ---- refusals ---- */
@@ -481,7 +541,7 @@ exec_vanished(struct engine *e, struct sess *s,
 	uidset_copy(&rest, &m->set);
 	uidset_sub(&rest, &ms->doomed);
 	if (!uidset_empty(&rest))
-		s->foreign = 1;
+		s->foreign = ms->others = 1;
 	uidset_sub(&ours, &ms->expunged);
 	d.mailbox = s->mb->id;
 	d.side = s->side;
@@ -497,6 +557,7 @@ void
 exec_flags(struct engine *e, struct sess *s, const struct m_engine_flags *m)
 {
 	struct mside	*ms = &s->mb->s[s->side];
+	struct store	*st;
 	struct row	*row;
 
 	(void)e;
@@ -508,6 +569,10 @@ exec_flags(struct engine *e, struct sess *s, const struct m_engine_flags *m)
 		uidset_add(&s->bare, m->uid, m->uid);
 		return;
 	}
+	TAILQ_FOREACH(st, &ms->sent, entry)
+		if (uidset_has(&st->set, m->uid) &&
+		    flags_eq(st->flag, m->flags))
+			return;
 	row = row_find(s->mb, s->side, m->uid);
 	if (row == NULL || row->want[s->side] == NULL ||
 	    !flags_eq(row->want[s->side], m->flags))

@@ -28,7 +28,11 @@ first_gap(const struct uidset *set, uint32_t u)
 	return u;
 }
 
-/* Others' mail came, or went, between the discovery and our last answer. */
+/*
+ * Others' mail came, or went, since the SELECT of the discovery.  EXISTS alone
+ * does not tell: what came before our first UID may be in it already, and what
+ * others expunged makes room in it.
+ */
 static int
 others_mail(const struct mside *ms)
 {
@@ -36,7 +40,9 @@ others_mail(const struct mside *ms)
 			    uidset_count(&ms->appended) -
 			    uidset_count(&ms->expunged);
 
-	return ms->exec != NULL && ms->exec->exists_end != want;
+	return ms->others || uidset_empty(&ms->appended) ||
+	    uidset_min(&ms->appended) != ms->disc->uidnext ||
+	    ms->exec->exists_end != want;
 }
 
 /*
@@ -52,10 +58,9 @@ lowest(const struct mside *ms, int orderly)
 
 	if (u == 0)
 		u = ms->n + 1;
-	if (orderly && !others_mail(ms) && !uidset_empty(&ms->appended)) {
-		if (uidset_max(&ms->appended) >= u)
-			u = uidset_max(&ms->appended) + 1;
-	} else
+	if (orderly && !others_mail(ms))
+		u = uidset_max(&ms->appended) + 1;
+	else
 		u = first_gap(&ms->appended, u);
 	uidset_copy(&left, &ms->new);
 	uidset_sub(&left, &ms->copied);
@@ -172,6 +177,21 @@ achieved(struct mbox *mb, struct row *row, int side, char *out)
 			flags_sub(out, out, one);
 }
 
+/* A change of it is still to be made: the baseline stays. */
+static int
+unsettled(struct mbox *mb, const struct row *row)
+{
+	struct store	*st;
+	int		 side;
+
+	for (side = 0; side < SIDES; side++)
+		TAILQ_FOREACH(st, &mb->s[side].stores, entry)
+			if (st->again &&
+			    uidset_has(&st->set, row->uid[side]))
+				return 1;
+	return 0;
+}
+
 static void
 finish_rows(struct engine *e, struct mbox *mb)
 {
@@ -185,10 +205,12 @@ finish_rows(struct engine *e, struct mbox *mb)
 
 	b.mailbox = d.mailbox = mb->id;
 	RB_FOREACH(row, rows_local, &mb->rows_l) {
-		if (row->gone[LOCAL] && row->gone[REMOTE])
+		if (row->gone[LOCAL] && row->gone[REMOTE] &&
+		    !mb->s[LOCAL].hold && !mb->s[REMOTE].hold)
 			uidset_add(&both, row->uid[LOCAL], row->uid[LOCAL]);
 		if (row->gone[LOCAL] || row->gone[REMOTE] ||
-		    (row->now[LOCAL] == NULL && row->now[REMOTE] == NULL))
+		    (row->now[LOCAL] == NULL && row->now[REMOTE] == NULL) ||
+		    unsettled(mb, row))
 			continue;
 		for (side = 0; side < SIDES; side++)
 			achieved(mb, row, side, has[side]);

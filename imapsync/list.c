@@ -62,6 +62,7 @@ mbox_new(struct engine *e, const char *name)
 	RB_INIT(&mb->rows_r);
 	for (side = 0; side < SIDES; side++) {
 		TAILQ_INIT(&mb->s[side].stores);
+		TAILQ_INIT(&mb->s[side].sent);
 		TAILQ_INIT(&mb->s[side].refusals);
 		RB_INIT(&mb->s[side].changes);
 		mb->s[side].water.uidnext = 1;
@@ -634,7 +635,8 @@ list_compare(struct engine *e, struct mbox *mb)
 	for (side = 0; side < SIDES; side++) {
 		if (present(mb, side))
 			continue;
-		if (mb->id != 0) {
+		/* A run that was cut short entered it and did not create it. */
+		if (mb->id != 0 && mb->s[side].water.uidvalidity != 0) {
 			mbox_stop(e, mb, "it is gone on the %s server and was "
 			    "left alone on the %s server; delete or rename it "
 			    "there too, or create it again", side_name[side],
@@ -645,10 +647,12 @@ list_compare(struct engine *e, struct mbox *mb)
 	}
 	if (mb->id == 0)
 		list_enter(e, mb);
-	for (side = 0; side < SIDES; side++)
-		if (side_moved(&mb->s[side]) || mb->mark[side].set ||
-		    list_offers(e, mb, side))
+	for (side = 0; side < SIDES; side++) {
+		int	 due = list_offers(e, mb, side);
+
+		if (due || side_moved(&mb->s[side]) || mb->mark[side].set)
 			mb->dirty = 1;
+	}
 	if (mb->adopt)
 		mb->dirty = 1;
 	list_subscribe(e, mb);

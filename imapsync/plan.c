@@ -102,8 +102,11 @@ plan_flags(struct mbox *mb, struct row *row)
 	for (side = 0; side < SIDES; side++)
 		have[side] = row->now[side] != NULL ? row->now[side] :
 		    row->base;
-	if (flags_or(want, have[LOCAL], have[REMOTE]) == -1)
-		return;		/* more than can be said: leave them */
+	if (flags_or(want, have[LOCAL], have[REMOTE]) == -1) {
+		/* More than can be said: leave them, and be told again. */
+		mb->s[LOCAL].hold = mb->s[REMOTE].hold = 1;
+		return;
+	}
 	for (side = 0; side < SIDES; side++) {
 		flags_sub(gone, row->base, have[side]);
 		flags_sub(want, want, gone);

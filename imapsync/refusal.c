@@ -41,6 +41,29 @@ next_offer(uint32_t attempts)
 	return (int64_t)time(NULL) + wait;
 }
 
+/* Dovecot adds how long it took, if not 0: "(0.001 + 0.000 secs)." */
+static size_t
+words_len(const char *text)
+{
+	size_t		 len = strlen(text);
+	const char	*p;
+
+	if (len > 7 && strcmp(text + len - 7, " secs).") == 0 &&
+	    (p = strrchr(text, '(')) != NULL)
+		len = p - text;
+	while (len > 0 && (text[len - 1] == ' ' || text[len - 1] == '.'))
+		len--;
+	return len;
+}
+
+static int
+same_words(const char *a, const char *b)
+{
+	size_t	 len = words_len(a);
+
+	return words_len(b) == len && strncmp(a, b, len) == 0;
+}
+
 int
 refusal_set(struct engine *e, struct mbox *mb, int side, uint32_t uid,
     int code, uint64_t size, uint64_t limit, const char *text)
@@ -48,21 +71,24 @@ refusal_set(struct engine *e, struct mbox *mb, int side, uint32_t uid,
 	struct mside		*ms = &mb->s[side];
 	struct m_store_refuse	 m;
 	struct refusal		*f;
+	char			*copy;
 	int			 isnew;
 
 	f = refusal_find(ms, uid);
-	isnew = f == NULL || strcmp(f->text, text) != 0;
+	isnew = f == NULL || !same_words(f->text, text);
 	if (f == NULL) {
 		f = xcalloc(1, sizeof(*f));
 		f->uid = uid;
 		TAILQ_INSERT_TAIL(&ms->refusals, f, entry);
 	}
+	copy = xstrdup(text);	/* it may be f's own */
 	free(f->text);
-	f->text = xstrdup(text);
+	f->text = copy;
 	f->code = code;
 	f->size = size;
 	f->limit = limit;
-	f->next = next_offer(++f->attempts);
+	/* This one has cost three sessions before it was refused. */
+	f->next = next_offer(++f->attempts + (code == RC_CLOSED_CONNECTION));
 
 	memset(&m, 0, sizeof(m));
 	m.mailbox = mb->id;
@@ -73,7 +99,7 @@ refusal_set(struct engine *e, struct mbox *mb, int side, uint32_t uid,
 	m.size = size;
 	m.limit = limit;
 	m.next = f->next;
-	m.text = text;
+	m.text = f->text;
 	engine_send(e, STORE, M_STORE_REFUSE, 0, &m);
 	e->uncommitted++;
 	return isnew;

@@ -246,7 +246,7 @@ secret_directory(const char *path, int to, size_t *total)
 static int
 secret_ca_all(const struct conf_side *cs)
 {
-	const char	*path = cs->ssl_capath;
+	const char	*key = "SSL_CApath", *path = cs->ssl_capath;
 	size_t		 total = 0;
 	int		 fd = -1, n = 0, to;
 
@@ -260,6 +260,7 @@ secret_ca_all(const struct conf_side *cs)
 		if (fd == -1)
 			goto fail;
 		if (secret_copy(fd, to, &total) == -1) {
+			key = "SSL_CAfile";
 			path = cs->ssl_cafile;
 			n = -1;
 		}
@@ -268,7 +269,7 @@ secret_ca_all(const struct conf_side *cs)
 	if (n == 0)
 		n = secret_directory(path, to, &total);
 	if (n == -1)
-		sup_error("%s: %s: %s", side_name[cs->side], path,
+		sup_error("%s: %s %s: %s", side_name[cs->side], key, path,
 		    strerror(errno));
 	else if (n == 0)
 		sup_error("%s: SSL_CApath %s: no certificates in hash format "

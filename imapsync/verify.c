@@ -66,10 +66,15 @@ gone_rows(struct mbox *mb, int side, struct uidset *set)
 }
 
 static void
-hold(struct mbox *mb, int side)
+hold(struct mbox *mb)
 {
-	uidset_free(&mb->s[OTHER(side)].doomed);
-	mb->s[side].hold = 1;
+	int	 side;
+
+	/* Both are told again, or what the other said would be forgotten. */
+	for (side = 0; side < SIDES; side++) {
+		uidset_free(&mb->s[side].doomed);
+		mb->s[side].hold = 1;
+	}
 }
 
 static void
@@ -239,14 +244,20 @@ guard_reappeared(struct engine *e)
 	return any ? engine_wait(e, -1) : 0;
 }
 
+/* Each new message counts once, and only for another mailbox. */
 static void
-reappeared(int side, uint64_t key)
+reappeared(struct mbox *mb, int side, const struct m_engine_meta *m)
 {
+	struct mside	*ms = &mb->s[side];
 	struct kcount	 find, *k;
 
-	find.key = key;
-	if ((k = RB_FIND(kcounts, &kcounts[side], &find)) == NULL || k->n == 0)
+	if (!uidset_has(&ms->new, m->uid) || uidset_has(&ms->moved, m->uid))
 		return;
+	find.key = m->key;
+	if ((k = RB_FIND(kcounts, &kcounts[side], &find)) == NULL ||
+	    k->n == 0 || k->mb == mb)
+		return;
+	uidset_add(&ms->moved, m->uid, m->uid);
 	k->n--;
 	k->mb->s[side].reappeared++;
 }
@@ -267,7 +278,7 @@ guard_hold(struct engine *e, const struct guard *g)
 	RB_FOREACH(mb, mboxes, &e->mboxes)
 		for (side = 0; side < SIDES; side++)
 			if (told(mb, side) > 0)
-				hold(mb, side);
+				hold(mb);
 }
 
 /* ---- D3 and D4: count, list, select again ---- */
@@ -308,7 +319,7 @@ same_again(struct mbox *mb, int side)
 		return 1;
 	log_debug("%s: changed on %s while it was looked at: its deletions "
 	    "wait for the next run", mb->name, side_name[side]);
-	hold(mb, side);
+	hold(mb);
 	return 0;
 }
 
@@ -349,7 +360,7 @@ relist_judge(struct engine *e, struct mbox *mb, int side)
 {
 	struct mside	*ms = &mb->s[side];
 	struct uidset	 upto = UIDSET_INIT;
-	struct refusal	*f;
+	struct refusal	*f, *next;
 	struct row	*row;
 	uint64_t	 known = mb->nrows, have;
 
@@ -360,8 +371,15 @@ relist_judge(struct engine *e, struct mbox *mb, int side)
 		row->gone[side] = 1;
 		known--;
 	}
-	TAILQ_FOREACH(f, &ms->refusals, entry)
-		known += uidset_has(&ms->look->all, f->uid);
+	for (f = TAILQ_FIRST(&ms->refusals); f != NULL; f = next) {
+		next = TAILQ_NEXT(f, entry);
+		if (uidset_has(&ms->look->all, f->uid)) {
+			known++;
+			continue;
+		}
+		uidset_del(&ms->offer, f->uid, f->uid);
+		refusal_end(e, mb, side, f->uid);
+	}
 	known += ms->nfresh;
 	uidset_copy(&upto, &ms->look->all);
 	have = uidset_count(&upto);
@@ -480,11 +498,13 @@ verify_meta(struct engine *e, struct req *r, const struct m_engine_meta *m)
 
 	(void)e;
 	if (r->num == LOOK_REAPPEARED) {
-		reappeared(r->chan, m->key);
+		reappeared(r->mb, r->chan, m);
 		return;
 	}
 	if ((row = row_find(r->mb, r->chan, m->uid)) == NULL)
 		return;
+	if (r->num == LOOK_SURVIVOR)
+		row->looked = 1;
 	if (r->num == LOOK_BRIEF ? row->size != 0 && row->size != m->size :
 	    row->key != 0 && row->key != m->key) {
 		log_debug("%s: message UID %u of %s is not the one that the "
@@ -531,6 +551,20 @@ look_sample(struct engine *e)
 	return 0;
 }
 
+/* A row that should be there and was not shown is no better than another one. */
+static int
+survivors_shown(struct mbox *mb, int side)
+{
+	struct mside	*ms = &mb->s[side];
+	struct row	*row;
+
+	RB_FOREACH(row, rows_local, &mb->rows_l)
+		if (uidset_has(&ms->sample, row->uid[side]) && !row->looked &&
+		    !uidset_has(&ms->look->vanished, row->uid[side]))
+			return 0;
+	return 1;
+}
+
 static int
 look(struct engine *e)
 {
@@ -553,7 +587,8 @@ look(struct engine *e)
 		for (side = 0; side < SIDES; side++) {
 			if (!mbox_usable(mb) || told(mb, side) == 0)
 				continue;
-			if (!uidset_empty(&mb->s[side].look->all))
+			if (!uidset_empty(&mb->s[side].look->all) ||
+			    !survivors_shown(mb, side))
 				mb->mismatch = 1;
 			if (mb->mismatch)
 				mbox_stop(e, mb, "%u messages are said to be "
