@@ -30,8 +30,9 @@ use Imapsync::Compare qw(snapshot differences instant flag_string);
 use Imapsync::Imapsync;
 use Imapsync::Killer;
 use Imapsync::Mail qw(message date_of);
-use Imapsync::Proc qw(alive descendants proc_field slurp spawn spew tmpdir wait_for
+use Imapsync::Proc qw(alive descendants slurp spawn spew tmpdir wait_for
     which);
+use Imapsync::Relay;
 use Imapsync::Server;
 
 use constant { LIVES => 25, KILLS => 4, WORKERS => 8 };
@@ -47,14 +48,15 @@ my ($life, @story);	# what this life has seen so far
 
 # ---- the model: { mailbox => [{ n, twin, flags }, ...] } ----
 
-my ($model, $next_n);
+my ($model, $next_n, %small);
 
 sub body
 {
 	my ($n) = @_;
 	my $size = 300 + $n * 7919 % 6000;
 
-	$size = 150_000 if $n % 97 == 0;
+	$size = 300 if $small{$n};
+	$size = 150_000 if $n % 97 == 0 && !$small{$n};
 	return message($n, size => $size, id => $n % 7);
 }
 
@@ -74,11 +76,12 @@ sub model_lines
 # New messages of one side, for append_many(), and into the model.
 sub fresh
 {
-	my ($name, $count) = @_;
+	my ($name, $count, $small) = @_;
 	my @new;
 
 	for (1 .. $count) {
 		my $n = $next_n++;
+		$small{$n} = $small;
 		my %flags = map { $_ => 1 } grep { rand() < 0.3 } @flag;
 		for my $twin (0 .. ($n % 11 == 0)) {
 			push @{ $model->{$name} }, { n => $n,
@@ -114,7 +117,7 @@ sub fill
 	my (@client) = @_;
 	my $octets = 0;
 
-	($model, $next_n) = ({}, 1);
+	($model, $next_n, %small) = ({}, 1);
 	$_->create('lists/one') for @client;
 	for my $name ('INBOX', 'lists/one') {
 		for my $c (@client, undef) {
@@ -122,6 +125,12 @@ sub fill
 			$_->append_many($name, @new) for $c // @client;
 			$octets += length $_->{body} for @new;
 		}
+	}
+	# Some have more than one transaction of the state takes.
+	if ($life % 8 == 5) {
+		my @new = fresh('INBOX', 1300, 1);
+		$client[$life % 16 == 5]->append_many('INBOX', @new);
+		$octets += length $_->{body} for @new;
 	}
 	for my $c (@client) {
 		my $name = $c == $client[0] ? 'here' : 'there';
@@ -179,29 +188,16 @@ sub change
 
 # ---- runs ----
 
-# The processes of a run by their names, which everybody may read.  Undef until
-# all are there.
+# The processes of a run once all are there: { name => pid }.
 sub roles
 {
-	my ($pid, @all) = @_;
-	my %role = (supervisor => $pid);
-	my @net;
+	my ($i, $pid) = @_;
+	my %role = %{ $i->roles($pid) };
+	my $n = 0;
 
-	for my $proc (sort { $a->[0] <=> $b->[0] } @all) {
-		my ($p, $name) = @$proc[0, 2];
-		if ($name eq 'imapsync-store') {
-			$role{store} = $p;
-		} elsif ($name eq 'imapsync-net') {
-			push @net, $p;
-		} elsif ($name eq 'imapsync') {
-			$role{engine} = $p;
-		} elsif ((proc_field($p, 'PPid') // 0) == $pid) {
-			$role{'tunnel' . keys %role} = $p;
-		}
-	}
-	@role{'local', 'remote'} = @net;
-	return if @net < 2 || !$role{store} || !$role{engine};
-	return \%role;
+	$role{'tunnel ' . ++$n} = $_ for @{ delete $role{tunnels} };
+	return (grep { !$role{$_} } qw(engine store local remote)) ? undef :
+	    \%role;
 }
 
 sub ended { my ($proc) = @_; return !alive($proc) }
@@ -213,6 +209,24 @@ sub this_process
 	my ($rest) = slurp("/proc/$pid/stat") =~ /\) \S \d+ (.*)/s;
 
 	return [$pid, (split ' ', $rest)[17], 'imapsync'];
+}
+
+# A tunnel is a filter around the server: a Dovecot that is killed itself leaves
+# locks, for which the next one waits two minutes.
+my %filter;
+sub sections
+{
+	my ($servers) = @_;
+	my %section;
+
+	for my $side (keys %$servers) {
+		my $server = $servers->{$side};
+		$filter{$side} //= Imapsync::Relay->new(
+		    command => $server->command) unless $server->{daemon};
+		$section{$side} = $server->section($server->{daemon} ? () :
+		    (command => $filter{$side}->command));
+	}
+	return %section;
 }
 
 # Start a run through a killer and kill one of its processes.  Returns { hit,
@@ -230,9 +244,9 @@ sub doomed_run
 	    $server->{daemon} ? (port => $server->port) :
 	    (command => $server->command));
 
-	$i->change(local => $servers->{local}, remote => $servers->{remote},
-	    $side => $server->section($server->{daemon} ?
-	    (port => $k->port) : (command => $k->command)));
+	$i->change(sections($servers), $side =>
+	    $server->section($server->{daemon} ? (port => $k->port) :
+	    (command => $k->command)));
 	my $pid = $i->start($debug ? '--debug' : ());
 	my $self = this_process($pid);
 	my ($role, @all);
@@ -240,7 +254,7 @@ sub doomed_run
 		return 1 if ended($self);
 		return unless -e "$k->{dir}/held";
 		@all = ($self, descendants($pid));
-		return $role = roles($pid, @all[1 .. $#all]);
+		return $role = roles($i, $pid);
 	}) };
 	my @names = sort keys %{ $role // {} };
 	my $name = $names[$pick * @names] // 'nobody';
@@ -261,8 +275,8 @@ sub doomed_run
 		push @all, grep { !$known{$_->[0]} } descendants($pid);
 		$k->strike;
 	}
-	return { hit => $hit == 1, pid => $pid, all => \@all,
-	    at => time, killer => $k };
+	return { hit => $hit == 1, pid => $pid, all => \@all, at => time,
+	    killer => $k, tunnel => scalar($name =~ /^tunnel/) };
 }
 
 sub gone
@@ -281,7 +295,7 @@ sub follow
 	my ($i, $servers, $kill) = @_;
 	my @wrong;
 
-	$i->change(%$servers);
+	$i->change(sections($servers));
 	for my $try (1 .. 3) {
 		my $pid = $i->start($debug ? '--debug' : ());
 		if ($kill) {
@@ -356,8 +370,10 @@ sub live
 			    if !$kill->{hit} && $r->{status};
 			push @wrong, "a child of it: $1" if
 			    $r->{err} =~ /(.*killed by its sandbox.*)/;
-		} while ($kill->{hit} && $kills + $hits < KILLS &&
-		    rand() < 0.2);
+			# Two lost connections in a row are held against the
+			# message under way.
+		} while ($kill->{hit} && !$kill->{tunnel} &&
+		    $kills + $hits < KILLS && rand() < 0.2);
 		push @wrong, follow($i, $servers, $kill->{hit} ? $kill : undef);
 		$kill->{killer}->stop if $kill->{killer}{pid};
 		push @wrong, compare($servers) unless @wrong;

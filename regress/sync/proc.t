@@ -103,38 +103,45 @@ for my $p (@{ $role->{tunnels} }) {
 	    'tunnel: no connection of ours');
 }
 
-for my $side ('local', 'remote') {
-	my $fd = descriptors($role->{$side});
+# A kernel shows the descriptors of an undumpable process to root only.
+SKIP: {
+	skip('only root sees the descriptors', 10)
+	    unless opendir(my $dh, "/proc/$role->{engine}/fd");
+	closedir $dh;
+	for my $side ('local', 'remote') {
+		my $fd = descriptors($role->{$side});
+		is_deeply([@$fd{0, 1, 2}], [('/dev/null') x 3],
+		    "$side: /dev/null on 0, 1, 2");
+		# Channel, bridge and server; lifeline.
+		my $want = $side eq 'remote' ?
+		    { socket => 2, tcp => 1, pipe => 1 } :
+		    { socket => 3, pipe => 1 };
+		is_deeply(kinds($fd), $want, "$side: nothing else") or
+		    diag(explain($fd));
+	}
+
+	my $fd = descriptors($role->{store});
 	is_deeply([@$fd{0, 1, 2}], [('/dev/null') x 3],
-	    "$side: /dev/null on 0, 1, 2");
-	# Channel, bridge and server; lifeline.
-	my $want = $side eq 'remote' ? { socket => 2, tcp => 1, pipe => 1 } :
-	    { socket => 3, pipe => 1 };
-	is_deeply(kinds($fd), $want, "$side: nothing else") or
+	    'store: /dev/null on 0, 1, 2');
+	my $kinds = kinds($fd);
+	my $dir = "$i->{home}/data/imapsync";
+	my @files = grep { m{^/} } keys %$kinds;
+	is_deeply([grep { index($_, $dir) != 0 } @files], [],
+	    'store: no file outside its directory');
+	ok((grep { /\.db$/ } @files), 'store: its file');
+	delete @$kinds{@files};
+	is_deeply($kinds, { socket => 1, pipe => 1 }, 'store: nothing else') or
 	    diag(explain($fd));
+
+	# Control socket, three channels; lifeline; what it prints to.
+	$fd = descriptors($role->{engine});
+	is_deeply(kinds($fd), { socket => 4, pipe => 1 },
+	    'engine: nothing else') or diag(explain($fd));
+
+	$fd = descriptors($pid);
+	is_deeply([grep { $_ eq 'tcp' } values %$fd], [],
+	    'supervisor: no server');
 }
-
-my $fd = descriptors($role->{store});
-is_deeply([@$fd{0, 1, 2}], [('/dev/null') x 3],
-    'store: /dev/null on 0, 1, 2');
-my $kinds = kinds($fd);
-my $dir = "$i->{home}/data/imapsync";
-my @files = grep { m{^/} } keys %$kinds;
-is_deeply([grep { index($_, $dir) != 0 } @files], [],
-    'store: no file outside its directory');
-ok((grep { /\.db$/ } @files), 'store: its file');
-delete @$kinds{@files};
-is_deeply($kinds, { socket => 1, pipe => 1 }, 'store: nothing else') or
-    diag(explain($fd));
-
-# Control socket, three channels; lifeline; what it prints to.
-$fd = descriptors($role->{engine});
-is_deeply(kinds($fd), { socket => 4, pipe => 1 }, 'engine: nothing else') or
-    diag(explain($fd));
-
-$fd = descriptors($pid);
-is_deeply([grep { $_ eq 'tcp' } values %$fd], [],
-    'supervisor: no server');
 
 $relay->release;
 my $r = $i->wait($pid);

@@ -80,6 +80,12 @@ sub refused
 refused('wrong authority', qr/remote.*localhost/s,
     SSL_CAfile => $other->ca);
 refused('no authority', qr/remote.*localhost/s, SSL_CAfile => undef);
+refused('another key', qr/SSL_fingerprint.*sha256\$${\$good->spki}/,
+    SSL_fingerprint => $other->spki);
+refused('another key, unverified', qr/SSL_fingerprint/, SSL_verify => 'NO',
+    SSL_fingerprint => $other->spki);
+$i->change(remote => $remote->section(SSL_fingerprint => $good->spki));
+$i->silent_ok('the right key');
 
 for my $case (['wrong name', $wrong, qr/name/i],
     ['expired', $old, qr/expired/i]) {
@@ -92,10 +98,17 @@ for my $case (['wrong name', $wrong, qr/name/i],
 	$i->silent_ok("$what: SSL_verify = NO");
 }
 
-# An address instead of a name.
+# A server that does not speak old versions.
 $remote->stop;
 $remote->{cert} = $good;
+$remote->{conf} = 'ssl_min_protocol = TLSv1.3';
 $remote->start;
+refused('TLS 1.2 at most', qr/localhost.*SSL_protocol_max/,
+    SSL_protocol_max => 'TLSv1.2');
+$i->change(remote => $remote->section(SSL_protocol_min => 'TLSv1.3'));
+$i->silent_ok('TLS 1.3');
+
+# An address instead of a name.
 $i->lose_state;
 $i->change(remote => $remote->section(host => '127.0.0.1'));
 $i->sync_ok('an address');

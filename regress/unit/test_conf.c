@@ -128,7 +128,7 @@ test_values(void)
 	    "auth = SCRAM-SHA-256 PLAIN\n"
 	    "SSL_protocol_min = TLSv1.2\n"
 	    "SSL_protocol_max = TLSv1.3\n"
-	    "SSL_fingerprint = sha512$ab01 "
+	    "SSL_fingerprint = sha1$0123456789abcdef0123456789abcdef01234567 "
 	    "0123456789abcdef0123456789ABCDEF0123456789abcdef0123456789abcdef\n"
 	    "SSL_hostname =\n"
 	    "SSL_verify = FALSE\n"
@@ -293,11 +293,15 @@ test_errors(void)
 		    "SSL_protocol_min and SSL_protocol_max\n" },
 		{ "SSL_protocol_min = TLSv1.4", "f:1: SSL_protocol_min: SSLv3, "
 		    "TLSv1, TLSv1.1, TLSv1.2 or TLSv1.3 expected\n" },
-		{ "SSL_fingerprint = abcd", "f:1: SSL_fingerprint: a SHA-256 "
+		{ "SSL_fingerprint = abcd", "f:1: SSL_fingerprint: the "
+		    "digest's length is not that of its algorithm: a SHA-256 "
 		    "digest has 64 hexadecimal digits\n" },
-		{ "SSL_fingerprint = sha1$abc", "f:1: SSL_fingerprint: "
+		{ "SSL_fingerprint = sha1$xyz", "f:1: SSL_fingerprint: "
 		    "[ALGORITHM$]HEXADECIMAL, with blanks between, "
 		    "expected\n" },
+		{ "SSL_fingerprint = md5$00", "f:1: SSL_fingerprint: sha256$, "
+		    "sha384$, sha512$ or sha1$ expected in front of the "
+		    "digest\n" },
 		{ "proxy = http://a", "f:1: proxy: "
 		    "socks5://[USER:PASSWORD@]HOST[:PORT] or socks5h://... "
 		    "expected\n" },

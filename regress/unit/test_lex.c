@@ -145,8 +145,9 @@ feed(struct lexer *lx, const char *text, size_t len, size_t most, int give)
 static void
 test_responses(void)
 {
-	static const char	 text[] = "* 1 FETCH (X {5}\r\na\r\nb) Y {0}\r\n"
-				    ")\r\n* OK hello {5}\r\nA1 OK \"{3}\n";
+	static const char	 text[] = "* 1 FETCH (X {5}\r\na\r\nb) Y "
+				    "{0}\r\n)\r\n* OK hello {5}\r\n"
+				    "A1 OK \"{3}\n";
 	struct lexer		 lx;
 	size_t			 most;
 

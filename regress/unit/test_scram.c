@@ -57,6 +57,8 @@ test_vector(const char *hash, const char *nonce, const char *first,
 	sc = scram_new(hash, "user", "pencil", nonce, "n", NULL, 0);
 	scram_first(sc, &out);
 	ok(is(&out, hello), "%s: first message", hash);
+	scram_first(sc, &out);
+	ok(is(&out, hello), "%s: the same again", hash);
 	ok(step(sc, first, &out) == 0, "%s: server's first message", hash);
 	ok(is(&out, reply), "%s: proof", hash);
 	ok(!scram_verified(sc), "%s: not verified yet", hash);

@@ -12,6 +12,7 @@
 #	my $wrong = Imapsync::Cert->new(name => 'wrong',
 #	    san => 'DNS:mail.example.org');
 #	my $old = Imapsync::Cert->new(name => 'old', expired => 1);
+#	my $client = Imapsync::Cert->new(name => 'client', cn => 'joe');
 #	$good->cert; $good->key; $good->ca;	# paths of PEM files
 #	$good->spki;	# SHA-256 of the public key, as SSL_fingerprint takes it
 package Imapsync::Cert;
@@ -24,7 +25,7 @@ sub new
 {
 	my ($class, %o) = @_;
 	my $self = bless { san => 'DNS:localhost,IP:127.0.0.1', ca => 'ca',
-	    %o }, $class;
+	    cn => 'test server', %o }, $class;
 	my $dir = $self->{dir} = tmpdir() . '/certs';
 
 	mkdir $dir;
@@ -72,7 +73,7 @@ sub make_cert
 	mkdir "$dir/$name.db";
 	spew("$dir/$name.db/index.txt", '');
 	spew("$base.cnf", "[req]\ndistinguished_name = dn\nprompt = no\n" .
-	    "[dn]\nCN = test server\n[ca]\ndefault_ca = own\n[own]\n" .
+	    "[dn]\nCN = $self->{cn}\n[ca]\ndefault_ca = own\n[own]\n" .
 	    "dir = $dir/$name.db\ndatabase = \$dir/index.txt\n" .
 	    "new_certs_dir = \$dir\nrand_serial = yes\n" .
 	    "default_md = sha256\npolicy = any\nx509_extensions = ext\n" .

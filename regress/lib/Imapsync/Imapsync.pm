@@ -217,12 +217,14 @@ sub roles
 
 	for my $proc (descendants($pid)) {
 		my $ppid = proc_field($proc->[0], 'PPid') // next;
-		my $exe = readlink("/proc/$proc->[0]/exe") // '';
-		if ($exe =~ m{/imapsync-store$}) {
+		# An ordinary user sees no more than the name of those that
+		# have made themselves undumpable.
+		my $name = $proc->[2];
+		if ($name eq 'imapsync-store') {
 			$role{store} = $proc->[0];
-		} elsif ($exe =~ m{/imapsync-net$}) {
+		} elsif ($name eq 'imapsync-net') {
 			push @net, $proc->[0];
-		} elsif ($exe =~ m{/imapsync$} && $ppid == $pid) {
+		} elsif ($name eq 'imapsync' && $ppid == $pid) {
 			$role{engine} = $proc->[0];
 		} elsif ($ppid == $pid) {
 			push @{ $role{tunnels} }, $proc->[0];

@@ -97,8 +97,9 @@ sub disturb
 	$conn->{did}{"kill.$d"} = 1;
 	$conn->{held} = 1 if $self->{rest};
 	spew("$self->{dir}/held", '') if $self->{rest};
-	kill 'KILL', slurp("$self->{dir}/victim") unless $self->{rest};
+	# First the word, since it may be its own process.
 	spew("$self->{dir}/struck", '');
+	kill 'KILL', slurp("$self->{dir}/victim") unless $self->{rest};
 	return $self->{rest};
 }
 

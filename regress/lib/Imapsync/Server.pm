@@ -106,10 +106,10 @@ sub dovecot_common
 		push @plugins, 'quota';
 		$conf .= "plugin {\n  quota = count:q\n" .
 		    "  quota_vsizes = yes\n  quota_grace = 0\n";
+		$conf .= "  quota_max_mail_size = $self->{max_mail_size}\n"
+		    if defined $self->{max_mail_size};
 		$conf .= "  quota_rule = *:storage=" .
 		    ($self->{quota} // '1G') . "\n}\n";
-		$conf .= "quota_max_mail_size = $self->{max_mail_size}\n"
-		    if defined $self->{max_mail_size};
 	}
 	push @plugins, 'zlib' if $self->{compress};
 	$conf .= "mail_plugins = @plugins\n" if @plugins;
