@@ -205,9 +205,12 @@ sub case_server_killed
 sub case_tunnel_killed
 {
 	servers();
+	# A Dovecot that is killed itself leaves locks that last two minutes.
+	my $filter = Imapsync::Relay->new(command => $local->command);
 	my $relay = Imapsync::Relay->new(port => $remote->port,
 	    hold => { s2c => 150_000 });
-	$i->change(remote => $remote->section(port => $relay->port));
+	$i->change(remote => $remote->section(port => $relay->port),
+	    local => $local->section(command => $filter->command));
 	my $pid = $i->start;
 	ok($relay->held, 'held') or diag($i->wait($pid)->{err});
 	my @all = processes($pid);
