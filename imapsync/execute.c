@@ -483,13 +483,29 @@ refuse(struct engine *e, struct copy *c, const struct m_engine_refused *m)
 		    (unsigned long long)m->size, m->text);
 }
 
+/* One refusal a mailbox stands for all that wait for room. */
+static int
+quota_stands(struct mside *src)
+{
+	struct refusal	*f;
+
+	TAILQ_FOREACH(f, &src->refusals, entry)
+		if (f->code == RC_OVERQUOTA ||
+		    strcasestr(f->text, "quota") != NULL)
+			return 1;
+	return 0;
+}
+
 static void
 quota_full(struct engine *e, struct copy *c, const struct m_engine_refused *m)
 {
+	struct mside	*src = &c->mb->s[OTHER(c->target)];
+
 	if (e->full[c->target])
 		return;		/* others that were under way */
 	e->full[c->target] = 1;
-	refuse(e, c, m);
+	if (refusal_find(src, m->uid) != NULL || !quota_stands(src))
+		refuse(e, c, m);
 	log_warnx("the %s server has no room left: nothing more is copied to it "
 	    "in this run", side_name[c->target]);
 	e->partial = 1;
