@@ -186,8 +186,8 @@ spawn_user(char **argv, int in, int out, int null_stderr, pid_t parent)
 
 	spawn_signals(SIG_DFL);
 	umask(spawn_umask);
-	/* SIGTERM can be ignored, and then nobody would be left to follow it. */
-	compat_pdeathsig(SIGKILL, parent);
+	/* Not SIGKILL, which leaves a mail store's locks: it sees EOF as well. */
+	compat_pdeathsig(SIGTERM, parent);
 	if (null_stderr && spawn_devnull(STDERR_FILENO, STDERR_FILENO) == -1)
 		_exit(127);
 	fds[0] = in == -1 ? STDIN_FILENO : in;

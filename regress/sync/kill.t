@@ -350,7 +350,6 @@ sub live
 		remove_tree(@old) if @old;
 	}
 	my $i = Imapsync::Imapsync->new(%$servers);
-	@story = ();
 	while ($kills < KILLS) {
 		my @client = map { $servers->{$_}->client } qw(local remote);
 		$octets = $first ? fill(@client) : change(@client);
@@ -418,7 +417,7 @@ sub worker
 	    local => Imapsync::Server->new(name => 'local'));
 
 	for my $n (@lives) {
-		$life = $n;
+		($life, @story) = $n;
 		eval { live(\%servers); 1 } and next;
 		push @story, "died: $@";
 		syswrite(STDOUT, "$life 0 not ok\n" . join '',
