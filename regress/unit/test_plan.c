@@ -42,6 +42,35 @@ fresh(struct mbox *mb)
 		TAILQ_INIT(&mb->s[side].stores);
 }
 
+static void
+done(struct mbox *mb)
+{
+	struct store	*st;
+	struct row	*p;
+	int		 side;
+
+	while ((p = RB_MIN(rows_local, &mb->rows_l)) != NULL) {
+		RB_REMOVE(rows_local, &mb->rows_l, p);
+		RB_REMOVE(rows_remote, &mb->rows_r, p);
+		for (side = 0; side < SIDES; side++) {
+			free(p->now[side]);
+			free(p->want[side]);
+		}
+		free(p->base);
+		free(p);
+	}
+	for (side = 0; side < SIDES; side++) {
+		uidset_free(&mb->s[side].doomed);
+		while ((st = TAILQ_FIRST(&mb->s[side].stores)) != NULL) {
+			TAILQ_REMOVE(&mb->s[side].stores, st, entry);
+			uidset_free(&st->set);
+			free(st->flag);
+			free(st);
+		}
+	}
+	free(mb->lost);
+}
+
 static int
 stored(struct mbox *mb, int side, int add, const char *flag, uint32_t uid)
 {
@@ -96,6 +125,7 @@ test_merge(void)
 		}
 		ok(good, "base \"%s\" local \"%s\" remote \"%s\"", s[0], s[1],
 		    s[2]);
+		done(&mb);
 	}
 }
 
@@ -121,6 +151,7 @@ test_deletions(void)
 	    "gone on remote, also if changed on local");
 	ok(TAILQ_EMPTY(&mb.s[LOCAL].stores) && TAILQ_EMPTY(&mb.s[REMOTE].stores),
 	    "nothing is stored to what goes");
+	done(&mb);
 }
 
 static void
@@ -140,6 +171,7 @@ test_permanentflags(void)
 	ok(mb.lost != NULL && flags_has(mb.lost, "$other"), "it is named");
 	ok(!stored(&mb, LOCAL, 0, "$Other", 1), "it stays where it is");
 
+	done(&mb);
 	fresh(&mb);
 	s.perm_any = 1;
 	mb.s[REMOTE].disc = &s;
@@ -148,6 +180,8 @@ test_permanentflags(void)
 	ok(stored(&mb, REMOTE, 1, "$Other", 11), "\\* keeps any keyword");
 	ok(!stored(&mb, REMOTE, 1, "\\Flagged", 11),
 	    "but no system flag that is not listed");
+	done(&mb);
+	free(s.permflags);
 }
 
 static void
@@ -165,6 +199,7 @@ test_grouping(void)
 	    TAILQ_NEXT(TAILQ_FIRST(&mb.s[REMOTE].stores), entry) == NULL,
 	    "one STORE for all that gained \\Seen");
 	is_num(mb.s[REMOTE].nflags, 1000, "1000 messages");
+	done(&mb);
 }
 
 static void
@@ -185,6 +220,7 @@ test_paired(void)
 	ok(!stored(&mb, REMOTE, 1, "\\Deleted", 2) &&
 	    stored(&mb, LOCAL, 0, "\\Deleted", 1),
 	    "but \\Deleted, which only one has, goes");
+	done(&mb);
 }
 
 int
