@@ -37,10 +37,14 @@ struct mech {
 	int		 named;		/* only where auth names it */
 };
 
-/* In the order of the default. */
+/*
+ * In the order of the default.  -PLUS must be named: libtls gives no other
+ * binding than tls-server-end-point, a server does not say which one it takes,
+ * and Cyrus SASL refuses this one.
+ */
 static const struct mech mechs[] = {
-	{ "SCRAM-SHA-256-PLUS",	MECH_SCRAM, "SHA-256", 1, 0, 1, 0 },
-	{ "SCRAM-SHA-1-PLUS",	MECH_SCRAM, "SHA-1", 1, 0, 1, 0 },
+	{ "SCRAM-SHA-256-PLUS",	MECH_SCRAM, "SHA-256", 1, 0, 1, 1 },
+	{ "SCRAM-SHA-1-PLUS",	MECH_SCRAM, "SHA-1", 1, 0, 1, 1 },
 	{ "SCRAM-SHA-256",	MECH_SCRAM, "SHA-256", 0, 0, 1, 0 },
 	{ "SCRAM-SHA-1",	MECH_SCRAM, "SHA-1", 0, 0, 1, 0 },
 	{ "PLAIN",		MECH_PLAIN, NULL, 0, 1, 1, 0 },

@@ -31,8 +31,8 @@ struct sasl_offer {
 int		 sasl_tls(const struct stream *);
 
 /*
- * Choose by setup->auth (or the default: SCRAM-SHA-256-PLUS, SCRAM-SHA-1-PLUS,
- * SCRAM-SHA-256, SCRAM-SHA-1, PLAIN, LOGIN).  Never a clear password where
+ * Choose by setup->auth (or the default: SCRAM-SHA-256, SCRAM-SHA-1, PLAIN,
+ * LOGIN).  Never a clear password where
  * neither TLS nor setup->cleartext allows it.  Returns a name in static storage;
  * "LOGIN-COMMAND" where PLAIN or LOGIN was chosen (or nothing is offered) and the
  * LOGIN command may be used instead (see design.md 4.1); NULL with the reason in

@@ -188,13 +188,16 @@ my $plus = "$scram +AUTH=SCRAM-SHA-1-PLUS +AUTH=SCRAM-SHA-256-PLUS";
 
 subtest 'SCRAM and channel binding' => sub {
 	my $bind = 'p=tls-server-end-point';
+	my $all = 'SCRAM-SHA-256-PLUS SCRAM-SHA-1-PLUS SCRAM-SHA-256 ' .
+	    'SCRAM-SHA-1 PLAIN LOGIN';
 
-	for my $case (['SHA-256', $plus, 1, '', 'SCRAM-SHA-256-PLUS', $bind],
+	for my $case (['SHA-256', $plus, 1, $all, 'SCRAM-SHA-256-PLUS', $bind],
+	    ['not named', $plus, 1, '', 'SCRAM-SHA-256', 'n'],
 	    ['SHA-1', $plus, 1, 'SCRAM-SHA-1-PLUS', 'SCRAM-SHA-1-PLUS', $bind],
-	    ['not offered', $scram, 1, '', 'SCRAM-SHA-256', 'y'],
+	    ['not offered', $scram, 1, $all, 'SCRAM-SHA-256', 'y'],
 	    ['not wanted', $plus, 1, 'SCRAM-SHA-256', 'SCRAM-SHA-256', 'n'],
 	    ['no TLS', $plus, 0, '', 'SCRAM-SHA-256', 'n'],
-	    ['no SASL-IR', "-SASL-IR $plus", 1, '', 'SCRAM-SHA-256-PLUS',
+	    ['no SASL-IR', "-SASL-IR $plus", 1, $all, 'SCRAM-SHA-256-PLUS',
 	    $bind]) {
 		my ($what, $caps, $tls, $auth, $used, $gs2) = @$case;
 		my $m = server($caps, scram(), tls => $tls);
@@ -220,7 +223,8 @@ subtest 'SCRAM with an impostor' => sub {
 		my ($what, $o, $says) = @$case;
 		my $m = server($plus, scram(%$o), tls => 1);
 
-		fails($what, $m->section(%tls), $says);
+		fails($what, $m->section(%tls, auth =>
+		    'SCRAM-SHA-256-PLUS SCRAM-SHA-256'), $says);
 		unlike($m->received, $clear, "$what: no password");
 		unlike(join(' ', $m->commands), qr/LIST|SELECT/,
 		    "$what: nothing follows");

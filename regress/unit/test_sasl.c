@@ -98,9 +98,12 @@ choose(const char *auth, const char *mechs, int how, const char *want,
 static void
 test_default(void)
 {
-	choose("", PLUS SCRAM "PLAIN LOGIN", TLS, "SCRAM-SHA-256-PLUS", NULL);
-	choose("", "SCRAM-SHA-1-PLUS " SCRAM, TLS, "SCRAM-SHA-1-PLUS", NULL);
-	choose("", PLUS SCRAM "PLAIN LOGIN", NOBIND, "SCRAM-SHA-256", NULL);
+	choose(PLUS SCRAM, PLUS SCRAM "PLAIN LOGIN", TLS,
+	    "SCRAM-SHA-256-PLUS", NULL);
+	choose("", PLUS SCRAM "PLAIN LOGIN", TLS, "SCRAM-SHA-256", NULL);
+	choose(PLUS, "SCRAM-SHA-1-PLUS " SCRAM, TLS, "SCRAM-SHA-1-PLUS", NULL);
+	choose(PLUS SCRAM, PLUS SCRAM "PLAIN LOGIN", NOBIND,
+	    "SCRAM-SHA-256", NULL);
 	choose("", PLUS SCRAM "PLAIN LOGIN", 0, "SCRAM-SHA-256", NULL);
 	choose("", "LOGIN PLAIN SCRAM-SHA-1", TLS | PIPE, "SCRAM-SHA-1", NULL);
 	choose("", "LOGIN PLAIN", TLS | NOLOGIN, "PLAIN", NULL);
@@ -424,8 +427,9 @@ test_flags(void)
 	run("openssl x509 -in crt -outform der -out der");
 	peer = der = certs_read("der", &peer_len);
 	/* "y" only where -PLUS would have been taken before. */
-	test_scram("", "SCRAM-SHA-256", "y");
-	test_scram("", "SCRAM-SHA-1", "y");
+	test_scram("", "SCRAM-SHA-256", "n");
+	test_scram(PLUS SCRAM, "SCRAM-SHA-256", "y");
+	test_scram(PLUS SCRAM, "SCRAM-SHA-1", "y");
 	test_scram("SCRAM-SHA-256", "SCRAM-SHA-256", "n");
 	test_scram("SCRAM-SHA-256 SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "n");
 	test_scram("SCRAM-SHA-256-PLUS SCRAM-SHA-256", "SCRAM-SHA-256", "y");
