@@ -195,10 +195,11 @@ check_header(struct db *db)
 	version = (uint32_t)h[60] << 24 | h[61] << 16 | h[62] << 8 | h[63];
 	appid = (uint32_t)h[68] << 24 | h[69] << 16 | h[70] << 8 | h[71];
 	/*
-	 * Nothing was ever put into it (its schema never changed): PRAGMA
-	 * auto_vacuum writes the first page, and that run went no further.
+	 * One page into which nothing was ever put (the schema never changed):
+	 * PRAGMA auto_vacuum writes it, and that run went no further.
 	 */
-	if (appid == 0 && version == 0 && memcmp(h + 40, "\0\0\0", 4) == 0)
+	if (appid == 0 && version == 0 && memcmp(h + 28, "\0\0\0\1", 4) == 0 &&
+	    memcmp(h + 40, "\0\0\0", 4) == 0)
 		return;
 	if (appid != STORE_APPID)
 		fatalx("%s is an SQLite file of another program: it is left "
