@@ -26,6 +26,8 @@
 #define READ_MAX	(64 * 1024)	/* octets of one read */
 #define REQUESTS_MAX	(4 * 1024 * 1024) /* octets of requests in memory */
 #define FLUSH_MS	1000
+#define NUDGE_MIN_MS	300	/* see nudge_due() */
+#define NUDGE_MAX_MS	5000
 #define CORK_MS		200	/* see corked() */
 #define CORK_OCTETS	(64 * 1024)
 #define BROKEN_MS	2000	/* for last words after a write has failed */
@@ -215,6 +217,7 @@ server_read(struct net *net)
 		net_lost(net, stream_error(net->st));
 	if (n > 0) {
 		net->alive = net_now();
+		net->nudge_ms = NUDGE_MIN_MS;
 		session_input(net);
 	}
 }
@@ -327,6 +330,41 @@ channel_read(struct net *net)
 		_exit(EX_SYNC_ERROR);
 }
 
+/*
+ * Cyrus (3.6.1, measured) waits for the socket although it holds commands that
+ * it has read and not yet inflated, when its buffer ends just behind one.  Any
+ * octet wakes it: while an answer is due and nothing comes, it gets some.
+ */
+static int
+nudge_due(struct net *net, int *left)
+{
+	uint64_t	 last = net->alive > net->nudged ? net->alive : net->nudged;
+	uint64_t	 now = net_now();
+
+	if (net->compress != 4 || net->broken || throttled(net) ||
+	    !cmdq_due(net) || net->out.len > 0 || stream_unsent(net->st) > 0)
+		return 0;
+	if (net->nudge_ms == 0)
+		net->nudge_ms = NUDGE_MIN_MS;
+	*left = now - last >= net->nudge_ms ? 0 :
+	    (int)(last + net->nudge_ms - now);
+	return 1;
+}
+
+static void
+nudge(struct net *net)
+{
+	int	 left;
+
+	if (!nudge_due(net, &left) || left > 0 || !stream_nudge(net->st))
+		return;
+	/* No sign of life: that the server is silent is still noticed. */
+	(void)stream_write(net->st, &net->out, 1);
+	net->nudged = net_now();
+	if (net->nudge_ms < NUDGE_MAX_MS)
+		net->nudge_ms *= 2;
+}
+
 /* How long the server may stay silent now: 0 if nothing is due. */
 static uint64_t
 patience(struct net *net)
@@ -355,6 +393,8 @@ loop_timeout(struct net *net, int reading)
 		if (ms == -1 || left < ms)
 			ms = left < 0 ? 0 : left;
 	}
+	if (nudge_due(net, &left) && (ms == -1 || left < ms))
+		ms = left;
 	if (patience(net) == 0) {
 		net->alive = now;
 		return ms;
@@ -433,6 +473,7 @@ work(struct net *net)
 		full = net->out.len >= QUEUE_HIGH;
 		server_write(net);
 	} while (full && net->out.len < QUEUE_HIGH);
+	nudge(net);
 	bridge_write(net);
 	if (net->phase == P_LOGOUT && TAILQ_EMPTY(&net->tx) &&
 	    net->out.len == 0 && stream_unsent(net->st) == 0)

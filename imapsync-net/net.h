@@ -425,6 +425,8 @@ struct net {
 	struct parser		 parser;
 	enum phase		 phase;
 	uint64_t		 alive;		/* ms: last sign of life */
+	uint64_t		 nudged;	/* ms: when, and until the next */
+	uint64_t		 nudge_ms;
 	uint64_t		 corked;	/* ms: output is held since */
 	char			*bye;		/* the server's last words */
 	/* Login. */

@@ -639,6 +639,21 @@ stream_write(struct stream *s, struct buf *out, int flush)
 	return STREAM_ERROR;
 }
 
+int
+stream_nudge(struct stream *s)
+{
+	static const uint8_t	 empty[] = { 0x00, 0x00, 0x00, 0xff, 0xff };
+
+	/* Behind a flush the compressor stands at the start of an octet. */
+	if (!s->deflate || s->wdead || s->zdirty || s->zflush ||
+	    s->pendoff < s->pendlen)
+		return 0;
+	memcpy(s->pend, empty, sizeof(empty));
+	s->pendoff = 0;
+	s->pendlen = sizeof(empty);
+	return 1;
+}
+
 size_t
 stream_unsent(const struct stream *s)
 {

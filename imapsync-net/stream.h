@@ -75,6 +75,12 @@ ssize_t		 stream_read(struct stream *, struct buf *in, size_t max);
  * STREAM_ERROR (EPIPE and ECONNRESET included).
  */
 int		 stream_write(struct stream *, struct buf *out, int flush);
+/*
+ * Under DEFLATE, with nothing unsent: queue an empty stored block (RFC 1951
+ * section 3.2.4), five octets that inflate to nothing.  Returns 1, or 0 if that
+ * can't be done now; stream_write() sends it.
+ */
+int		 stream_nudge(struct stream *);
 /* Octets taken but not yet accepted by the socket. */
 size_t		 stream_unsent(const struct stream *);
 /*
