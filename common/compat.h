@@ -80,6 +80,14 @@
 #define compat_keepalive(fd, idle, intvl, cnt, silence)	((void)(fd))
 #endif
 
+/* What ^T sends, where there is such a thing; else another name for SIGUSR1. */
+#include <signal.h>
+#ifdef SIGINFO
+#define COMPAT_SIGINFO	SIGINFO
+#else
+#define COMPAT_SIGINFO	SIGUSR1
+#endif
+
 /* Where systems keep the certificates of authorities, in the order tried. */
 #define COMPAT_CA_FILES							\
 	"/etc/ssl/cert.pem",			/* OpenBSD, Alpine */	\

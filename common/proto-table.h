@@ -140,6 +140,21 @@ static const struct proto_field f_net_status[] = {
 	SPELL(m_net_status, mailbox),
 	END
 };
+static const struct proto_field f_net_watch[] = {
+	BOOL(m_net_watch, notify),
+	SPELL(m_net_watch, mailbox),
+	END
+};
+static const struct proto_field f_engine_changed[] = {
+	SPELL(m_engine_changed, mailbox),
+	END
+};
+static const struct proto_field f_engine_stats[] = {
+	U32(m_engine_stats, turns),
+	U64(m_engine_stats, sent),
+	U64(m_engine_stats, received),
+	END
+};
 #define OPEN_MASK							\
 	(OPEN_EXAMINE | OPEN_FULL | OPEN_ABOVE | OPEN_FRESH | OPEN_ALL)
 static const struct proto_field f_net_open[] = {
@@ -333,7 +348,7 @@ static const struct proto_field f_engine_row[] = {
 	UID(m_engine_row, remote),
 	U64(m_engine_row, size),
 	U64(m_engine_row, key),
-	BOOL(m_engine_row, gone),
+	U8(m_engine_row, gone, 0, 4),
 	FLAGS(m_engine_row, flags),
 	FLAGS(m_engine_row, now),
 	END
@@ -341,6 +356,8 @@ static const struct proto_field f_engine_row[] = {
 static const struct proto_field f_engine_paired[] = {
 	UID(m_engine_paired, uid[LOCAL]),
 	UID(m_engine_paired, uid[REMOTE]),
+	BOOL(m_engine_paired, isrow),
+	FLAGS(m_engine_paired, base),
 	FLAGS(m_engine_paired, flags[LOCAL]),
 	FLAGS(m_engine_paired, flags[REMOTE]),
 	END
@@ -389,6 +406,19 @@ static const struct proto_field f_engine_setup[] = {
 	BOOL(m_engine_setup, slow[LOCAL]),
 	BOOL(m_engine_setup, slow[REMOTE]),
 	BOOL(m_engine_setup, haslog),
+	U8(m_engine_setup, command, CMD_SYNC, CMD_RENAME),
+	U8(m_engine_setup, target, 0, TARGET_ALL),
+	U8(m_engine_setup, direction, DIR_BOTH, DIR_TO_REMOTE),
+	U8(m_engine_setup, propagate, 0, PROP_ALL),
+	BOOL(m_engine_setup, json),
+	BOOL(m_engine_setup, watch),
+	BOOL(m_engine_setup, notify),
+	U8(m_engine_setup, again, AGAIN_NO, AGAIN_FAILED),
+	BOOL(m_engine_setup, syslog),
+	U16(m_engine_setup, columns),
+	U32(m_engine_setup, interval),
+	U64(m_engine_setup, max_size),
+	U32(m_engine_setup, max_age),
 	STR(m_engine_setup, reference[LOCAL], NAME_MAX_LEN),
 	STR(m_engine_setup, reference[REMOTE], NAME_MAX_LEN),
 	STR(m_engine_setup, host[LOCAL], HOST_MAX),
@@ -398,7 +428,7 @@ static const struct proto_field f_engine_setup[] = {
 	END
 };
 static const struct proto_field f_engine_item[] = {
-	U8(m_engine_item, kind, ITEM_PATTERN, ITEM_ADOPT),
+	U8(m_engine_item, kind, ITEM_PATTERN, ITEM_WATCH),
 	STR(m_engine_item, text, NAME_MAX_LEN),
 	END
 };
@@ -432,6 +462,11 @@ static const struct proto_field f_store_adopt[] = {
 };
 static const struct proto_field f_store_forget[] = {
 	U32(m_store_forget, mailbox),
+	END
+};
+static const struct proto_field f_store_rename[] = {
+	U32(m_store_rename, mailbox),
+	NEUTRAL(m_store_rename, name),
 	END
 };
 static const struct proto_field f_store_info[] = {
@@ -470,6 +505,18 @@ static const struct proto_field f_store_drop[] = {
 	U32(m_store_drop, mailbox),
 	U8(m_store_drop, side, LOCAL, REMOTE),
 	SET(m_store_drop, set),
+	END
+};
+static const struct proto_field f_store_left[] = {
+	U32(m_store_left, mailbox),
+	U8(m_store_left, side, LOCAL, REMOTE),
+	SET(m_store_left, set),
+	END
+};
+static const struct proto_field f_store_unleft[] = {
+	U32(m_store_unleft, mailbox),
+	U8(m_store_unleft, side, LOCAL, REMOTE),
+	SET(m_store_unleft, set),
 	END
 };
 static const struct proto_field f_store_mark[] = {
@@ -529,7 +576,7 @@ static const struct proto_field f_store_seen[] = {
 };
 static const struct proto_field f_store_pair[] = {
 	U32(m_store_pair, mailbox),
-	U8(m_store_pair, mode, PAIR_ADOPT, PAIR_RECOVER),
+	U8(m_store_pair, mode, PAIR_ADOPT, PAIR_REPAIR),
 	END
 };
 static const struct proto_field f_store_diff[] = {
@@ -555,6 +602,9 @@ static const struct proto_field f_store_diff[] = {
 	X(NET_STORE, net_store, f_net_store, 0)				\
 	X(NET_EXPUNGE, net_expunge, f_net_expunge, 0)			\
 	X(NET_NAME, net_name, f_net_name, 0)				\
+	X(NET_WATCH, net_watch, f_net_watch, 0)				\
+	X(NET_UNWATCH, net_unwatch, f_none, 0)				\
+	X(NET_STATS, net_stats, f_none, 0)				\
 	X(NET_LOGOUT, net_logout, f_none, 0)				\
 	X(ENGINE_READY, engine_ready, f_engine_ready, 0)		\
 	X(ENGINE_MAILBOX, engine_mailbox, f_engine_mailbox, P_MANY)	\
@@ -566,6 +616,8 @@ static const struct proto_field f_store_diff[] = {
 	X(ENGINE_REFUSED, engine_refused, f_engine_refused, P_MANY)	\
 	X(ENGINE_FAILED, engine_failed, f_engine_failed, 0)		\
 	X(ENGINE_GONE, engine_gone, f_engine_gone, 0)			\
+	X(ENGINE_CHANGED, engine_changed, f_engine_changed, P_MANY)	\
+	X(ENGINE_STATS, engine_stats, f_engine_stats, 0)		\
 	X(ENGINE_MBOX, engine_mbox, f_engine_mbox, P_MANY)		\
 	X(ENGINE_MARK, engine_mark, f_engine_mark, 0)			\
 	X(ENGINE_REFUSAL, engine_refusal, f_engine_refusal, P_MANY)	\
@@ -588,6 +640,7 @@ static const struct proto_field f_store_diff[] = {
 	X(STORE_SUBSCRIBED, store_subscribed, f_store_subscribed, 0)	\
 	X(STORE_ADOPT, store_adopt, f_store_adopt, 0)			\
 	X(STORE_FORGET, store_forget, f_store_forget, 0)		\
+	X(STORE_RENAME, store_rename, f_store_rename, 0)		\
 	X(STORE_INFO, store_info, f_store_info, 0)			\
 	X(STORE_ROWS, store_rows, f_store_rows, 0)			\
 	X(STORE_SAMPLE, store_sample, f_store_sample, 0)		\
@@ -599,6 +652,8 @@ static const struct proto_field f_store_diff[] = {
 	X(STORE_UNMARK, store_unmark, f_store_unmark, 0)		\
 	X(STORE_REFUSE, store_refuse, f_store_refuse, 0)		\
 	X(STORE_UNREFUSE, store_unrefuse, f_store_unrefuse, 0)		\
+	X(STORE_LEFT, store_left, f_store_left, 0)			\
+	X(STORE_UNLEFT, store_unleft, f_store_unleft, 0)		\
 	X(STORE_WATER, store_water, f_store_water, 0)			\
 	X(STORE_SEEN, store_seen, f_store_seen, P_MANY)			\
 	X(STORE_PAIR, store_pair, f_store_pair, 0)			\

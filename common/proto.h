@@ -33,7 +33,7 @@
 #include "imsg.h"
 #include "uidset.h"
 
-#define PROTO_VERSION	1
+#define PROTO_VERSION	2
 
 #define NAME_MAX_LEN	1024	/* octets of a mailbox name, NUL included */
 #define NAME_SEP	'\001'	/* the NUL of a neutral name */
@@ -75,6 +75,9 @@ enum proto_type {
 	M_NET_STORE,
 	M_NET_EXPUNGE,
 	M_NET_NAME,
+	M_NET_WATCH,
+	M_NET_UNWATCH,
+	M_NET_STATS,
 	M_NET_LOGOUT,
 
 	/* to the engine, from a network worker */
@@ -88,6 +91,8 @@ enum proto_type {
 	M_ENGINE_REFUSED,
 	M_ENGINE_FAILED,
 	M_ENGINE_GONE,
+	M_ENGINE_CHANGED,
+	M_ENGINE_STATS,
 
 	/* to the engine, from the store */
 	M_ENGINE_MBOX,
@@ -120,6 +125,7 @@ enum proto_type {
 	M_STORE_SUBSCRIBED,
 	M_STORE_ADOPT,
 	M_STORE_FORGET,
+	M_STORE_RENAME,
 	M_STORE_INFO,
 	M_STORE_ROWS,
 	M_STORE_SAMPLE,
@@ -131,6 +137,8 @@ enum proto_type {
 	M_STORE_UNMARK,
 	M_STORE_REFUSE,
 	M_STORE_UNREFUSE,
+	M_STORE_LEFT,
+	M_STORE_UNLEFT,
 	M_STORE_WATER,
 	M_STORE_SEEN,
 	M_STORE_PAIR,
@@ -335,6 +343,30 @@ struct m_net_name {
 };
 
 /*
+ * M_NET_WATCH: tell of changes until UNWATCH.  With "notify" (RFC 5465, SET
+ * STATUS, all personal mailboxes), else IDLE (RFC 2177) on "mailbox", which is
+ * examined for it; where neither can be had, or mailbox is "", the connection
+ * is only kept alive.  What is selected is unselected first.  Answers, until the
+ * DONE that follows UNWATCH: MAILBOX (with a STATUS: what NOTIFY tells, and what
+ * the EXAMINE in front of IDLE tells) and CHANGED.  IDLE is renewed, and a NOOP
+ * sent, before a server would end the connection.  A NO or BAD to NOTIFY, or
+ * NOTIFICATIONOVERFLOW, is not fatal: DONE tells it, the engine asks for IDLE.
+ * No other request is allowed while it is on.
+ */
+struct m_net_watch {
+	uint8_t		 notify;
+	const char	*mailbox;
+};
+/* M_NET_UNWATCH: end the WATCH (no DONE of its own; WATCH's follows). */
+struct m_net_unwatch {
+	uint8_t		 unused;
+};
+/* M_NET_STATS: answered by STATS and DONE at once, without the server. */
+struct m_net_stats {
+	uint8_t		 unused;
+};
+
+/*
  * M_NET_LOGOUT: nothing more will be asked (no DONE).  LOGOUT is sent, flushed,
  * not waited for; linger is switched off; the worker exits with 0.
  */
@@ -493,6 +525,18 @@ struct m_engine_gone {
 	struct uidset	 set;
 };
 
+/* M_ENGINE_CHANGED: id is the WATCH's; "" if the server did not say where. */
+struct m_engine_changed {
+	const char	*mailbox;
+};
+
+/* M_ENGINE_STATS: of the connection so far. */
+struct m_engine_stats {
+	uint32_t	 turns;		/* the client spoke after the server */
+	uint64_t	 sent;		/* octets, compressed, without TLS's own */
+	uint64_t	 received;
+};
+
 /* ---- to the engine, from the store ---- */
 
 /* A watermark (design.md section 1). */
@@ -540,10 +584,10 @@ struct m_engine_refusal {
 	const char	*text;
 };
 
-/* M_ENGINE_INFO: answer to INFO. */
+/* M_ENGINE_INFO: answer to INFO; UIDS of what a rule left out come before it. */
 struct m_engine_info {
 	uint32_t	 rows;
-	uint32_t	 max_local;	/* highest UID of a row, refusal or mark; 0 */
+	uint32_t	 max_local;	/* highest UID known in whatever way; 0 */
 	uint32_t	 max_remote;
 };
 
@@ -553,7 +597,7 @@ struct m_engine_row {
 	uint32_t	 remote;
 	uint64_t	 size;		/* 0: the two sides differ */
 	uint64_t	 key;
-	uint8_t		 gone;		/* DIFF: the side does not have it */
+	uint8_t		 gone;		/* DIFF: the side does not have it; REPAIR */
 	const char	*flags;		/* the baseline */
 	const char	*now;		/* DIFF: what the side has; else "" */
 };
@@ -561,6 +605,8 @@ struct m_engine_row {
 /* M_ENGINE_PAIRED (many): answer to PAIR: a pair whose flags differ. */
 struct m_engine_paired {
 	uint32_t	 uid[SIDES];
+	uint8_t		 isrow;		/* REPAIR: it was one already */
+	const char	*base;		/* REPAIR: its baseline, else "" */
 	const char	*flags[SIDES];
 };
 
@@ -607,6 +653,23 @@ struct m_engine_fatal {
 
 /* ---- to the engine, from the supervisor ---- */
 
+/*
+ * How the session before this one has ended; unless well, be quiet until both
+ * servers are back, or after AGAIN_LOST until it fails otherwise.
+ */
+enum again { AGAIN_NO = 0, AGAIN_LOST, AGAIN_FAILED };
+
+/* What the run is for. */
+enum run_command { CMD_SYNC = 0, CMD_CHECK, CMD_REPAIR, CMD_DELETE, CMD_RENAME };
+#define TARGET_LOCAL	0x01
+#define TARGET_REMOTE	0x02
+#define TARGET_DATABASE	0x04
+#define TARGET_ALL	0x07
+#define PROP_NEW	0x01
+#define PROP_FLAGS	0x02
+#define PROP_DELETE	0x04
+#define PROP_ALL	0x07
+enum direction { DIR_BOTH = 0, DIR_TO_LOCAL, DIR_TO_REMOTE };
 struct m_engine_setup {
 	uint32_t	 version;
 	uint8_t		 debug;
@@ -617,6 +680,19 @@ struct m_engine_setup {
 	uint8_t		 selectors;	/* SEL_* */
 	uint8_t		 slow[SIDES];	/* through a tunnel or proxy: 5 s, not 2 */
 	uint8_t		 haslog;	/* FD_ENGINE_LOG is open */
+	uint8_t		 command;	/* enum run_command */
+	uint8_t		 target;	/* TARGET_*: DELETE, RENAME */
+	uint8_t		 direction;	/* enum direction */
+	uint8_t		 propagate;	/* PROP_* */
+	uint8_t		 json;		/* the result on standard output */
+	uint8_t		 watch;		/* stay, and look again */
+	uint8_t		 notify;	/* --notify: both servers must have it */
+	uint8_t		 again;		/* enum again */
+	uint8_t		 syslog;	/* also to syslog(3), opened before the lock */
+	uint16_t	 columns;	/* of the terminal on stderr; 0: none */
+	uint32_t	 interval;	/* seconds from one look to the next */
+	uint64_t	 max_size;	/* octets; 0: no limit */
+	uint32_t	 max_age;	/* seconds; 0: no limit */
 	const char	*reference[SIDES];
 	const char	*host[SIDES];	/* for messages */
 	const char	*prefix;	/* log-prefix */
@@ -625,26 +701,19 @@ struct m_engine_setup {
 /*
  * M_ENGINE_ITEM: a list-mailbox PATTERN (NAME_SEP for the delimiter, wildcards
  * as they are); an ARG, that is a MAILBOX of the command line in the local
- * server's spelling; an ADOPT mailbox, likewise.
+ * server's spelling (for DELETE and RENAME as well); an ADOPT mailbox, likewise;
+ * a WATCH mailbox, likewise.
  */
-enum item_kind { ITEM_PATTERN = 0, ITEM_ARG, ITEM_ADOPT };
+enum item_kind { ITEM_PATTERN = 0, ITEM_ARG, ITEM_ADOPT, ITEM_WATCH };
 struct m_engine_item {
 	uint8_t		 kind;
 	const char	*text;
 };
 /* M_ENGINE_GO: all set up; M_ENGINE_STOP, LOOK, STATUS: see design.md 2. */
-struct m_engine_go {
-	uint8_t		 unused;
-};
-struct m_engine_stop {
-	uint8_t		 unused;
-};
-struct m_engine_look {
-	uint8_t		 unused;
-};
-struct m_engine_status {
-	uint8_t		 unused;
-};
+struct m_engine_go { uint8_t unused; };
+struct m_engine_stop { uint8_t unused; };
+struct m_engine_look { uint8_t unused; };
+struct m_engine_status { uint8_t unused; };
 
 /* ---- to the store ---- */
 
@@ -682,8 +751,13 @@ struct m_store_adopt {
 struct m_store_forget {
 	uint32_t	 mailbox;	/* the mailbox and all that is its */
 };
+/* The name of one mailbox, not of its children. */
+struct m_store_rename {
+	uint32_t	 mailbox;
+	const char	*name;
+};
 struct m_store_info {
-	uint32_t	 mailbox;	/* INFO, DONE */
+	uint32_t	 mailbox;	/* UIDS*, INFO, DONE */
 };
 /* Rows whose UID on that side is in the set, in UID order: ROW*, DONE. */
 struct m_store_rows {
@@ -757,6 +831,21 @@ struct m_store_unrefuse {
 	uint8_t		 side;
 	uint32_t	 uid;
 };
+/*
+ * UIDs of a side that a rule leaves out (direction, propagate, max-size,
+ * max-age): they have no row, are not new, and count as known.  DROP and ADD of
+ * such a UID take it out of this set, as UNLEFT does.
+ */
+struct m_store_left {
+	uint32_t	 mailbox;
+	uint8_t		 side;
+	struct uidset	 set;
+};
+struct m_store_unleft {
+	uint32_t	 mailbox;
+	uint8_t		 side;
+	struct uidset	 set;
+};
 struct m_store_water {
 	uint32_t	 mailbox;
 	uint8_t		 side;
@@ -779,7 +868,15 @@ struct m_store_seen {
  * (pairs whose flags differ), UIDS* (what stays unpaired, each side), DONE with
  * the count.
  */
-enum pair_mode { PAIR_ADOPT = 0, PAIR_RECOVER };
+/*
+ * PAIR_REPAIR: everything of both sides was SEEN.  First each row is compared:
+ * one whose message is missing on a side, or whose two messages differ (keys
+ * that are not 0), is told as ROW (gone: 1 local, 2 remote, 3 both, 4 they
+ * differ) and dropped; one whose flags differ from the baseline on either side
+ * is told as PAIRED, and its baseline stays; size and key are set from what was
+ * seen.  Then as PAIR_ADOPT for what has no row.
+ */
+enum pair_mode { PAIR_ADOPT = 0, PAIR_RECOVER, PAIR_REPAIR };
 struct m_store_pair {
 	uint32_t	 mailbox;
 	uint8_t		 mode;

@@ -202,6 +202,20 @@ static const struct sb_rule sb_net[] = {
 	END
 };
 
+/*
+ * The engine with syslog(3), which has connected before the lock: glibc and musl
+ * send to that socket.  Where this fails (the log's daemon is gone) they try to
+ * connect again; let them fail.
+ */
+static const struct sb_rule sb_syslog[] = {
+	OK("send"),			/* no address; where it is a call */
+	{ "sendto", SCMP_ACT_ALLOW, 2,	/* only without an address */
+	    { { 4, UINT64_MAX, 0 }, { 5, SB_INT, 0 } } },
+	NO("socket", EACCES),
+	NO("connect", EACCES),
+	END
+};
+
 /* The store: what SQLite does to its files; where, Landlock decides. */
 static const struct sb_rule sb_store[] = {
 	OK("open"),
@@ -415,6 +429,16 @@ sandbox_engine(void)
 {
 	const struct sb_rule *const	 tables[] = {
 		sb_base, sb_nofiles, NULL
+	};
+
+	sb_lock(NULL, tables);
+}
+
+void
+sandbox_engine_syslog(void)
+{
+	const struct sb_rule *const	 tables[] = {
+		sb_base, sb_nofiles, sb_syslog, NULL
 	};
 
 	sb_lock(NULL, tables);

@@ -72,6 +72,13 @@ sandbox_engine(void)
 	sb_pledge("stdio");
 }
 
+/* sendsyslog(2) is a part of stdio. */
+void
+sandbox_engine_syslog(void)
+{
+	sandbox_engine();
+}
+
 /*
  * A tunnel's and a password's command may be any program, and it starts afresh:
  * with NULL for the promises after exec neither the pledge nor the unveils pass

@@ -30,6 +30,11 @@ void		 sandbox_store(const char *dir);
 /* The engine: the descriptors that it has, and no others. */
 void		 sandbox_engine(void);
 /*
+ * The same, with a syslog(3) that was opened before (LOG_NDELAY).  If the log's
+ * daemon goes away later the messages are lost.
+ */
+void		 sandbox_engine_syslog(void);
+/*
  * The supervisor, once the configuration is read: OpenBSD's pledge; nothing on
  * Linux, where a tunnel's command would inherit it.
  */

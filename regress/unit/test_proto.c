@@ -603,10 +603,10 @@ test_rules(void)
 		{ M_ENGINE_LOG, offsetof(struct m_engine_log, level),
 		    LOG_LV_ERROR },
 		{ M_ENGINE_ITEM, offsetof(struct m_engine_item, kind),
-		    ITEM_ADOPT },
+		    ITEM_WATCH },
 		{ M_ENGINE_UIDS, offsetof(struct m_engine_uids, side), REMOTE },
 		{ M_STORE_PAIR, offsetof(struct m_store_pair, mode),
-		    PAIR_RECOVER },
+		    PAIR_REPAIR },
 		{ M_STORE_MARK, offsetof(struct m_store_mark, target), REMOTE }
 	};
 	struct buf	 buf = BUF_INIT;

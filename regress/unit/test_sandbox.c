@@ -30,6 +30,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sqlite3.h>
+#include <syslog.h>
 #include <time.h>
 
 #include "imsg.h"
@@ -42,7 +43,9 @@
 #define NET	0x1
 #define STORE	0x2
 #define ENGINE	0x4
-#define ALL	(NET | STORE | ENGINE)
+#define LOGGER	0x8	/* an engine that has syslog(3) open */
+#define ENGINES	(ENGINE | LOGGER)
+#define ALL	(NET | STORE | ENGINES)
 
 /* What a case must come to: 0, an errno, or death by a signal. */
 #define WORKS		0
@@ -50,562 +53,18 @@
 #define KILLED		DIES(SIGSYS)
 
 static char	 dir[64], outside[64];
-static int	 sock[2], pipes[2], tcp;
+static int	 sock[2], pipes[2], tcp, logfd;
 static time_t	 noon = 1719828000;	/* 2024-07-01 10:00 UTC */
 static int	 local_hour;
 
 /* errno of a call that failed, 0 of one that did not. */
 #define RESULT(call)	((call) == -1 ? errno : 0)
 
-/* ---- what works everywhere ---- */
-
-static int
-t_read_write(void)
-{
-	char	 c = 'x';
-
-	if (write(pipes[1], &c, 1) != 1 || read(pipes[0], &c, 1) != 1)
-		return errno;
-	if (write(sock[0], &c, 1) != 1)
-		return errno;
-	return read(sock[1], &c, 1) == 1 ? 0 : errno;
-}
-
-static int
-t_imsg(void)
-{
-	struct imsgbuf	 one, two;
-	struct imsg	 m;
-
-	imsgbuf_init(&one, sock[0]);
-	imsgbuf_init(&two, sock[1]);
-	imsgbuf_nofds(&two);
-	imsg_compose(&one, 1, 2, -1, "abc", 3);
-	if (imsgbuf_flush(&one, 1000) == -1 || imsgbuf_read(&two) != 1)
-		return errno;
-	return imsg_get(&two, &m) == 1 ? 0 : ENOMSG;
-}
-
-static int
-t_poll(void)
-{
-	struct pollfd	 pfd;
-
-	pfd.fd = pipes[0];
-	pfd.events = POLLIN;
-	return poll(&pfd, 1, 5) == 0 ? 0 : errno;
-}
-
-static int
-t_memory(void)
-{
-	size_t	 i, n = 1000;
-	char	*p = malloc(n);
-
-	/* Through brk, mmap and mremap, and back. */
-	for (i = 0; i < 15; i++) {
-		n *= 2;
-		if ((p = realloc(p, n)) == NULL)
-			return ENOMEM;
-		memset(p, 'x', n);
-	}
-	free(p);
-	return 0;
-}
-
-static int
-t_mmap(void)
-{
-	void	*p;
-
-	p = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
-	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (p == MAP_FAILED || mprotect(p, 4096, PROT_READ) == -1)
-		return errno;
-	return RESULT(munmap(p, 4096));
-}
-
-static int
-cmp_int(const void *a, const void *b)
-{
-	const int	*x = a, *y = b;
-
-	return *x < *y ? -1 : *x > *y;
-}
-
-static int
-t_qsort(void)
-{
-	static int	 v[100000];
-	size_t		 i;
-
-	for (i = 0; i < nitems(v); i++)
-		v[i] = (int)(tap_random() % 1000000);
-	qsort(v, nitems(v), sizeof(v[0]), cmp_int);
-	for (i = 1; i < nitems(v); i++)
-		if (v[i - 1] > v[i])
-			return EINVAL;
-	return 0;
-}
-
-static int
-t_random(void)
-{
-	char	 buf[64];
-
-	arc4random_buf(buf, sizeof(buf));
-	return RESULT(syscall(SYS_getrandom, buf, sizeof(buf), 0));
-}
-
-static int
-t_time(void)
-{
-	struct timespec	 ts = { 0, 1000000 };
-	struct tm	*tm;
-
-	/* Not by the vDSO. */
-	if (syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &ts) == -1)
-		return errno;
-	ts.tv_sec = 0;
-	ts.tv_nsec = 1000;
-	if (nanosleep(&ts, NULL) == -1)
-		return errno;
-	if ((tm = localtime(&noon)) == NULL || tm->tm_hour != local_hour)
-		return EINVAL;
-	return timegm(gmtime(&noon)) == noon ? 0 : EINVAL;
-}
-
-static int
-t_stdio(void)
-{
-	FILE	*fp;
-
-	if ((fp = fdopen(pipes[1], "w")) == NULL)
-		return errno;
-	fprintf(fp, "%s: %s\n", "text", strerror(ENOENT));
-	if (fflush(fp) == EOF || dprintf(pipes[1], "more\n") < 0)
-		return errno;
-	return isatty(pipes[1]) ? EINVAL : 0;
-}
-
-static int
-t_fcntl(void)
-{
-	int	 fl;
-
-	if ((fl = fcntl(sock[0], F_GETFL)) == -1 ||
-	    fcntl(sock[0], F_GETFD) == -1)
-		return errno;
-	return RESULT(fcntl(sock[0], F_SETFL, fl | O_NONBLOCK));
-}
-
-static int
-t_abort(void)
-{
-	abort();
-}
-
-static int
-t_exit(void)
-{
-	exit(0);
-}
-
-/* ---- what is forbidden everywhere ---- */
-
-static int
-t_socket(void)
-{
-	return RESULT(socket(AF_INET, SOCK_STREAM, 0));
-}
-
-static int
-t_socket_udp(void)
-{
-	return RESULT(socket(AF_INET, SOCK_DGRAM, 0));
-}
-
-static int
-t_socket_unix(void)
-{
-	return RESULT(socket(AF_UNIX, SOCK_STREAM, 0));
-}
-
-static int
-t_socketpair(void)
-{
-	int	 sv[2];
-
-	return RESULT(socketpair(AF_UNIX, SOCK_STREAM, 0, sv));
-}
-
-static int
-t_connect(void)
-{
-	struct sockaddr_in	 sin;
-
-	memset(&sin, 0, sizeof(sin));
-	sin.sin_family = AF_INET;
-	sin.sin_port = htons(9);
-	sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	return RESULT(connect(tcp, (struct sockaddr *)&sin, sizeof(sin)));
-}
-
-static int
-t_bind(void)
-{
-	struct sockaddr_in	 sin;
-
-	memset(&sin, 0, sizeof(sin));
-	sin.sin_family = AF_INET;
-	return RESULT(bind(tcp, (struct sockaddr *)&sin, sizeof(sin)));
-}
-
-static int
-t_sendto(void)
-{
-	return RESULT(send(sock[0], "x", 1, 0));
-}
-
-static int
-t_sendmsg(void)
-{
-	struct msghdr	 msg;
-
-	memset(&msg, 0, sizeof(msg));
-	return RESULT(sendmsg(sock[0], &msg, 0));
-}
-
-static int
-t_recvmsg(void)
-{
-	struct msghdr	 msg;
-
-	memset(&msg, 0, sizeof(msg));
-	return RESULT(recvmsg(sock[0], &msg, MSG_DONTWAIT));
-}
-
-static int
-t_execve(void)
-{
-	char	*argv[] = { NULL };
-
-	return RESULT(execve("/bin/true", argv, argv));
-}
-
-static int
-t_fork(void)
-{
-	pid_t	 pid;
-
-	if ((pid = fork()) == 0)
-		_exit(0);
-	return RESULT(pid);
-}
-
-static int
-t_kill(void)
-{
-	return RESULT(kill(getppid(), 0));
-}
-
-static int
-t_kill_self(void)
-{
-	return RESULT(kill(getpid(), 0));
-}
-
-static int
-t_tgkill(void)
-{
-	/* init: another process wherever this runs */
-	return RESULT(syscall(SYS_tgkill, 1, 1, 0));
-}
-
-static int
-t_ptrace(void)
-{
-	return RESULT(ptrace(PTRACE_TRACEME, 0, NULL, NULL));
-}
-
-static int
-t_chmod(void)
-{
-	return RESULT(chmod(dir, 0777));
-}
-
-static int
-t_mkdir(void)
-{
-	char	 path[128];
-
-	snprintf(path, sizeof(path), "%s/sub", dir);
-	return RESULT(mkdir(path, 0700));
-}
-
-static int
-t_rename(void)
-{
-	char	 from[128], to[128];
-
-	snprintf(from, sizeof(from), "%s/file", dir);
-	snprintf(to, sizeof(to), "%s/other", dir);
-	return RESULT(rename(from, to));
-}
-
-static int
-t_mmap_exec(void)
-{
-	void	*p;
-
-	p = mmap(NULL, 4096, PROT_READ | PROT_EXEC,
-	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	return p == MAP_FAILED ? errno : 0;
-}
-
-static int
-t_mprotect_exec(void)
-{
-	void	*p;
-
-	p = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
-	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	return RESULT(mprotect(p, 4096, PROT_READ | PROT_EXEC));
-}
-
-static int
-t_memfd(void)
-{
-	return RESULT(syscall(SYS_memfd_create, "x", 0));
-}
-
-static int
-t_ioctl(void)
-{
-	int	 n;
-
-	return RESULT(ioctl(sock[0], FIONREAD, &n));
-}
-
-static int
-t_dup(void)
-{
-	return RESULT(fcntl(sock[0], F_DUPFD, 10));
-}
-
-static int
-t_prctl(void)
-{
-	return RESULT(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0));
-}
-
-static int
-t_setrlimit(void)
-{
-	struct rlimit	 rl;
-
-	return RESULT(getrlimit(RLIMIT_NOFILE, &rl));
-}
-
-/* ---- files ---- */
-
-static int
-t_open(void)
-{
-	return RESULT(open("/etc/passwd", O_RDONLY));
-}
-
-static int
-t_open_own(void)
-{
-	return RESULT(open(outside, O_RDONLY));
-}
-
-static int
-t_create(void)
-{
-	return RESULT(open("/tmp/imapsync-must-not-be", O_WRONLY | O_CREAT,
-	    0600));
-}
-
-static int
-t_stat(void)
-{
-	struct stat	 st;
-
-	return RESULT(stat(outside, &st));
-}
-
-static int
-t_access(void)
-{
-	return RESULT(access(outside, R_OK));
-}
-
-static int
-t_readlink(void)
-{
-	char	 buf[64];
-
-	return RESULT(readlink("/proc/self/exe", buf, sizeof(buf)));
-}
-
-static int
-t_unlink(void)
-{
-	return RESULT(unlink(outside));
-}
-
-static int
-t_truncate(void)
-{
-	return RESULT(truncate(outside, 0));
-}
-
-/* ---- a network worker's socket ---- */
-
-static int
-t_linger(void)
-{
-	struct linger	 l = { 0, 0 };
-
-	return RESULT(setsockopt(tcp, SOL_SOCKET, SO_LINGER, &l, sizeof(l)));
-}
-
-static int
-t_sockerror(void)
-{
-	socklen_t	 len = sizeof(int);
-	int		 error;
-
-	return RESULT(getsockopt(tcp, SOL_SOCKET, SO_ERROR, &error, &len));
-}
-
-static int
-t_shutdown(void)
-{
-	return RESULT(shutdown(sock[0], SHUT_WR));
-}
-
-static int
-t_sockopt(void)
-{
-	int	 on = 1;
-
-	return RESULT(setsockopt(tcp, SOL_SOCKET, SO_BROADCAST, &on,
-	    sizeof(on)));
-}
-
-static int
-t_sockopt_ip(void)
-{
-	int	 on = 1;
-
-	/* The same number on another level. */
-	return RESULT(setsockopt(tcp, IPPROTO_IP, SO_LINGER, &on, sizeof(on)));
-}
-
-static int
-t_peercred(void)
-{
-	struct ucred	 uc;
-	socklen_t	 len = sizeof(uc);
-
-	return RESULT(getsockopt(sock[0], SOL_SOCKET, SO_PEERCRED, &uc, &len));
-}
-
-/* ---- the store's directory ---- */
-
-static int
-t_inside(void)
-{
-	char	 path[128], c = 'x';
-	int	 fd;
-
-	snprintf(path, sizeof(path), "%s/file", dir);
-	if ((fd = open(path, O_RDWR | O_CREAT, 0600)) == -1 ||
-	    pwrite(fd, &c, 1, 0) != 1 || pread(fd, &c, 1, 0) != 1 ||
-	    ftruncate(fd, 0) == -1 || fsync(fd) == -1 ||
-	    fdatasync(fd) == -1 || close(fd) == -1)
-		return errno;
-	return RESULT(unlink(path));
-}
-
-static int
-t_symlink_out(void)
-{
-	char	 path[128];
-
-	/* Made before the lock: must not lead out. */
-	snprintf(path, sizeof(path), "%s/link", dir);
-	return RESULT(open(path, O_RDONLY));
-}
-
-static int
-t_mode(void)
-{
-	char	 path[128];
-	int	 fd;
-
-	snprintf(path, sizeof(path), "%s/mode", dir);
-	if ((fd = open(path, O_RDWR | O_CREAT, 0600)) == -1)
-		return errno;
-	return RESULT(fchmod(fd, 0644));
-}
-
-static int
-sqlite(const char *mode)
-{
-	char	 path[128], sql[512];
-	sqlite3	*db;
-	int	 ret;
-
-	snprintf(path, sizeof(path), "%s/state-%s.db", dir, mode);
-	if (strcmp(mode, "MEMORY") == 0)
-		strlcpy(path, ":memory:", sizeof(path));
-	if (sqlite3_open(path, &db) != SQLITE_OK)
-		return EIO;
-	snprintf(sql, sizeof(sql), "PRAGMA journal_mode = %s; "
-	    "PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY; "
-	    "PRAGMA locking_mode = EXCLUSIVE; "
-	    "BEGIN; CREATE TABLE t (a INTEGER PRIMARY KEY, b BLOB); COMMIT; "
-	    "BEGIN; INSERT INTO t VALUES (1, 'x'); COMMIT; "
-	    "BEGIN; WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL "
-	    "SELECT n + 1 FROM c WHERE n < 5000) "
-	    "INSERT INTO t SELECT NULL, randomblob(200) FROM c; ROLLBACK; "
-	    "SELECT * FROM t ORDER BY b DESC; UPDATE t SET b = 'y';", mode);
-	ret = sqlite3_exec(db, sql, NULL, NULL, NULL);
-	if (ret != SQLITE_OK)
-		fprintf(stderr, "# %s\n", sqlite3_errmsg(db));
-	return sqlite3_close(db) == SQLITE_OK && ret == SQLITE_OK ? 0 : EIO;
-}
-
-static int
-t_sqlite_delete(void)
-{
-	return sqlite("DELETE");
-}
-
-static int
-t_sqlite_wal(void)
-{
-	return sqlite("WAL");
-}
-
-static int
-t_sqlite_truncate(void)
-{
-	return sqlite("TRUNCATE");
-}
-
-/* As the store of a dry run, which locks itself as the engine does. */
-static int
-t_sqlite_memory(void)
-{
-	return sqlite("MEMORY");
-}
+#include "sandbox_cases.h"
 
 /* ---- the table ---- */
+
+#define NOLOGGER	(ALL & ~LOGGER)
 
 #define LANDLOCK	0x1	/* holds without seccomp, by Landlock */
 
@@ -629,13 +88,14 @@ static const struct {
 	{ "exit", t_exit, ALL, WORKS, 0 },
 	{ "abort is SIGABRT", t_abort, ALL, DIES(SIGABRT), 0 },
 
-	{ "TCP socket", t_socket, ALL, KILLED, 0 },
-	{ "UDP socket", t_socket_udp, ALL, KILLED, 0 },
-	{ "unix socket", t_socket_unix, ALL, KILLED, 0 },
+	{ "TCP socket", t_socket, NOLOGGER, KILLED, 0 },
+	{ "UDP socket", t_socket_udp, NOLOGGER, KILLED, 0 },
+	{ "unix socket", t_socket_unix, NOLOGGER, KILLED, 0 },
 	{ "socketpair", t_socketpair, ALL, KILLED, 0 },
-	{ "connect of a socket it has", t_connect, ALL, KILLED, 0 },
+	{ "connect of a socket it has", t_connect, NOLOGGER, KILLED, 0 },
 	{ "bind", t_bind, ALL, KILLED, 0 },
-	{ "send", t_sendto, ALL, KILLED, 0 },
+	{ "send", t_sendto, NOLOGGER, KILLED, 0 },
+	{ "send with an address", t_sendto_addr, ALL, KILLED, 0 },
 	{ "sendmsg", t_sendmsg, ALL, KILLED, 0 },
 	{ "recvmsg", t_recvmsg, ALL, KILLED, 0 },
 	{ "execve", t_execve, ALL, KILLED, 0 },
@@ -659,10 +119,10 @@ static const struct {
 	{ "open", t_open, ALL, EACCES, LANDLOCK },
 	{ "open of its own file", t_open_own, ALL, EACCES, LANDLOCK },
 	{ "create", t_create, ALL, EACCES, LANDLOCK },
-	{ "stat", t_stat, NET | ENGINE, EACCES, 0 },
-	{ "access", t_access, NET | ENGINE, EACCES, 0 },
+	{ "stat", t_stat, NET | ENGINES, EACCES, 0 },
+	{ "access", t_access, NET | ENGINES, EACCES, 0 },
 	{ "readlink", t_readlink, ALL, EACCES, 0 },
-	{ "unlink", t_unlink, NET | ENGINE, KILLED, 0 },
+	{ "unlink", t_unlink, NET | ENGINES, KILLED, 0 },
 	{ "unlink elsewhere", t_unlink, STORE, EACCES, LANDLOCK },
 
 	{ "SO_LINGER", t_linger, NET, WORKS, 0 },
@@ -671,13 +131,21 @@ static const struct {
 	{ "another socket option", t_sockopt, NET, KILLED, 0 },
 	{ "another level", t_sockopt_ip, NET, KILLED, 0 },
 	{ "SO_PEERCRED", t_peercred, NET, KILLED, 0 },
-	{ "SO_LINGER", t_linger, STORE | ENGINE, KILLED, 0 },
-	{ "shutdown", t_shutdown, STORE | ENGINE, KILLED, 0 },
+	{ "SO_LINGER", t_linger, STORE | ENGINES, KILLED, 0 },
+	{ "shutdown", t_shutdown, STORE | ENGINES, KILLED, 0 },
+
+	{ "send without an address", t_sendto, LOGGER, WORKS, 0 },
+	{ "syslog", t_syslog, LOGGER, WORKS, 0 },
+	{ "syslog, lost", t_syslog_gone, LOGGER, WORKS, 0 },
+	{ "TCP socket", t_socket, LOGGER, EACCES, 0 },
+	{ "UDP socket", t_socket_udp, LOGGER, EACCES, 0 },
+	{ "unix socket", t_socket_unix, LOGGER, EACCES, 0 },
+	{ "connect of a socket it has", t_connect, LOGGER, EACCES, 0 },
 
 	{ "a file in its directory", t_inside, STORE, WORKS, 0 },
 	{ "a link out of it", t_symlink_out, STORE, EACCES, LANDLOCK },
 	{ "fchmod", t_mode, STORE, EPERM, 0 },
-	{ "SQLite, in memory", t_sqlite_memory, ENGINE | STORE, WORKS, 0 },
+	{ "SQLite, in memory", t_sqlite_memory, ENGINES | STORE, WORKS, 0 },
 	{ "SQLite, DELETE", t_sqlite_delete, STORE, WORKS, 0 },
 	{ "SQLite, TRUNCATE", t_sqlite_truncate, STORE, WORKS, 0 },
 	{ "SQLite, WAL", t_sqlite_wal, STORE, WORKS, 0 }
@@ -686,7 +154,8 @@ static const struct {
 static const char *
 role_name(int role)
 {
-	return role == NET ? "net" : role == STORE ? "store" : "engine";
+	return role == NET ? "net" : role == STORE ? "store" :
+	    role == ENGINE ? "engine" : "engine with syslog";
 }
 
 static void
@@ -699,8 +168,10 @@ lock_as(int role, uid_t uid)
 		sandbox_net();
 	else if (role == STORE)
 		sandbox_store(dir);
-	else
+	else if (role == ENGINE)
 		sandbox_engine();
+	else
+		sandbox_engine_syslog();
 }
 
 /* What became of a child, in terms of "expected" above. */
@@ -723,6 +194,10 @@ descriptors(void)
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, sock) == -1 ||
 	    pipe(pipes) == -1 || (tcp = socket(AF_INET, SOCK_STREAM, 0)) == -1)
 		fatal("socket");
+	/* The lowest free one, if there is a daemon to connect to. */
+	logfd = dup(STDIN_FILENO);
+	close(logfd);
+	openlog("test_sandbox", LOG_NDELAY, LOG_MAIL);
 }
 
 static int
@@ -973,7 +448,7 @@ main(void)
 	for (i = 0; i < n; i++) {
 		set_up(uids[i]);
 		test_supervisor();
-		for (role = NET; role <= ENGINE; role <<= 1) {
+		for (role = NET; role <= LOGGER; role <<= 1) {
 			test_cases(role, uids[i], relaxed, landlock);
 			test_stop(role, uids[i]);
 			test_status(role, uids[i], relaxed);

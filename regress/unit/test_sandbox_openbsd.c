@@ -112,6 +112,8 @@ main(void)
 	    "pledge(stdio rpath wpath cpath flock); ");
 	sandbox_engine();
 	check("engine", "pledge(stdio); ");
+	sandbox_engine_syslog();
+	check("engine with syslog", "pledge(stdio); ");
 	sandbox_supervisor();
 	check("supervisor", "unveil(/, rx); unveil(/dev/null, rw); "
 	    "unveil(NULL, NULL); "
