@@ -61,7 +61,8 @@ NET =		imapsync-net/lex.o imapsync-net/parse.o imapsync-net/fetch.o \
 		imapsync-net/key.o imapsync-net/stream.o \
 		imapsync-net/tlsconf.o imapsync-net/pin.o \
 		imapsync-net/sasl.o imapsync-net/scram.o imapsync-net/socks.o
-STORE =		imapsync-store/db.o imapsync-store/file.o imapsync-store/pair.o
+STORE =		imapsync-store/db.o imapsync-store/file.o imapsync-store/left.o \
+		imapsync-store/pair.o
 
 PROGS =		imapsync/imapsync imapsync-net/imapsync-net \
 		imapsync-store/imapsync-store
@@ -176,6 +177,7 @@ clean: clean-regress
 -include imapsync-net/socks.d
 -include imapsync-store/db.d
 -include imapsync-store/file.d
+-include imapsync-store/left.d
 -include imapsync-store/pair.d
 -include imapsync-net/main.d
 -include imapsync-store/main.d

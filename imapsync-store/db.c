@@ -48,11 +48,16 @@ static const char *const statement[DB_NSTMT] = {
 	[DB_ADOPT] = "UPDATE mailbox SET adopt = ?2 WHERE id = ?1",
 	[DB_WATER] = "UPDATE mailbox SET @_uidvalidity = ?2, @_uidnext = ?3,"
 	    " @_messages = ?4, @_modseq = ?5, @_mailboxid = ?6 WHERE id = ?1",
+	[DB_RENAME] = "UPDATE mailbox SET name = ?2 WHERE id = ?1",
 	[DB_FORGET] = "DELETE FROM mailbox WHERE id = ?1",
 	[DB_COUNT] = "UPDATE mailbox SET rows = rows + ?2 WHERE id = ?1",
+	[DB_RECOUNT] = "UPDATE mailbox SET rows ="
+	    " (SELECT count(*) FROM message WHERE mailbox = ?1) WHERE id = ?1",
 	[DB_TOP] = "SELECT max("
 	    "coalesce((SELECT max(@) FROM message WHERE mailbox = ?1), 0), "
 	    "coalesce((SELECT max(uid) FROM refused"
+	    " WHERE mailbox = ?1 AND side = ?2), 0), "
+	    "coalesce((SELECT max(hi) FROM leftout"
 	    " WHERE mailbox = ?1 AND side = ?2), 0), "
 	    "coalesce((SELECT max(hi) FROM markset"
 	    " WHERE mailbox = ?1 AND target = 1 - ?2), 0))",
@@ -88,6 +93,14 @@ static const char *const statement[DB_NSTMT] = {
 	[DB_REFUSE] = "INSERT OR REPLACE INTO refused (mailbox, side, uid,"
 	    " code, attempts, size, lim, next, text)"
 	    " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+	[DB_LEFT] = "SELECT lo, hi FROM leftout"
+	    " WHERE mailbox = ?1 AND side = ?2 ORDER BY lo",
+	[DB_LEFT_BELOW] = "SELECT lo, hi FROM leftout WHERE mailbox = ?1"
+	    " AND side = ?2 AND lo <= ?3 ORDER BY lo DESC LIMIT 1",
+	[DB_LEFT_ADD] = "INSERT INTO leftout (mailbox, side, lo, hi)"
+	    " VALUES (?1, ?2, ?3, ?4)",
+	[DB_LEFT_DEL] = "DELETE FROM leftout"
+	    " WHERE mailbox = ?1 AND side = ?2 AND lo BETWEEN ?3 AND ?4",
 	[DB_FLAGSET] = "SELECT id FROM flagset WHERE flags = ?1",
 	[DB_NEWFLAGSET] = "INSERT INTO flagset (flags) VALUES (?1)",
 	[DB_FLAGS] = "SELECT flags FROM flagset WHERE id = ?1",
@@ -95,10 +108,10 @@ static const char *const statement[DB_NSTMT] = {
 	    " (SELECT flagset FROM message)",
 	[DB_SEEN] = "INSERT OR REPLACE INTO seen_@ (mailbox, key, size, uid,"
 	    " date, msgid, flagset) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-	[DB_SEEN_ROWS] = "DELETE FROM seen_@ WHERE mailbox = ?1 AND EXISTS"
-	    " (SELECT 1 FROM message WHERE mailbox = ?1 AND @ = uid)",
 #define WALK	"SELECT key, size, date, uid, flagset FROM seen_@"	\
-	    " WHERE mailbox = ?1 AND msgid >= ?2 AND rest >= ?3"
+	    " WHERE mailbox = ?1 AND msgid >= ?2 AND rest >= ?3"	\
+	    " AND (?4 = 0 OR NOT EXISTS (SELECT 1 FROM message"		\
+	    " WHERE mailbox = ?1 AND @ = uid))"
 #define DATED	" AND date != (-9223372036854775807 - 1)"
 	[DB_SEEN_SIZE] = WALK " ORDER BY key, size, uid",
 	[DB_SEEN_SIZEDATE] = WALK DATED " ORDER BY key, size, date, uid",
@@ -118,6 +131,19 @@ static const char *const statement[DB_NSTMT] = {
 	    " EXISTS (SELECT 1 FROM seen_@ WHERE mailbox > ?1)",
 	[DB_SEEN_FORGET] = "DELETE FROM seen_@ WHERE mailbox = ?1",
 	[DB_SEEN_CLEAR] = "DELETE FROM seen_@",
+	[DB_REPAIR] = "SELECT m.local, m.remote, m.size, m.key, m.flagset,"
+	    " f.flags, l.uid, l.size, l.key, l.flagset,"
+	    " r.uid, r.size, r.key, r.flagset FROM message m"
+	    " LEFT JOIN flagset f ON f.id = m.flagset"
+	    " LEFT JOIN seen_local l ON l.mailbox = ?1 AND l.uid = m.local"
+	    " LEFT JOIN seen_remote r ON r.mailbox = ?1 AND r.uid = m.remote"
+	    " WHERE m.mailbox = ?1 ORDER BY m.local",
+	[DB_IMPOSSIBLE] = "DELETE FROM message WHERE mailbox = ?1 AND NOT"
+	    " (typeof(local) = 'integer' AND typeof(remote) = 'integer' AND"
+	    " local BETWEEN 1 AND 4294967295 AND"
+	    " remote BETWEEN 1 AND 4294967295)",
+	[DB_RESIZE] = "UPDATE message SET size = ?3, key = ?4"
+	    " WHERE mailbox = ?1 AND local = ?2",
 };
 
 /* ---- errors ---- */
@@ -133,7 +159,10 @@ db_fail(struct db *db)
 	int	 rc, sys;
 
 	rc = sqlite3_extended_errcode(db->sql);
-	sys = sqlite3_system_errno(db->sql);
+	/* Of a COMMIT only the file knows it. */
+	if ((sys = sqlite3_system_errno(db->sql)) == 0)
+		sqlite3_file_control(db->sql, "main", SQLITE_FCNTL_LAST_ERRNO,
+		    &sys);
 	snprintf(why, sizeof(why), "%s", sqlite3_errmsg(db->sql));
 	db_abort(db);
 
@@ -165,6 +194,10 @@ db_fail(struct db *db)
 		fatal_ex(EX_SYNC_ERROR, "%s: %s (%s): look at the disk and the "
 		    "system's log; the state is as the last commit left it",
 		    db->path, why, sys != 0 ? strerror(sys) : "unknown cause");
+	case SQLITE_CONSTRAINT:
+		fatal_ex(EX_SYNC_ERROR, "%s: %s: nothing of this was saved; if "
+		    "another program wrote to the file, imapsync --repair "
+		    "mends it, else please report it", db->path, why);
 	case SQLITE_NOMEM:
 		fatal_ex(EX_SYNC_ERROR, "%s: out of memory", db->path);
 	default:
@@ -438,6 +471,22 @@ db_flags(struct db *db, int64_t flagset, char *dst)
 	sqlite3_reset(st);
 }
 
+void
+db_uids(struct db *db, struct m_engine_uids *m, uint32_t lo, uint32_t hi)
+{
+	if (m->set.n == PROTO_SET_MAX && lo > uidset_max(&m->set) + 1)
+		db_uids_end(db, m);
+	uidset_add(&m->set, lo, hi);
+}
+
+void
+db_uids_end(struct db *db, struct m_engine_uids *m)
+{
+	if (!uidset_empty(&m->set))
+		db->answer(db->arg, M_ENGINE_UIDS, m);
+	uidset_free(&m->set);
+}
+
 /* ---- requests ---- */
 
 static void
@@ -527,7 +576,7 @@ db_subscribed(struct db *db, const struct m_store_subscribed *m)
 	db_run(db, DB_SUBSCRIBED, LOCAL, DB_INTS(m->mailbox, m->subscribed));
 }
 
-/* Drop the rows and, of that side, the refusals in a range. */
+/* Drop the rows and, of that side, refusals and what was left out. */
 static void
 drop_range(struct db *db, uint32_t mailbox, int side, uint32_t lo, uint32_t hi)
 {
@@ -536,6 +585,7 @@ drop_range(struct db *db, uint32_t mailbox, int side, uint32_t lo, uint32_t hi)
 	n = db_run(db, DB_DROP, side, DB_INTS(mailbox, lo, hi));
 	db_count(db, mailbox, -(int64_t)n);
 	db_run(db, DB_UNREFUSE, LOCAL, DB_INTS(mailbox, side, lo, hi));
+	db_left_del(db, mailbox, side, lo, hi);
 }
 
 static void
@@ -588,6 +638,17 @@ db_forget(struct db *db, const struct m_store_forget *m)
 	db_run(db, DB_FORGET, LOCAL, DB_INTS(m->mailbox));
 }
 
+void
+db_rename(struct db *db, const struct m_store_rename *m)
+{
+	sqlite3_stmt	*st;
+
+	db_change(db, m->mailbox);
+	st = db_stmt(db, DB_RENAME, LOCAL, DB_INTS(m->mailbox));
+	db_bind_text(db, st, 2, m->name);
+	run(db, st);
+}
+
 /* The number that a statement without side effects gives. */
 static int64_t
 query(struct db *db, enum db_stmt which, int side, const int64_t *v, size_t n)
@@ -602,11 +663,20 @@ query(struct db *db, enum db_stmt which, int side, const int64_t *v, size_t n)
 	return result;
 }
 
+int64_t
+db_nrows(struct db *db, uint32_t mailbox, int side, uint32_t lo, uint32_t hi)
+{
+	return query(db, DB_NRANGE, side, DB_INTS(mailbox, lo, hi));
+}
+
 void
 db_info(struct db *db, const struct m_store_info *m)
 {
 	struct m_engine_info	 info;
+	int			 s;
 
+	for (s = 0; s < SIDES; s++)
+		db_left_tell(db, m->mailbox, s);
 	info.rows = query(db, DB_NROWS, LOCAL, DB_INTS(m->mailbox));
 	info.max_local = query(db, DB_TOP, LOCAL, DB_INTS(m->mailbox, LOCAL));
 	info.max_remote = query(db, DB_TOP, REMOTE,
@@ -658,8 +728,8 @@ db_sample(struct db *db, const struct m_store_sample *m)
 
 	n = query(db, DB_NROWS, LOCAL, DB_INTS(m->mailbox));
 	for (i = 0; i < m->set.n; i++)
-		n -= query(db, DB_NRANGE, m->side, DB_INTS(m->mailbox,
-		    m->set.r[i].lo, m->set.r[i].hi));
+		n -= db_nrows(db, m->mailbox, m->side, m->set.r[i].lo,
+		    m->set.r[i].hi);
 	count = m->count < n ? m->count : n;
 	uidset_add(&rest, 1, UINT32_MAX);
 	uidset_sub(&rest, &m->set);
@@ -679,13 +749,6 @@ db_sample(struct db *db, const struct m_store_sample *m)
 	uidset_free(&rest);
 }
 
-/* 1 if a message of that side has a row. */
-static int
-has_row(struct db *db, uint32_t mailbox, int side, uint32_t uid)
-{
-	return query(db, DB_NRANGE, side, DB_INTS(mailbox, uid, uid)) != 0;
-}
-
 void
 db_add(struct db *db, const struct m_store_add *m)
 {
@@ -695,7 +758,7 @@ db_add(struct db *db, const struct m_store_add *m)
 
 	db_change(db, m->mailbox);
 	for (s = 0; s < SIDES; s++) {
-		if (!has_row(db, m->mailbox, s, uid[s]))
+		if (db_nrows(db, m->mailbox, s, uid[s], uid[s]) == 0)
 			continue;
 		db_abort(db);
 		fatalx("%s: the state would give UID %u (%s, mailbox %u) two "
@@ -706,6 +769,8 @@ db_add(struct db *db, const struct m_store_add *m)
 	db_run(db, DB_ADD, LOCAL, DB_INTS(m->mailbox, m->local, m->remote, set,
 	    (int64_t)m->size, (int64_t)m->key));
 	db_count(db, m->mailbox, 1);
+	for (s = 0; s < SIDES; s++)
+		db_left_del(db, m->mailbox, s, uid[s], uid[s]);
 }
 
 void

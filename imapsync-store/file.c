@@ -29,6 +29,15 @@
 #define STR(x)		#x
 #define XSTR(x)		STR(x)
 
+/* Since version 2: what rules leave out, ranges of UIDs (see left.c). */
+#define LEFT_TABLE							\
+	"CREATE TABLE leftout ("					\
+	" mailbox INTEGER NOT NULL,"					\
+	" side INTEGER NOT NULL,"	/* where the messages are */	\
+	" lo INTEGER NOT NULL CHECK (lo > 0),"				\
+	" hi INTEGER NOT NULL CHECK (hi BETWEEN lo AND 4294967295),"	\
+	" PRIMARY KEY (mailbox, side, lo)) WITHOUT ROWID;"
+
 static const char schema[] =
 	"CREATE TABLE identity ("
 	" side INTEGER PRIMARY KEY,"	/* 0 local, 1 remote, as everywhere */
@@ -92,6 +101,8 @@ static const char schema[] =
 	" next INTEGER NOT NULL,"
 	" text TEXT NOT NULL,"
 	" PRIMARY KEY (mailbox, side, uid)) WITHOUT ROWID;"
+
+	LEFT_TABLE
 
 #define SEEN_TABLE(side)						\
 	"CREATE TABLE seen_" side " ("					\
@@ -369,6 +380,60 @@ create(struct db *db, const struct m_store_setup *m)
 	}
 }
 
+/*
+ * Bring a file of an older version up to date; the transaction is open, so that
+ * it is all or nothing, and in a dry run only in memory.
+ */
+static void
+upgrade(struct db *db)
+{
+	if (db_number(db, "PRAGMA user_version") != 1)
+		return;
+	db_exec(db, LEFT_TABLE
+	    "PRAGMA user_version = " XSTR(STORE_VERSION));
+	log_debug("state: brought from version 1 to %d", STORE_VERSION);
+}
+
+int
+db_unique(struct db *db)
+{
+	return db_number(db, "SELECT count(*) FROM sqlite_master"
+	    " WHERE type = 'index' AND name = 'message_remote'"
+	    " AND sql LIKE 'CREATE UNIQUE %'") != 0;
+}
+
+void
+db_reindex(struct db *db)
+{
+	int	 rc;
+
+	db_exec(db, "DROP INDEX IF EXISTS message_remote");
+	rc = sqlite3_exec(db->sql, "CREATE UNIQUE INDEX message_remote"
+	    " ON message (mailbox, remote)", NULL, NULL, NULL);
+	if ((rc & 0xff) == SQLITE_CONSTRAINT)
+		db_exec(db, "CREATE INDEX message_remote"
+		    " ON message (mailbox, remote)");
+	else if (rc != SQLITE_OK)
+		db_fail(db);
+}
+
+/* Without that index all that looks for a remote UID would take hours. */
+static void
+check_index(struct db *db)
+{
+	if (db_unique(db))
+		return;
+	if (db_number(db, "SELECT count(*) FROM sqlite_master"
+	    " WHERE type = 'index' AND name = 'message_remote'") == 0) {
+		log_warnx("%s has lost an index, which was made again: another "
+		    "program wrote to it; run imapsync --repair", db->path);
+		db_reindex(db);
+	}
+	if (!db_unique(db))
+		log_warnx("%s has messages twice, since another program wrote "
+		    "to it: run imapsync --repair", db->path);
+}
+
 /* The file must be that of this pair of servers. */
 static void
 check_identity(struct db *db, const struct m_store_setup *m)
@@ -433,13 +498,17 @@ db_open(struct db *db, const struct m_store_setup *m)
 	if (db_number(db, "PRAGMA application_id") == 0 &&
 	    db_number(db, "SELECT count(*) FROM sqlite_master") == 0)
 		create(db, m);
-	else if (db_number(db, "PRAGMA application_id") != STORE_APPID ||
+	else if (db_number(db, "PRAGMA application_id") == STORE_APPID)
+		upgrade(db);
+	if (db_number(db, "PRAGMA application_id") != STORE_APPID ||
 	    db_number(db, "PRAGMA user_version") != STORE_VERSION) {
 		db_abort(db);
 		fatalx("%s was replaced while it was opened", db->path);
 	}
 	check_identity(db, m);
+	check_index(db);
 	db_prepare_all(db);
+	db->left = db_number(db, "SELECT EXISTS (SELECT 1 FROM leftout)") != 0;
 	for (s = 0; s < SIDES; s++) {
 		if (db_step(db, db_stmt(db, DB_SEEN_OTHERS, s, DB_INTS(0))) &&
 		    sqlite3_column_int(db->st[DB_SEEN_OTHERS][s], 0) != 0)

@@ -233,6 +233,7 @@ ON_CHANGE(newbox)
 ON_CHANGE(subscribed)
 ON_CHANGE(adopt)
 ON_CHANGE(forget)
+ON_CHANGE(rename)
 ON_CHANGE(add)
 ON_CHANGE(base)
 ON_CHANGE(drop)
@@ -241,6 +242,8 @@ ON_CHANGE(markfail)
 ON_CHANGE(unmark)
 ON_CHANGE(refuse)
 ON_CHANGE(unrefuse)
+ON_CHANGE(left)
+ON_CHANGE(unleft)
 ON_CHANGE(water)
 ON_CHANGE(seen)
 
@@ -251,6 +254,7 @@ static const struct proto_handler handlers[] = {
 	{ M_STORE_SUBSCRIBED,	STATE_OPEN,	on_subscribed },
 	{ M_STORE_ADOPT,	STATE_OPEN,	on_adopt },
 	{ M_STORE_FORGET,	STATE_OPEN,	on_forget },
+	{ M_STORE_RENAME,	STATE_OPEN,	on_rename },
 	{ M_STORE_INFO,		STATE_OPEN,	on_info },
 	{ M_STORE_ROWS,		STATE_OPEN,	on_rows },
 	{ M_STORE_SAMPLE,	STATE_OPEN,	on_sample },
@@ -262,6 +266,8 @@ static const struct proto_handler handlers[] = {
 	{ M_STORE_UNMARK,	STATE_OPEN,	on_unmark },
 	{ M_STORE_REFUSE,	STATE_OPEN,	on_refuse },
 	{ M_STORE_UNREFUSE,	STATE_OPEN,	on_unrefuse },
+	{ M_STORE_LEFT,		STATE_OPEN,	on_left },
+	{ M_STORE_UNLEFT,	STATE_OPEN,	on_unleft },
 	{ M_STORE_WATER,	STATE_OPEN,	on_water },
 	{ M_STORE_SEEN,		STATE_OPEN,	on_seen },
 	{ M_STORE_PAIR,		STATE_OPEN,	on_pair },

@@ -13,6 +13,7 @@
  * size; pairing is then a walk along both tables at once, so that memory does
  * not grow with the mailbox.
  */
+#include "log.h"
 #include "store.h"
 
 /* One of the two tables on such a walk. */
@@ -129,17 +130,25 @@ make_pair(struct db *db, uint32_t mailbox, const struct walk *w)
 				p.uid[s] = w[s].uid;
 				p.flags[s] = flags[s];
 			}
+			p.isrow = 0;
+			p.base = "";
 			db->answer(db->arg, M_ENGINE_PAIRED, &p);
 		}
 	}
+	for (s = 0; s < SIDES; s++)
+		db_left_del(db, mailbox, s, w[s].uid, w[s].uid);
 	db_run(db, DB_ADD, LOCAL, DB_INTS(mailbox, w[LOCAL].uid, w[REMOTE].uid,
 	    base, w[LOCAL].size == w[REMOTE].size ? w[LOCAL].size : 0,
 	    w[LOCAL].key));
 }
 
-/* Returns the pairs made. */
+/*
+ * Returns the pairs made.  "rows": there were rows before, so that it must be
+ * looked which of the messages have one.
+ */
 static uint32_t
-pair_round(struct db *db, uint32_t mailbox, const struct round *r, int first)
+pair_round(struct db *db, uint32_t mailbox, const struct round *r, int first,
+    int rows)
 {
 	struct walk	 w[SIDES];
 	uint32_t	 n = 0;
@@ -147,7 +156,7 @@ pair_round(struct db *db, uint32_t mailbox, const struct round *r, int first)
 
 	for (s = 0; s < SIDES; s++) {
 		w[s].st = db_stmt(db, r->st, s,
-		    DB_INTS(mailbox, r->msgid, !first));
+		    DB_INTS(mailbox, r->msgid, !first, rows));
 		walk_next(db, &w[s]);
 	}
 	while (w[LOCAL].more && w[REMOTE].more) {
@@ -204,16 +213,133 @@ answer_unpaired(struct db *db, uint32_t mailbox, int side)
 	st = db_stmt(db, DB_SEEN_UIDS, side, DB_INTS(mailbox));
 	while (db_step(db, st)) {
 		uid = sqlite3_column_int64(st, 0);
-		if (uids.set.n == PROTO_SET_MAX &&
-		    uid != uidset_max(&uids.set) + 1) {
-			db->answer(db->arg, M_ENGINE_UIDS, &uids);
-			uidset_free(&uids.set);
-		}
-		uidset_add(&uids.set, uid, uid);
+		db_uids(db, &uids, uid, uid);
 	}
-	if (!uidset_empty(&uids.set))
-		db->answer(db->arg, M_ENGINE_UIDS, &uids);
-	uidset_free(&uids.set);
+	db_uids_end(db, &uids);
+}
+
+/* ---- repair ---- */
+
+/* Columns of DB_REPAIR: of the row, then of what each side has. */
+enum { R_LOCAL, R_REMOTE, R_SIZE, R_KEY, R_FLAGSET, R_FLAGS, R_SIDE };
+enum { R_SIDE_UID, R_SIDE_SIZE, R_SIDE_KEY, R_SIDE_FLAGSET, R_NSIDE };
+
+static int64_t
+side_column(sqlite3_stmt *st, int side, int col)
+{
+	return sqlite3_column_int64(st, R_SIDE + side * R_NSIDE + col);
+}
+
+/*
+ * Take the baseline of a row to dst[FLAGS_MAX]; 0 if there is none, or it is
+ * none of ours, dst is then "".
+ */
+static int
+row_base(sqlite3_stmt *st, char *dst)
+{
+	const char	*text;
+
+	text = (const char *)sqlite3_column_text(st, R_FLAGS);
+	if (text != NULL && strlcpy(dst, text, FLAGS_MAX) < FLAGS_MAX &&
+	    flags_valid(dst))
+		return 1;
+	dst[0] = '\0';
+	return 0;
+}
+
+/* What is wrong with a row, as M_ENGINE_ROW tells it; 0 nothing. */
+static int
+row_fault(sqlite3_stmt *st)
+{
+	int64_t	 key[SIDES];
+	int	 fault = 0, s;
+
+	for (s = 0; s < SIDES; s++) {
+		if (side_column(st, s, R_SIDE_UID) == 0)	/* NULL */
+			fault |= 1 << s;
+		key[s] = side_column(st, s, R_SIDE_KEY);
+	}
+	if (fault == 0 && key[LOCAL] != 0 && key[REMOTE] != 0 &&
+	    key[LOCAL] != key[REMOTE])
+		fault = 4;
+	return fault;
+}
+
+/* Tell of a sound row whose flags are not the baseline, and mend its rest. */
+static void
+repair_sound(struct db *db, uint32_t mailbox, sqlite3_stmt *st,
+    const char *base)
+{
+	static char		 flags[SIDES][FLAGS_MAX];
+	struct m_engine_paired	 p = { .isrow = 1, .base = base };
+	int64_t			 key, size;
+	int			 differs = 0, s;
+
+	for (s = 0; s < SIDES; s++) {
+		db_flags(db, side_column(st, s, R_SIDE_FLAGSET), flags[s]);
+		differs |= !flags_eq(flags[s], base);
+		p.flags[s] = flags[s];
+		p.uid[s] = sqlite3_column_int64(st, s == LOCAL ? R_LOCAL :
+		    R_REMOTE);
+	}
+	if (differs)
+		db->answer(db->arg, M_ENGINE_PAIRED, &p);
+
+	size = side_column(st, LOCAL, R_SIDE_SIZE);
+	if (size != side_column(st, REMOTE, R_SIDE_SIZE))
+		size = 0;
+	if ((key = side_column(st, LOCAL, R_SIDE_KEY)) == 0 &&
+	    (key = side_column(st, REMOTE, R_SIDE_KEY)) == 0)
+		key = sqlite3_column_int64(st, R_KEY);
+	if (size != sqlite3_column_int64(st, R_SIZE) ||
+	    key != sqlite3_column_int64(st, R_KEY))
+		db_run(db, DB_RESIZE, LOCAL, DB_INTS(mailbox, p.uid[LOCAL],
+		    size, key));
+}
+
+/*
+ * Hold every row against what was seen.  A program that is not ours may have
+ * written to the file: of a UID with two rows one stays, if it is sound; a row
+ * without a baseline goes.  Their messages are paired by content, like all
+ * others without a row.  SQLite allows to change and to delete the row at which
+ * a SELECT stands.
+ */
+static void
+repair(struct db *db, uint32_t mailbox)
+{
+	static char		 base[FLAGS_MAX];
+	struct m_engine_row	 row;
+	sqlite3_stmt		*st;
+	int			 n, unique;
+
+	if ((n = db_run(db, DB_IMPOSSIBLE, LOCAL, DB_INTS(mailbox))) != 0)
+		log_warnx("%s: rows with UIDs that can't be were dropped: %d",
+		    db->path, n);
+	unique = db_unique(db);
+	st = db_stmt(db, DB_REPAIR, LOCAL, DB_INTS(mailbox));
+	while (db_step(db, st)) {
+		row.local = sqlite3_column_int64(st, R_LOCAL);
+		row.remote = sqlite3_column_int64(st, R_REMOTE);
+		row.size = sqlite3_column_int64(st, R_SIZE);
+		row.key = sqlite3_column_int64(st, R_KEY);
+		row.gone = row_fault(st);
+		row.flags = base;
+		row.now = "";
+		if (!row_base(st, base) && row.gone == 0)
+			row.gone = 4;
+		if (row.gone == 0 && !unique &&
+		    db_nrows(db, mailbox, REMOTE, row.remote, row.remote) > 1)
+			row.gone = 4;
+		if (row.gone == 0) {
+			repair_sound(db, mailbox, st, base);
+			continue;
+		}
+		db->answer(db->arg, M_ENGINE_ROW, &row);
+		db_run(db, DB_DROP, LOCAL, DB_INTS(mailbox, row.local,
+		    row.local));
+	}
+	if (!unique)
+		db_reindex(db);
 }
 
 uint32_t
@@ -222,21 +348,25 @@ db_pair(struct db *db, const struct m_store_pair *m)
 	const struct round	*r = adopt;
 	size_t			 i, n = nitems(adopt);
 	uint32_t		 pairs = 0;
-	int			 s;
+	int			 rows, s;
 
 	if (m->mode == PAIR_RECOVER) {
 		r = recover;
 		n = nitems(recover);
 	}
 	db_change(db, m->mailbox);
-	for (s = 0; s < SIDES; s++)
-		db_run(db, DB_SEEN_ROWS, s, DB_INTS(m->mailbox));
+	if (m->mode == PAIR_REPAIR)
+		repair(db, m->mailbox);
+	rows = db_nrows(db, m->mailbox, LOCAL, 1, UINT32_MAX) != 0;
 	for (i = 0; i < n; i++) {
-		pairs += pair_round(db, m->mailbox, &r[i], i == 0);
+		pairs += pair_round(db, m->mailbox, &r[i], i == 0, rows);
 		if (i == 0 && !pair_left(db, m->mailbox))
 			break;
 	}
-	db_count(db, m->mailbox, pairs);
+	if (m->mode == PAIR_REPAIR)
+		db_run(db, DB_RECOUNT, LOCAL, DB_INTS(m->mailbox));
+	else
+		db_count(db, m->mailbox, pairs);
 	for (s = 0; s < SIDES; s++) {
 		answer_unpaired(db, m->mailbox, s);
 		db_unsee(db, m->mailbox, s);

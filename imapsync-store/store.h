@@ -10,8 +10,8 @@
 /*
  * imapsync-store: the one process that can touch the state, an SQLite file.
  * main.c talks to the engine, file.c finds and locks the file, db.c keeps the
- * state, pair.c compares what the servers have with it.  Requests and answers
- * are those of proto.h.
+ * state, left.c what rules leave out, pair.c compares what the servers have
+ * with it.  Requests and answers are those of proto.h.
  *
  * No function here returns an error: whatever SQLite refuses rolls the open
  * transaction back and ends the process with a message that names the file and
@@ -25,7 +25,7 @@
 #include "proto.h"
 
 #define STORE_APPID	0x494d5359	/* "IMSY": application_id of the file */
-#define STORE_VERSION	1		/* user_version */
+#define STORE_VERSION	2		/* user_version */
 #define STORE_WAIT_MS	5000		/* for a killed run to die */
 
 /* The prepared statements; their text is in db.c. */
@@ -41,8 +41,10 @@ enum db_stmt {
 	DB_SUBSCRIBED,
 	DB_ADOPT,
 	DB_WATER,
+	DB_RENAME,
 	DB_FORGET,
 	DB_COUNT,
+	DB_RECOUNT,
 	DB_TOP,
 	DB_ROWS,
 	DB_UIDS,
@@ -58,12 +60,15 @@ enum db_stmt {
 	DB_UNMARK,
 	DB_UNMARKSET,
 	DB_REFUSE,
+	DB_LEFT,
+	DB_LEFT_BELOW,
+	DB_LEFT_ADD,
+	DB_LEFT_DEL,
 	DB_FLAGSET,
 	DB_NEWFLAGSET,
 	DB_FLAGS,
 	DB_SWEEP,
 	DB_SEEN,
-	DB_SEEN_ROWS,
 	DB_SEEN_SIZE,
 	DB_SEEN_SIZEDATE,
 	DB_SEEN_DATE,
@@ -73,6 +78,9 @@ enum db_stmt {
 	DB_SEEN_OTHERS,
 	DB_SEEN_FORGET,
 	DB_SEEN_CLEAR,
+	DB_REPAIR,
+	DB_IMPOSSIBLE,
+	DB_RESIZE,
 	DB_NSTMT
 };
 
@@ -86,6 +94,7 @@ struct db {
 	int		 dryrun;
 	int		 intrans;	/* a transaction is open */
 	int		 newflagsets;	/* some were added in this session */
+	int		 left;		/* a rule left something out */
 	char		*lastflags;	/* the last flag set looked up ... */
 	int64_t		 lastflagset;	/* ... and its id */
 
@@ -104,6 +113,17 @@ struct db {
  * the lock).  In a dry run nothing ever reaches the disk.
  */
 void		 db_open(struct db *, const struct m_store_setup *);
+/*
+ * 1 if the index over the remote UIDs keeps a message from having two rows.
+ * Somebody may have dropped it; the index over the local UIDs is the table.
+ */
+int		 db_unique(struct db *);
+/*
+ * Make that index anew, such that it does unless messages have two rows now.
+ * SQLite sorts it in memory, some 25 octets a row: a price paid only for what
+ * another program broke.
+ */
+void		 db_reindex(struct db *);
 
 /* db.c: transactions */
 
@@ -121,6 +141,7 @@ void		 db_newbox(struct db *, const struct m_store_newbox *);
 void		 db_subscribed(struct db *, const struct m_store_subscribed *);
 void		 db_adopt(struct db *, const struct m_store_adopt *);
 void		 db_forget(struct db *, const struct m_store_forget *);
+void		 db_rename(struct db *, const struct m_store_rename *);
 void		 db_info(struct db *, const struct m_store_info *);
 void		 db_rows(struct db *, const struct m_store_rows *);
 void		 db_sample(struct db *, const struct m_store_sample *);
@@ -164,6 +185,16 @@ int		 db_run(struct db *, enum db_stmt, int side, const int64_t *,
 		    size_t n);
 /* Open the transaction if there is none; the mailbox must be in the state. */
 void		 db_change(struct db *, uint32_t mailbox);
+/*
+ * Add UIDs, in their order, to an answer that is told in parts that fit a
+ * message; the second tells the rest.
+ */
+void		 db_uids(struct db *, struct m_engine_uids *, uint32_t lo,
+		    uint32_t hi);
+void		 db_uids_end(struct db *, struct m_engine_uids *);
+/* The rows whose UID on a side is in a range, counted. */
+int64_t		 db_nrows(struct db *, uint32_t mailbox, int side, uint32_t lo,
+		    uint32_t hi);
 /* Add to the number of rows that a mailbox has. */
 void		 db_count(struct db *, uint32_t mailbox, int64_t n);
 /* The id of a flag set, made if it is new. */
@@ -174,6 +205,16 @@ void		 db_flags(struct db *, int64_t flagset, char *dst);
 const char	*db_text(struct db *, sqlite3_stmt *, int col);
 /* End with a message about the file; the error is the last one of SQLite. */
 __dead void	 db_fail(struct db *);
+
+/* left.c */
+
+void		 db_left(struct db *, const struct m_store_left *);
+void		 db_unleft(struct db *, const struct m_store_unleft *);
+/* Take UIDs out of what was left out of a mailbox on a side. */
+void		 db_left_del(struct db *, uint32_t mailbox, int side,
+		    uint32_t lo, uint32_t hi);
+/* Answer all of it: UIDS*. */
+void		 db_left_tell(struct db *, uint32_t mailbox, int side);
 
 /* pair.c */
 

@@ -1,0 +1,107 @@
+/*
+ * This file is part of imapsync, which keeps two IMAP servers identical.
+ *
+ * imapsync is free software: you can redistribute it and/or modify it under
+ * the terms of the GNU General Public License, version 3 or (at your option)
+ * any later version, with permission to link with LibreSSL and OpenSSL.
+ * It comes WITHOUT ANY WARRANTY.  See COPYING.
+ */
+
+/*
+ * The messages that a rule of the configuration leaves out.  They may be nearly
+ * all of a mailbox, so they are ranges in a table, and no set of them is ever
+ * in memory.  The ranges are disjoint and not next to each other.  UIDs are
+ * numbers of 64 bits here, so that there is one below the lowest and one above
+ * the highest.
+ */
+#include "store.h"
+
+/* The last range that begins at uid or below; 0 if there is none. */
+static int
+left_below(struct db *db, uint32_t mailbox, int side, int64_t uid, int64_t *lo,
+    int64_t *hi)
+{
+	sqlite3_stmt	*st;
+
+	st = db_stmt(db, DB_LEFT_BELOW, LOCAL, DB_INTS(mailbox, side, uid));
+	if (!db_step(db, st))
+		return 0;
+	*lo = sqlite3_column_int64(st, 0);
+	*hi = sqlite3_column_int64(st, 1);
+	sqlite3_reset(st);
+	return 1;
+}
+
+/* Put one range in the place of those that begin within it. */
+static void
+left_put(struct db *db, uint32_t mailbox, int side, int64_t lo, int64_t hi)
+{
+	db_run(db, DB_LEFT_DEL, LOCAL, DB_INTS(mailbox, side, lo, hi));
+	db_run(db, DB_LEFT_ADD, LOCAL, DB_INTS(mailbox, side, lo, hi));
+}
+
+static void
+left_add(struct db *db, uint32_t mailbox, int side, int64_t lo, int64_t hi)
+{
+	int64_t	 first, last;
+
+	if (left_below(db, mailbox, side, hi + 1, &first, &last) && last > hi)
+		hi = last;
+	if (left_below(db, mailbox, side, lo - 1, &first, &last) &&
+	    last >= lo - 1)
+		lo = first;
+	left_put(db, mailbox, side, lo, hi);
+}
+
+void
+db_left_del(struct db *db, uint32_t mailbox, int side, uint32_t from,
+    uint32_t to)
+{
+	int64_t	 first, last, end, lo = from, hi = to;
+
+	if (!db->left ||
+	    !left_below(db, mailbox, side, hi, &first, &end) || end < lo)
+		return;
+	/* What begins below keeps its head, what ends above its tail. */
+	if (left_below(db, mailbox, side, lo - 1, &first, &last) && last >= lo)
+		left_put(db, mailbox, side, first, lo - 1);
+	db_run(db, DB_LEFT_DEL, LOCAL, DB_INTS(mailbox, side, lo, hi));
+	if (end > hi)
+		left_put(db, mailbox, side, hi + 1, end);
+}
+
+void
+db_left(struct db *db, const struct m_store_left *m)
+{
+	size_t	 i;
+
+	db_change(db, m->mailbox);
+	db->left = 1;
+	for (i = 0; i < m->set.n; i++)
+		left_add(db, m->mailbox, m->side, m->set.r[i].lo,
+		    m->set.r[i].hi);
+}
+
+void
+db_unleft(struct db *db, const struct m_store_unleft *m)
+{
+	size_t	 i;
+
+	db_change(db, m->mailbox);
+	for (i = 0; i < m->set.n; i++)
+		db_left_del(db, m->mailbox, m->side, m->set.r[i].lo,
+		    m->set.r[i].hi);
+}
+
+void
+db_left_tell(struct db *db, uint32_t mailbox, int side)
+{
+	struct m_engine_uids	 uids = { 0, side, UIDSET_INIT };
+	sqlite3_stmt		*st;
+
+	st = db_stmt(db, DB_LEFT, LOCAL, DB_INTS(mailbox, side));
+	while (db_step(db, st))
+		db_uids(db, &uids, sqlite3_column_int64(st, 0),
+		    sqlite3_column_int64(st, 1));
+	db_uids_end(db, &uids);
+}
