@@ -58,7 +58,7 @@ NET =		imapsync-net/lex.o imapsync-net/parse.o imapsync-net/fetch.o \
 		imapsync-net/session.o imapsync-net/request.o \
 		imapsync-net/mailbox.o imapsync-net/list.o \
 		imapsync-net/copysend.o imapsync-net/copyrecv.o \
-		imapsync-net/key.o imapsync-net/stream.o \
+		imapsync-net/watch.o imapsync-net/key.o imapsync-net/stream.o \
 		imapsync-net/tlsconf.o imapsync-net/pin.o \
 		imapsync-net/sasl.o imapsync-net/scram.o imapsync-net/socks.o
 STORE =		imapsync-store/db.o imapsync-store/file.o imapsync-store/left.o \
@@ -166,6 +166,7 @@ clean: clean-regress
 -include imapsync-net/request.d
 -include imapsync-net/mailbox.d
 -include imapsync-net/list.d
+-include imapsync-net/watch.d
 -include imapsync-net/copysend.d
 -include imapsync-net/copyrecv.d
 -include imapsync-net/key.d

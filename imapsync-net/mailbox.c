@@ -325,7 +325,7 @@ mbox_fetch(struct net *net, const struct fetch *f)
 	struct handle		*h = net->current;
 
 	/* Without a UID it can't be told whose it is (RFC 7162 section 3.2). */
-	if (h == NULL || f->uid == 0)
+	if (h == NULL || h->id == 0 || f->uid == 0)
 		return;
 	if (f->has_modseq && f->modseq > h->maxmodseq)
 		h->maxmodseq = f->modseq;
@@ -353,6 +353,8 @@ mbox_vanished(struct net *net, const struct resp *r)
 		n = uidset_count(&r->set);
 		h->exists = n > h->exists ? 0 : h->exists - n;
 	}
+	if (h->id == 0)
+		return;		/* muted */
 	req_sendset(net, M_ENGINE_VANISHED, h->id, &r->set, r->earlier);
 }
 
@@ -383,4 +385,20 @@ mbox_untagged(struct net *net, const struct resp *r)
 	default:
 		break;
 	}
+}
+
+void
+mbox_mute(struct net *net)
+{
+	if (net->last != NULL)
+		mbox_release(net, net->last);
+	net->last = NULL;
+	if (net->current != NULL)
+		net->current->id = 0;
+}
+
+void
+mbox_unselected(struct net *net)
+{
+	mbox_current(net, NULL);
 }

@@ -200,6 +200,8 @@ throttled(const struct net *net)
 static int
 answer_due(struct net *net)
 {
+	if (watch_idle(net))
+		return 0;
 	return net->phase == P_SOCKS || net->phase == P_TLS ||
 	    net->phase == P_GREETING || net->hold != NULL || cmdq_due(net) ||
 	    net->out.len > 0 || stream_unsent(net->st) > 0;
@@ -216,6 +218,7 @@ server_read(struct net *net)
 	if (n == STREAM_ERROR)
 		net_lost(net, stream_error(net->st));
 	if (n > 0) {
+		net->heard = 1;
 		net->alive = net_now();
 		net->nudge_ms = NUDGE_MIN_MS;
 		session_input(net);
@@ -264,8 +267,10 @@ server_write(struct net *net)
 			    stream_error(net->st));
 		return;
 	}
-	if (net->out.len + stream_unsent(net->st) < before)
+	if (net->out.len + stream_unsent(net->st) < before) {
+		watch_turn(net);
 		net->alive = net_now();
+	}
 	if (net->wipe && net->out.len == 0) {
 		buf_wipe(&net->out);
 		net->wipe = 0;
@@ -388,6 +393,9 @@ loop_timeout(struct net *net, int reading)
 	if (reading && stream_readable(net->st))
 		return 0;
 	ms = recv_timeout(net);
+	left = watch_timeout(net);
+	if (left != -1 && (ms == -1 || left < ms))
+		ms = left;
 	if (corked(net)) {
 		left = CORK_MS - (int)(net_now() - net->corked);
 		if (ms == -1 || left < ms)
@@ -468,6 +476,7 @@ work(struct net *net)
 	/* What waited for room in the queue waits for nothing else. */
 	do {
 		recv_input(net);
+		watch_tick(net);
 		req_pump(net);
 		cmdq_flush(net);
 		full = net->out.len >= QUEUE_HIGH;

@@ -112,7 +112,7 @@ enum resp_type { R_STATUS, R_TAGGED, R_CONT, R_CAPABILITY, R_ENABLED, R_LIST,
 enum resp_word { WORD_OK, WORD_NO, WORD_BAD, WORD_BYE, WORD_PREAUTH };
 
 /* Response codes with a use of their own; the rest is enum resp_code. */
-enum code { C_NONE, C_OTHER, C_CAPABILITY, C_UIDVALIDITY, C_UIDNEXT,
+enum code { C_NONE, C_OTHER, C_OVERFLOW, C_CAPABILITY, C_UIDVALIDITY, C_UIDNEXT,
 	C_HIGHESTMODSEQ, C_NOMODSEQ, C_PERMANENTFLAGS, C_MAILBOXID, C_READONLY,
 	C_READWRITE, C_APPENDUID, C_CLOSED, C_UIDNOTSTICKY, C_ALERT };
 
@@ -371,6 +371,7 @@ enum phase { P_SETUP, P_SOCKS, P_TLS, P_GREETING, P_LOGIN, P_READY, P_LOGOUT };
 #define CH_LOGIN	0x04
 #define CH_READY	0x08
 #define CH_LOGOUT	0x10
+#define CH_WATCH	0x20
 
 /* A transfer whose RECV was refused: what comes for it is dropped. */
 struct drop {
@@ -407,6 +408,40 @@ struct recvstate {
 	/* The bridge broke within a body: until when answers are awaited. */
 	uint64_t		 dying;
 	struct drops		 drops;
+};
+
+/* What a WATCH is at. */
+enum watch_stage {
+	W_OFF,		/* none, or not yet its turn */
+	W_BEGIN,	/* nothing has been sent */
+	W_UNSELECT,	/* UNSELECT, EXAMINE, NOTIFY are unanswered */
+	W_FREE,		/* nothing is selected, as far as that can be had */
+	W_EXAMINE,
+	W_EXAMINED,
+	/* From here on what the server tells is news. */
+	W_NOTIFY,
+	W_NOTIFIED,	/* it tells by itself */
+	W_RESTORE,	/* NOTIFY is taken back: unanswered */
+	W_ASKED,	/* IDLE waits for "+" */
+	W_IDLE,		/* and has it */
+	W_LEAVE,	/* DONE was sent */
+	W_KEEP,		/* there is nothing to wait for */
+	W_END,		/* the WATCH ends */
+	W_OVER		/* but for answers that are due */
+};
+struct watch {
+	struct req		*req;		/* the WATCH, or NULL */
+	enum watch_stage	 stage;
+	int			 ending;	/* UNWATCH came, or LOGOUT */
+	int			 overflow;	/* NOTIFY is off */
+	int			 reduced;	/* it takes message events only */
+	int			 warned;	/* IDLE is refused */
+	uint64_t		 began;		/* ms: IDLE's "+" */
+	uint64_t		 next;		/* ms: NOOP, or IDLE anew */
+	uint64_t		 logout;	/* ms: end in any case; 0 */
+	char			*mailbox;	/* of the last CHANGED */
+	uint64_t		 told;		/* ms: when that was */
+	int			 late;		/* it has changed again */
 };
 
 struct net {
@@ -478,6 +513,10 @@ struct net {
 	uint32_t		 sendfailed;	/* transfer */
 	int			 anyfailed;
 	struct recvstate	 recv;
+	struct watch		 watch;
+	/* STATS. */
+	int			 heard;		/* the server has spoken since */
+	uint32_t		 turns;
 };
 
 /* ---- main.c ---- */
@@ -577,6 +616,13 @@ struct cmd	*mbox_select(struct net *, struct req *, struct handle *,
 /* Before and after a tagged answer is acted upon. */
 void		 mbox_tagged(struct net *, struct cmd *, const struct resp *);
 void		 mbox_untagged(struct net *, const struct resp *);
+/*
+ * No request names the mailbox that is selected any more: what the server says
+ * of it is counted, but not told.
+ */
+void		 mbox_mute(struct net *);
+/* UNSELECT was answered. */
+void		 mbox_unselected(struct net *);
 void		 mbox_body(struct net *, const struct fetch *, uint64_t);
 void		 mbox_data(struct net *, const void *, size_t);
 void		 mbox_end(struct net *);
@@ -626,5 +672,28 @@ void		 recv_refuse(struct net *, uint32_t transfer);
 void		 recv_input(struct net *);
 /* Milliseconds until recv_input() must be called in any case, or -1. */
 int		 recv_timeout(struct net *);
+
+/* ---- watch.c: WATCH and STATS ---- */
+
+/* A WATCH has come; it is about to be queued. */
+void		 watch_new(struct net *, struct req *);
+int		 watch_emit(struct net *, struct req *);
+/* M_NET_UNWATCH, M_NET_STATS. */
+void		 watch_unwatch(void *, uint32_t, const void *, int);
+void		 watch_stats(void *, uint32_t, const void *, int);
+/* LOGOUT came: if a WATCH is on, it ends first. */
+void		 watch_logout(struct net *);
+/* 1: that was for the WATCH alone. */
+int		 watch_untagged(struct net *, const struct resp *);
+/* What is to be done now. */
+void		 watch_tick(struct net *);
+/* Milliseconds until watch_tick() must be called in any case, or -1. */
+int		 watch_timeout(struct net *);
+/* The server may be silent for as long as it likes. */
+int		 watch_idle(const struct net *);
+/* The client speaks: if the server has spoken since, it is a turn. */
+void		 watch_turn(struct net *);
+/* The handshake of TLS is over; its turns are counted. */
+void		 watch_handshake(struct net *);
 
 #endif /* NET_H */

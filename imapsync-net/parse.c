@@ -42,6 +42,7 @@ static const struct {
 	enum resp_code	 rc;
 } code_names[] = {
 	{ "CAPABILITY", C_CAPABILITY, RC_NONE },
+	{ "NOTIFICATIONOVERFLOW", C_OVERFLOW, RC_LIMIT },
 	{ "UIDVALIDITY", C_UIDVALIDITY, RC_NONE },
 	{ "UIDNEXT", C_UIDNEXT, RC_NONE },
 	{ "HIGHESTMODSEQ", C_HIGHESTMODSEQ, RC_NONE },

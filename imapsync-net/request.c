@@ -635,6 +635,20 @@ on_name(void *arg, uint32_t id, const void *rec, int fd)
 }
 
 static void
+on_watch(void *arg, uint32_t id, const void *rec, int fd)
+{
+	const struct m_net_watch	*m = rec;
+	struct req			*r;
+
+	(void)fd;
+	r = req_new(M_NET_WATCH, id, watch_emit);
+	r->op = m->notify;
+	r->mailbox = xstrdup(m->mailbox);
+	watch_new(arg, r);
+	req_queue(arg, r);
+}
+
+static void
 on_logout(void *arg, uint32_t id, const void *rec, int fd)
 {
 	struct net	*net = arg;
@@ -642,6 +656,7 @@ on_logout(void *arg, uint32_t id, const void *rec, int fd)
 	(void)rec;
 	(void)fd;
 	net->chan.state = CH_LOGOUT;
+	watch_logout(net);
 	if (net->phase < P_READY)
 		net_end(net);	/* there is nothing to take leave of */
 	req_queue(net, req_new(M_NET_LOGOUT, id, logout_emit));
@@ -653,7 +668,7 @@ const struct proto_handler request_handlers[] = {
 	{ M_NET_CONNECT, CH_CONNECT,		main_connect },
 	{ M_NET_PATTERN, CH_LOGIN | CH_READY,	on_pattern },
 	{ M_NET_LIST,	 CH_LOGIN | CH_READY,	on_list },
-	{ M_NET_LOGOUT,	 CH_LOGIN | CH_READY,	on_logout },
+	{ M_NET_LOGOUT,	 CH_LOGIN | CH_READY | CH_WATCH, on_logout },
 	{ M_NET_STATUS,	 CH_READY,		on_status },
 	{ M_NET_OPEN,	 CH_READY,		on_open },
 	{ M_NET_META,	 CH_READY,		on_meta },
@@ -663,5 +678,8 @@ const struct proto_handler request_handlers[] = {
 	{ M_NET_STORE,	 CH_READY,		on_store },
 	{ M_NET_EXPUNGE, CH_READY,		on_expunge },
 	{ M_NET_NAME,	 CH_READY,		on_name },
+	{ M_NET_WATCH,	 CH_READY,		on_watch },
+	{ M_NET_UNWATCH, CH_READY | CH_WATCH,	watch_unwatch },
+	{ M_NET_STATS,	 CH_LOGIN | CH_READY | CH_WATCH, watch_stats },
 	{ M_NONE,	 0,			NULL }
 };

@@ -31,6 +31,7 @@ tls_start(struct net *net)
 {
 	if (stream_tls_start(net->st, &net->setup) == -1)
 		fatalx("%s: %s", net->setup.host, stream_error(net->st));
+	watch_turn(net);
 	next_phase(net, P_TLS);
 }
 
@@ -81,6 +82,7 @@ session_tls(struct net *net)
 		    EX_SYNC_ERROR, "%s", why);
 	}
 	net->tls = 1;
+	watch_handshake(net);
 	log_debug("%s: %s, %s, key %s", net->setup.host,
 	    stream_tls_version(net->st), stream_tls_cipher(net->st),
 	    stream_tls_fingerprint(net->st));
@@ -502,6 +504,8 @@ session_untagged(struct net *net, const struct resp *r)
 		net->bye = xstrdup(net_words(words, sizeof(words), r->text));
 		return;
 	}
+	if (watch_untagged(net, r))
+		return;
 	if (r->type == R_ENABLED && r->qresync)
 		net->qresync = 1;
 	else if (r->type == R_LIST || r->type == R_MBSTATUS)

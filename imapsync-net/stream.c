@@ -67,6 +67,8 @@ struct stream {
 	uint64_t		 bomb_in;
 	uint64_t		 bomb_out;
 	struct buf		 raw;		/* read, not yet inflated */
+	uint64_t		 sent;		/* see stream_stats() */
+	uint64_t		 received;
 
 	uint8_t			*pend;		/* not yet written */
 	size_t			 pendoff;
@@ -388,6 +390,7 @@ tls_take(struct stream *s, void *dst, size_t max)
 		return STREAM_ERROR;
 	}
 	s->rd_want = POLLIN;
+	s->received += n;
 	return n;
 }
 
@@ -402,8 +405,10 @@ raw_read(struct stream *s, void *dst, size_t max)
 	do
 		n = read(s->fd, dst, max);
 	while (n == -1 && errno == EINTR);
-	if (n > 0)
+	if (n > 0) {
+		s->received += n;
 		return n;
+	}
 	if (n == 0) {
 		stream_fail(s, "the server closed the connection");
 		return STREAM_EOF;
@@ -571,8 +576,10 @@ raw_write(struct stream *s, const uint8_t *p, size_t len)
 		do
 			n = write(s->fd, p, len);
 		while (n == -1 && errno == EINTR);
-		if (n >= 0)
+		if (n >= 0) {
+			s->sent += n;
 			return n;
+		}
 		if (errno == EAGAIN || errno == EWOULDBLOCK)
 			return 0;
 		stream_fail(s, "the connection was lost (%s)",
@@ -583,8 +590,10 @@ raw_write(struct stream *s, const uint8_t *p, size_t len)
 	s->wr_want = n == TLS_WANT_POLLIN ? POLLIN : POLLOUT;
 	if (n == TLS_WANT_POLLIN || n == TLS_WANT_POLLOUT)
 		return 0;
-	if (n > 0)
+	if (n > 0) {
+		s->sent += n;
 		return n;
+	}
 	if (n == 0 || (why = tls_error(s->tls)) == NULL)
 		why = "the server closed the connection";
 	stream_fail(s, "the connection was lost (%s)", why);
@@ -658,6 +667,13 @@ size_t
 stream_unsent(const struct stream *s)
 {
 	return s->pendlen - s->pendoff;
+}
+
+void
+stream_stats(const struct stream *s, uint64_t *sent, uint64_t *received)
+{
+	*sent = s->sent;
+	*received = s->received;
 }
 
 short

@@ -91,6 +91,13 @@ size_t		 stream_unsent(const struct stream *);
  */
 short		 stream_events(const struct stream *, int want_read, int want_write);
 int		 stream_readable(const struct stream *);
+/*
+ * Octets of both directions so far as they went to and came from the socket,
+ * compressed if it is so, but without what TLS adds to them (libtls does not
+ * tell that).
+ */
+void		 stream_stats(const struct stream *, uint64_t *sent,
+		    uint64_t *received);
 /* Switch SO_LINGER off (an orderly end), close_notify, close. */
 void		 stream_close(struct stream *);
 const char	*stream_error(const struct stream *);
