@@ -49,10 +49,13 @@ LIBCOMMON =	common/libcommon.a
 MAIN =		imapsync/main.o imapsync/conf.o imapsync/confval.o \
 		imapsync/pattern.o imapsync/connect.o imapsync/secret.o \
 		imapsync/spawn.o imapsync/start.o imapsync/supervise.o \
+		imapsync/backoff.o imapsync/logsys.o \
 		imapsync/engine.o imapsync/events.o imapsync/names.o imapsync/list.o \
 		imapsync/discover.o imapsync/verify.o imapsync/plan.o \
 		imapsync/execute.o imapsync/refusal.o imapsync/finish.o \
-		imapsync/progress.o
+		imapsync/progress.o imapsync/reset.o imapsync/watch.o \
+		imapsync/commands.o imapsync/rules.o imapsync/repair.o \
+		imapsync/json.o
 NET =		imapsync-net/lex.o imapsync-net/parse.o imapsync-net/fetch.o \
 		imapsync-net/cmdq.o \
 		imapsync-net/session.o imapsync-net/request.o \
@@ -147,6 +150,8 @@ clean: clean-regress
 -include imapsync/spawn.d
 -include imapsync/start.d
 -include imapsync/supervise.d
+-include imapsync/backoff.d
+-include imapsync/logsys.d
 -include imapsync/engine.d
 -include imapsync/events.d
 -include imapsync/names.d
@@ -158,6 +163,12 @@ clean: clean-regress
 -include imapsync/refusal.d
 -include imapsync/finish.d
 -include imapsync/progress.d
+-include imapsync/reset.d
+-include imapsync/watch.d
+-include imapsync/commands.d
+-include imapsync/rules.d
+-include imapsync/repair.d
+-include imapsync/json.d
 -include imapsync-net/lex.d
 -include imapsync-net/parse.d
 -include imapsync-net/fetch.d
@@ -166,7 +177,6 @@ clean: clean-regress
 -include imapsync-net/request.d
 -include imapsync-net/mailbox.d
 -include imapsync-net/list.d
--include imapsync-net/watch.d
 -include imapsync-net/copysend.d
 -include imapsync-net/copyrecv.d
 -include imapsync-net/key.d
@@ -176,6 +186,7 @@ clean: clean-regress
 -include imapsync-net/sasl.d
 -include imapsync-net/scram.d
 -include imapsync-net/socks.d
+-include imapsync-net/watch.d
 -include imapsync-store/db.d
 -include imapsync-store/file.d
 -include imapsync-store/left.d

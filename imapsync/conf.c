@@ -46,6 +46,8 @@ static const struct key {
 #define GSTR(n, f, m)	{ n, (f) | KEY_GLOBAL, KIND_STRING, \
 			    offsetof(struct conf, m), NULL }
 #define BOOL(n, m)	{ n, 0, KIND_BOOL, offsetof(struct conf_side, m), NULL }
+#define GBOOL(n, m)	{ n, KEY_GLOBAL, KIND_BOOL, \
+			    offsetof(struct conf, m), NULL }
 #define FUNC(n, f, fn)	{ n, f, KIND_FUNC, 0, fn }
 	GSTR("database",	KEY_LONG, database),
 	GSTR("logfile",		KEY_LONG, logfile),
@@ -53,6 +55,12 @@ static const struct key {
 	FUNC("list-mailbox",	KEY_GLOBAL | KEY_LONG, confval_patterns),
 	FUNC("list-select-opts", KEY_GLOBAL | KEY_EMPTY, confval_selectors),
 	FUNC("ignore-mailbox",	KEY_GLOBAL, confval_ignore),
+	FUNC("watch-mailbox",	KEY_GLOBAL | KEY_LONG, confval_watch),
+	FUNC("direction",	KEY_GLOBAL, confval_direction),
+	FUNC("propagate",	KEY_GLOBAL, confval_propagate),
+	FUNC("max-size",	KEY_GLOBAL, confval_maxsize),
+	FUNC("max-age",		KEY_GLOBAL, confval_maxage),
+	GBOOL("syslog",		syslog),
 	FUNC("type",		0, confval_type),
 	FUNC("host",		0, confval_host),
 	FUNC("port",		0, confval_port),
@@ -523,6 +531,7 @@ conf_parse(struct conf *c, const char *name, const char *text, size_t len,
 	TAILQ_INIT(&ps.errors);
 	ps.conf = c;
 	ps.name = name;
+	c->propagate = PROP_ALL;
 	conf_lines(&ps, text, len);
 	for (i = 0; i < KEYS; i++)
 		if (keys[i].flags & KEY_GLOBAL)
@@ -654,6 +663,9 @@ conf_free(struct conf *c)
 	for (i = 0; i < c->npatterns; i++)
 		free(c->patterns[i]);
 	free(c->patterns);
+	for (i = 0; i < c->nwatch; i++)
+		free(c->watch[i]);
+	free(c->watch);
 	free(c->database);
 	free(c->logfile);
 	free(c->prefix);

@@ -237,15 +237,36 @@ val_word(const char **s, char *word, size_t size)
 	return 1;
 }
 
+/* The mechanisms that imapsync-net knows: a wrong name is found before it runs. */
+static int
+auth_known(const char *word, size_t len)
+{
+	static const char *const mechs[] = { "SCRAM-SHA-256-PLUS",
+	    "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN",
+	    "LOGIN", "EXTERNAL", "XOAUTH2", "OAUTHBEARER", "CRAM-MD5" };
+	size_t			 i;
+
+	for (i = 0; i < nitems(mechs); i++)
+		if (strlen(mechs[i]) == len &&
+		    strncasecmp(mechs[i], word, len) == 0)
+			return 1;
+	return 0;
+}
+
 int
 confval_auth(struct conf_ctx *ctx, const char *val)
 {
 	const char	*p;
+	size_t		 len;
 
-	for (p = val; *p != '\0'; p++)
-		if (!isalnum((unsigned char)*p) && strchr("-_ \t", *p) == NULL)
-			return val_fail(ctx, "mechanisms such as PLAIN, with "
-			    "blanks between, expected");
+	for (p = val + strspn(val, " \t"); *p != '\0';
+	    p += strspn(p, " \t")) {
+		len = strcspn(p, " \t");
+		if (!auth_known(p, len))
+			return val_fail(ctx, "mechanisms such as PLAIN or "
+			    "SCRAM-SHA-256, with blanks between, expected");
+		p += len;
+	}
 	val_set(&ctx->side->auth, val);
 	return 0;
 }
@@ -485,6 +506,36 @@ val_unquoted(struct conf_ctx *ctx, const char **s, char *name, size_t size)
 	return 0;
 }
 
+/* The next pattern of *s into name: 1, 0 at the end, -1. */
+static int
+val_pattern(struct conf_ctx *ctx, const char **s, char *name, size_t size)
+{
+	int	 r;
+
+	*s += strspn(*s, " \t");
+	if (**s == '\0')
+		return 0;
+	if (**s == '"') {
+		(*s)++;
+		r = val_quoted(ctx, s, name, size);
+	} else
+		r = val_unquoted(ctx, s, name, size);
+	if (r == -1)
+		return -1;
+	if (name[0] == '\0')
+		return val_fail(ctx, "an empty pattern");
+	if (**s != '\0' && **s != ' ' && **s != '\t')
+		return val_fail(ctx, "blanks between patterns expected");
+	return 1;
+}
+
+static void
+val_push(char ***list, size_t *n, const char *name)
+{
+	*list = xreallocarray(*list, *n + 1, sizeof(**list));
+	(*list)[(*n)++] = xstrdup(name);
+}
+
 int
 confval_patterns(struct conf_ctx *ctx, const char *val)
 {
@@ -492,25 +543,26 @@ confval_patterns(struct conf_ctx *ctx, const char *val)
 	char		 name[NAME_MAX_LEN];
 	int		 r;
 
-	for (val += strspn(val, " \t"); *val != '\0';
-	    val += strspn(val, " \t")) {
-		if (*val == '"') {
-			val++;
-			r = val_quoted(ctx, &val, name, sizeof(name));
-		} else
-			r = val_unquoted(ctx, &val, name, sizeof(name));
-		if (r == -1)
-			return -1;
-		if (name[0] == '\0')
-			return val_fail(ctx, "an empty pattern");
-		if (*val != '\0' && *val != ' ' && *val != '\t')
-			return val_fail(ctx, "blanks between patterns "
-			    "expected");
-		c->patterns = xreallocarray(c->patterns, c->npatterns + 1,
-		    sizeof(*c->patterns));
-		c->patterns[c->npatterns++] = xstrdup(name);
+	while ((r = val_pattern(ctx, &val, name, sizeof(name))) == 1)
+		val_push(&c->patterns, &c->npatterns, name);
+	return r;
+}
+
+/* A server is asked to watch mailboxes one by one: names, not patterns. */
+int
+confval_watch(struct conf_ctx *ctx, const char *val)
+{
+	struct conf	*c = ctx->conf;
+	char		 name[NAME_MAX_LEN];
+	int		 r;
+
+	while ((r = val_pattern(ctx, &val, name, sizeof(name))) == 1) {
+		if (strpbrk(name, "*%") != NULL)
+			return val_fail(ctx, "names of mailboxes, without "
+			    "wildcards, expected");
+		val_push(&c->watch, &c->nwatch, name);
 	}
-	return 0;
+	return r;
 }
 
 int
@@ -540,6 +592,95 @@ confval_selectors(struct conf_ctx *ctx, const char *val)
 		return val_fail(ctx, "RECURSIVEMATCH needs SUBSCRIBED "
 		    "(RFC 5258)");
 	ctx->conf->selectors = sel;
+	return 0;
+}
+
+int
+confval_direction(struct conf_ctx *ctx, const char *val)
+{
+	if (strcmp(val, "both") == 0)
+		ctx->conf->direction = DIR_BOTH;
+	else if (strcmp(val, "to-local") == 0)
+		ctx->conf->direction = DIR_TO_LOCAL;
+	else if (strcmp(val, "to-remote") == 0)
+		ctx->conf->direction = DIR_TO_REMOTE;
+	else
+		return val_fail(ctx, "both, to-local or to-remote expected");
+	return 0;
+}
+
+int
+confval_propagate(struct conf_ctx *ctx, const char *val)
+{
+	char	 word[16];
+	uint8_t	 prop = 0;
+	int	 r;
+
+	while ((r = val_word(&val, word, sizeof(word))) == 1) {
+		if (strcmp(word, "new") == 0)
+			prop |= PROP_NEW;
+		else if (strcmp(word, "flags") == 0)
+			prop |= PROP_FLAGS;
+		else if (strcmp(word, "delete") == 0)
+			prop |= PROP_DELETE;
+		else
+			break;
+	}
+	if (r != 0)
+		return val_fail(ctx, "one or more of new, flags, delete, with "
+		    "blanks between, expected");
+	ctx->conf->propagate = prop;
+	return 0;
+}
+
+/*
+ * A number from 1 on with a letter behind it (or none: the first of units), of
+ * which unit[] says what they stand for; 0 if it is something else, or more
+ * than max.
+ */
+static uint64_t
+val_quantity(const char *val, const char *units, const uint64_t *unit,
+    uint64_t max)
+{
+	const char	*u = units;
+	uint64_t	 n = 0;
+
+	if (!isdigit((unsigned char)*val))
+		return 0;
+	for (; isdigit((unsigned char)*val); val++) {
+		if (n > max / 10)
+			return 0;
+		n = n * 10 + (*val - '0');
+	}
+	if (*val != '\0' &&
+	    ((u = strchr(units, tolower((unsigned char)*val))) == NULL ||
+	    val[1] != '\0'))
+		return 0;
+	return n > max / unit[u - units] ? 0 : n * unit[u - units];
+}
+
+int
+confval_maxsize(struct conf_ctx *ctx, const char *val)
+{
+	static const uint64_t	 unit[] = { 1, 1 << 10, 1 << 20, 1 << 30 };
+
+	ctx->conf->max_size = val_quantity(val, "okmg", unit, INT64_MAX);
+	if (ctx->conf->max_size == 0)
+		return val_fail(ctx, "octets, or a number and K, M or G, "
+		    "expected");
+	return 0;
+}
+
+int
+confval_maxage(struct conf_ctx *ctx, const char *val)
+{
+	static const uint64_t	 unit[] = { 86400, 7 * 86400, 30 * 86400,
+	    365 * 86400 };
+
+	ctx->conf->max_age = val_quantity(val, "dwmy", unit, UINT32_MAX);
+	if (ctx->conf->max_age == 0)
+		return val_fail(ctx, "days, or a number and d, w, m or y (136 "
+		    "years at most), expected");
 	return 0;
 }
 

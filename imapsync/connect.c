@@ -64,7 +64,7 @@ connect_lookup(enum side side, const char *host, int literal, uint16_t port,
 	snprintf(service, sizeof(service), "%u", (unsigned int)port);
 	if ((error = getaddrinfo(host, service, &hints, res)) == 0)
 		return 0;
-	sup_error("%s: cannot look up %s: %s", side_name[side], host,
+	sup_lost("%s: cannot look up %s: %s", side_name[side], host,
 	    error == EAI_SYSTEM ? strerror(errno) : gai_strerror(error));
 	*res = NULL;
 	return -1;
@@ -244,7 +244,7 @@ race_message(const struct race *r, int expired)
 	const struct conf_side	*cs = r->end->side;
 	int			 proxy = cs->proxy != PROXY_NONE;
 
-	sup_error("%s: cannot connect to %s%s port %u%s%.*s%s",
+	sup_lost("%s: cannot connect to %s%s port %u%s%.*s%s",
 	    side_name[cs->side], proxy ? "the proxy " : "",
 	    proxy ? cs->proxy_host : cs->host,
 	    (unsigned int)(proxy ? cs->proxy_port : cs->port),

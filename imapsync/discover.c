@@ -194,7 +194,7 @@ disc_info(struct engine *e)
 		if (!mbox_usable(mb) || mb->isnew || mb->adopt_asked)
 			continue;
 		m.mailbox = mb->id;
-		id = engine_store_req(e, mb, NULL);
+		id = engine_req(e, STORE, mb, NULL, NULL, NULL, ROW_INFO);
 		engine_send(e, STORE, M_STORE_INFO, id, &m);
 	}
 	return engine_wait(e, -1);
@@ -216,7 +216,7 @@ disc_open(struct engine *e, struct mbox *mb, int side)
 {
 	struct mside	*ms = &mb->s[side];
 	uint64_t	 modseq = ms->water.modseq;
-	int		 what = e->cfg.dryrun ? OPEN_EXAMINE : 0;
+	int		 what = rules_open(e, side);
 
 	if (e->cfg.dryrun && ms->created)
 		return;
@@ -228,7 +228,7 @@ disc_open(struct engine *e, struct mbox *mb, int side)
 		what |= OPEN_FRESH;
 	if (modseq == 0 && mb->nrows > 0 && ms->n > 0) {
 		what |= OPEN_FULL;
-		if (ms->nrefused > 0)
+		if (ms->nrefused > 0 || !uidset_empty(&ms->left))
 			what |= OPEN_ALL;
 	}
 	ms->disc = engine_open(e, mb, side, SESS_DISCOVER, what, modseq,
@@ -260,6 +260,8 @@ disc_identity(struct engine *e, struct sess *s)
 	    strcmp(w->mailboxid, s->mailboxid) != 0)
 		mbox_stop(e, s->mb, "MAILBOXID on the %s server has changed: "
 		    "it is another mailbox of the same name; %s", sn, advice);
+	else if (s->mb->repair)
+		return 0;
 	else if (s->uidnext != 0 && s->uidnext < w->uidnext)
 		mbox_stop(e, s->mb, "UIDNEXT on the %s server was %u and is "
 		    "%u now, as after a backup was restored; %s", sn,
@@ -285,11 +287,13 @@ disc_new(struct mbox *mb, int side)
 	if (s == NULL)
 		return;
 	uidset_copy(&ms->new, &s->fresh);
-	TAILQ_FOREACH(f, &ms->refusals, entry)
-		uidset_del(&ms->new, f->uid, f->uid);
 	if (s->above > 0)
 		uidset_add(&ms->new, ms->n + 1,
 		    s->uidnext > ms->n + 1 ? s->uidnext - 1 : UINT32_MAX);
+	TAILQ_FOREACH(f, &ms->refusals, entry)
+		uidset_del(&ms->new, f->uid, f->uid);
+	ms->nleft = uidset_count(&ms->left);
+	uidset_sub(&ms->new, &ms->left);
 }
 
 static void
@@ -353,6 +357,34 @@ disc_refusals(struct engine *e, struct mbox *mb, int side)
 	}
 }
 
+/* What a rule left out and is gone needs not be remembered any more. */
+static void
+disc_left(struct engine *e, struct mbox *mb, int side)
+{
+	struct mside		*ms = &mb->s[side];
+	struct uidset		 gone = UIDSET_INIT;
+	struct m_store_unleft	 m;
+	size_t			 i;
+
+	uidset_copy(&gone, &ms->left);
+	if (ms->disc->full)
+		uidset_sub(&gone, &ms->disc->all);
+	else
+		uidset_and(&gone, &ms->disc->earlier);
+	ms->ngone_left = uidset_count(&gone);
+	m.mailbox = mb->id;
+	m.side = side;
+	SET_PARTS(&gone, i, &m.set) {
+		engine_send(e, STORE, M_STORE_UNLEFT, 0, &m);
+		mb->touched = 1;
+	}
+	uidset_sub(&ms->left, &gone);
+	uidset_free(&gone);
+	/* --retry weighs again what was left out. */
+	if (e->cfg.retry)
+		uidset_or(&ms->new, &ms->left);
+}
+
 /* What the server told, put to the rows that the store gave. */
 static void
 disc_merge(struct engine *e, struct mbox *mb, int side)
@@ -377,26 +409,34 @@ disc_merge(struct engine *e, struct mbox *mb, int side)
 	ms->nfresh = ms->n == 0 ? 0 : uidset_count(&ms->new) -
 	    (ms->disc->above > 0 ? uidset_max(&ms->new) - ms->n : 0);
 	disc_refusals(e, mb, side);
+	disc_left(e, mb, side);
 }
 
 /* ---- pairing by content ---- */
 
 static void
-meta_done(struct engine *e, struct req *r, const struct m_engine_done *m)
+pair_send(struct engine *e, struct mbox *mb)
 {
-	struct mbox		*mb = r->mb;
 	struct m_store_pair	 p;
 	uint32_t		 id;
+
+	p.mailbox = mb->id;
+	p.mode = mb->pair_mode;
+	id = engine_req(e, STORE, mb, NULL, mb->pair_done, NULL,
+	    mb->pair_mode == PAIR_REPAIR ? ROW_REPAIR : 0);
+	engine_send(e, STORE, M_STORE_PAIR, id, &p);
+}
+
+static void
+meta_done(struct engine *e, struct req *r, const struct m_engine_done *m)
+{
+	struct mbox	*mb = r->mb;
 
 	if (m->status != ST_OK && !mb->stopped)
 		mbox_stop(e, mb, "the %s server does not tell what is in it: "
 		    "%s", side_name[r->chan], m->text);
-	if (--mb->metas > 0 || mb->stopped)
-		return;
-	p.mailbox = mb->id;
-	p.mode = mb->pair_mode;
-	id = engine_store_req(e, mb, mb->pair_done);
-	engine_send(e, STORE, M_STORE_PAIR, id, &p);
+	if (--mb->metas == 0 && !mb->stopped)
+		pair_send(e, mb);
 }
 
 static void
@@ -432,7 +472,9 @@ disc_paired(struct mbox *mb, const struct m_engine_paired *m)
 	int		 side;
 
 	flags_and(base, m->flags[LOCAL], m->flags[REMOTE]);
-	for (side = 0; side < SIDES; side++)
+	if (m->isrow)
+		strlcpy(base, m->base, sizeof(base));
+	for (side = 0; side < SIDES && !m->isrow; side++)
 		if (flags_has(m->flags[side], "\\Deleted"))
 			(void)flags_or(base, base, "\\Deleted");
 	row = row_insert(mb, m->uid[LOCAL], m->uid[REMOTE], base);
@@ -461,11 +503,24 @@ adopt_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 	mb->npaired += m->count;
 }
 
+/* META of all that is new on both sides, to the store; then PAIR. */
+void
+disc_pair(struct engine *e, struct mbox *mb, int mode, req_fn done)
+{
+	int	 side;
+
+	mb->pair_mode = mode;
+	mb->pair_done = done;
+	for (side = 0; side < SIDES; side++)
+		meta_ask(e, mb, side, &mb->s[side].new);
+	if (mb->metas == 0)
+		pair_send(e, mb);
+}
+
 static int
 disc_adopt(struct engine *e)
 {
 	struct mbox	*mb;
-	int		 side;
 
 	RB_FOREACH(mb, mboxes, &e->mboxes) {
 		if (!mbox_usable(mb) || !mb->adopt)
@@ -473,10 +528,7 @@ disc_adopt(struct engine *e)
 		if (uidset_empty(&mb->s[LOCAL].new) ||
 		    uidset_empty(&mb->s[REMOTE].new))
 			continue;	/* execute.c clears the flag */
-		mb->pair_mode = PAIR_ADOPT;
-		mb->pair_done = adopt_done;
-		for (side = 0; side < SIDES; side++)
-			meta_ask(e, mb, side, &mb->s[side].new);
+		disc_pair(e, mb, PAIR_ADOPT, adopt_done);
 	}
 	if (engine_wait(e, -1) == -1)
 		return -1;
@@ -583,7 +635,8 @@ disc_recover(struct engine *e)
 
 	for (t = 0; t < SIDES; t++) {
 		RB_FOREACH(mb, mboxes, &e->mboxes)
-			if (mbox_usable(mb) && mb->mark[t].set && !mb->adopt)
+			if (mbox_usable(mb) && mb->mark[t].set &&
+			    !mb->adopt && !mb->repair)
 				recover_mbox(e, mb, t);
 		if (engine_wait(e, -1) == -1)
 			return -1;
@@ -599,6 +652,7 @@ disc_run(struct engine *e)
 
 	if (disc_info(e) == -1 || marks_wait(e) == -1)
 		return -1;
+	repair_prepare(e);
 	RB_FOREACH(mb, mboxes, &e->mboxes)
 		for (side = 0; side < SIDES; side++)
 			if (mbox_usable(mb))
@@ -618,7 +672,8 @@ disc_run(struct engine *e)
 		for (side = 0; side < SIDES; side++)
 			if (mbox_usable(mb))
 				disc_merge(e, mb, side);
-	if (disc_adopt(e) == -1 || disc_recover(e) == -1)
+	if (disc_adopt(e) == -1 || repair_run(e) == -1 ||
+	    disc_recover(e) == -1 || rules_run(e) == -1)
 		return -1;
 	RB_FOREACH(mb, mboxes, &e->mboxes)
 		if (mbox_usable(mb))

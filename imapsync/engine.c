@@ -16,6 +16,7 @@
 #include <time.h>
 
 #include "engine.h"
+#include "imapsync.h"
 #include "sandbox.h"
 
 #define GRACE_MS	10000	/* for answers under way once it has to end */
@@ -244,14 +245,17 @@ engine_wait(struct engine *e, int64_t ms)
 			break;
 		if (e->stop && (now >= e->stop_at || !e->open[STORE]))
 			break;
-		if (e->stop && engine_pending(e) == 0)
+		if (e->stop && (engine_pending(e) == 0 || e->watching))
 			break;
-		left = 1000;
+		if (e->watching && e->changed && ms != -1)
+			break;
+		left = e->watching ? 60000 : 1000;
 		if (until - now < left)
 			left = until - now;
 		if (e->stop && e->stop_at - now < left)
 			left = e->stop_at - now;
 		poll_once(e, (int)left);
+		progress_tick(e);
 	}
 	return e->stop ? -1 : 0;
 }
@@ -277,7 +281,8 @@ static void
 engine_sink(int status, enum log_level level, const char *mailbox,
     const char *text)
 {
-	(void)status;
+	if (status >= 0)
+		progress_end(&engine, status);
 	progress_log(level, NULL, mailbox, text);
 }
 
@@ -310,7 +315,11 @@ engine_start(struct engine *e)
 		chan_nofds(&e->ch[i]);
 	}
 	chan_nofds(&e->control);
-	sandbox_engine();
+	if (e->cfg.syslog) {
+		logsys_open();
+		sandbox_engine_syslog();
+	} else
+		sandbox_engine();
 	log_debug("engine: %s", sandbox_describe());
 }
 
@@ -329,7 +338,8 @@ engine_finish(struct engine *e)
 	e->exiting = 1;
 	for (side = 0; side < SIDES; side++) {
 		/* What it has not done by now it must not go on with. */
-		if (e->open[side] && e->pending[side] > 0 && !e->lost[side])
+		if (e->open[side] && e->pending[side] > 0 &&
+		    !e->lost[side] && !e->watching)
 			channel_eof(e, side);
 		else
 			engine_send(e, side, M_NET_LOGOUT, 0, &out);
@@ -346,10 +356,22 @@ engine_finish(struct engine *e)
 	}
 }
 
+int
+engine_status(const struct engine *e)
+{
+	if (e->fatal != 0)
+		return e->fatal;
+	return e->partial ? EX_SYNC_PARTIAL : EX_SYNC_OK;
+}
+
 static int
 engine_run(struct engine *e)
 {
-	if (list_run(e) == -1 || disc_run(e) == -1 || verify_run(e) == -1)
+	if (list_run(e) == -1)
+		return -1;
+	if (e->cfg.command != CMD_SYNC && e->cfg.command != CMD_REPAIR)
+		return cmd_run(e);
+	if (disc_run(e) == -1 || verify_run(e) == -1)
 		return -1;
 	if (e->cfg.dryrun) {
 		progress_plan(e);
@@ -378,7 +400,7 @@ __dead void
 engine_main(void)
 {
 	struct engine	*e = &engine;
-	int		 status;
+	int64_t		 began;
 
 	sandbox_early();
 	signal(SIGINT, SIG_IGN);
@@ -393,13 +415,20 @@ engine_main(void)
 	TAILQ_INIT(&e->sesses);
 	e->cfg.prefix = "";
 	e->next_mailbox = 1;
+	e->copying = -1;
 	engine_start(e);
 
-	if (engine_run(e) == -1)
-		engine_salvage(e);
-	progress_report(e);
+	do {
+		if (e->passes > 0)
+			engine_reset(e);
+		progress_pass();
+		began = engine_now();
+		if (engine_run(e) == -1)
+			engine_salvage(e);
+		e->copying = -1;
+		progress_report(e, began);
+		e->passes++;
+	} while (e->cfg.watch && !e->stop && watch_wait(e) == 0);
 	engine_finish(e);
-	status = e->fatal != 0 ? e->fatal :
-	    e->partial ? EX_SYNC_PARTIAL : EX_SYNC_OK;
-	_exit(status);
+	_exit(engine_status(e));
 }

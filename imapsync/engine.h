@@ -73,6 +73,14 @@ TAILQ_HEAD(sesses, sess);
 #define ROW_DIFF	2
 #define ROW_SAMPLE	4
 
+#define ROW_INFO	8
+#define ROW_REPAIR	16
+/* num of a META request; 0: its events go to the store. */
+enum meta_use { META_STORE = 0, META_DOOMED, META_BRIEF, META_SURVIVOR,
+	META_REAPPEARED, META_RULE };
+
+#define HALT_MS		500	/* once stopped: for answers that come together */
+
 /* A request under way. */
 struct req {
 	RB_ENTRY(req)	 entry;
@@ -100,6 +108,7 @@ struct row {
 	char		*want[SIDES];	/* what the plan makes of it; NULL: as it is */
 	uint8_t		 gone[SIDES];	/* the side told that it vanished */
 	uint8_t		 looked;	/* D5 saw it */
+	uint8_t		 alone;		/* gone on one side, to stay on the other */
 };
 RB_HEAD(rows_local, row);
 RB_HEAD(rows_remote, row);
@@ -164,6 +173,11 @@ struct mside {
 	struct sess	*disc;
 	struct changes	 changes;
 	struct uidset	 new;		/* UIDs to be copied to the other side */
+	struct uidset	 left;		/* the state: what a rule left out */
+	struct uidset	 leave;		/* what a rule leaves out in this run */
+	uint8_t		 allow;		/* PROP_* that may be done here */
+	uint32_t	 ngone_left;	/* left out and vanished: for D3 */
+	uint64_t	 nleft;		/* left out, before this run */
 	uint64_t	 nfresh;	/* of them, those up to n: for D3 */
 	uint32_t	 ngone_refused;	/* refused ones that vanished: for D3 */
 	/* the plan */
@@ -212,6 +226,8 @@ struct mbox {
 	int		 isnew;		/* its row in the state is made by this run */
 	int		 adopt;
 	int		 adopt_asked;	/* --adopt named it */
+	int		 repair;	/* --repair looks at all of it */
+	uint64_t	 nrepaired;	/* anomalies */
 	int		 subscribed;	/* the state: 0, 1, 2 not known */
 	int		 skip;		/* filtered out, or named and skipped */
 	int		 twice[SIDES];	/* two names of a side are this one */
@@ -254,7 +270,16 @@ struct engine {
 	size_t		 nargs;
 	char		**adopts;
 	size_t		 nadopts;
+	char		**watches;	/* mailboxes for IDLE, local spelling */
+	size_t		 nwatches;
+	int		 args_done;	/* arguments have become patterns */
+	uint32_t	 passes;	/* that this session has made */
+	int		 watching;	/* WATCH is on */
+	int		 changed;	/* a server told of a change, or LOOK came */
+	int		 no_notify[SIDES];
+	int64_t		 next_look;	/* when watching: ms */
 	int		 go;
+	int		 halt;		/* STOP came */
 	int		 stop;		/* STOP came, or something was fatal */
 	int64_t		 stop_at;	/* ms; then it ends without the answers */
 	int		 fatal;		/* exit status of the first FATAL; 0 none */
@@ -267,11 +292,15 @@ struct engine {
 	struct mboxes	 mboxes;
 	uint64_t	 total_rows;
 	struct m_engine_ready ready[SIDES];
+	struct m_engine_stats stats[SIDES];
 	int		 is_ready[SIDES];
 	char		 delim[SIDES];	/* 0: NIL, or not known yet */
+	int		 list_failed[SIDES];	/* --check */
 	int		 filtered;	/* LIST may leave out what is there */
 	/* execution */
 	uint32_t	 transfer;
+	int		 copying;	/* the side that messages go to; -1 */
+	int64_t		 copy_began;
 	int		 full[SIDES];	/* quota: nothing more goes to that side */
 	int		 quota_batch[SIDES]; /* MULTIAPPENDs over quota */
 	int		 quota_row[SIDES]; /* NO without a code, in a row */
@@ -326,6 +355,7 @@ int		 engine_commit(struct engine *);
 /* The run has to end with this status; answers under way are awaited. */
 void		 engine_end(struct engine *, int status);
 const char	*engine_chan(int chan);	/* "local", "remote", "store" */
+int		 engine_status(const struct engine *);	/* exit status so far */
 int64_t		 engine_now(void);	/* milliseconds, monotonic */
 /* Walk a set in parts that fit a message. */
 #define SET_PARTS(set, i, part)						\
@@ -341,17 +371,22 @@ char		*name_pattern(struct engine *, int side, const char *);
 int		 name_match(const char *pattern, const char *neutral);
 int		 name_inbox_reference(struct engine *, int side);
 
+/* 1 if what a LIST or STATUS tells is not what the state says. */
+int		 list_moved(const struct mside *);
 /* list.c: step 2; which mailboxes, which are dirty. */
 int		 list_run(struct engine *);
 void		 list_event(struct engine *, int side,
 		    const struct m_engine_mailbox *);
 void		 list_mbox(struct engine *, const struct m_engine_mbox *);
 struct mbox	*mbox_find(struct engine *, const char *name);
+/* With no engine: forget what was found. */
 struct mbox	*mbox_by_id(struct engine *, uint32_t id);
 int		 mbox_cmp(struct mbox *, struct mbox *);
 RB_PROTOTYPE(mboxes, mbox, entry, mbox_cmp)
 /* It is dirty, not filtered out, not stopped. */
 int		 mbox_usable(const struct mbox *);
+/* The side has it, and it can be selected. */
+int		 mbox_present(const struct mbox *, int side);
 /* Something is wrong with this mailbox: say so, touch nothing more; exit 3. */
 void		 mbox_stop(struct engine *, struct mbox *, const char *, ...)
 		    __attribute__((__format__(printf, 3, 4)));
@@ -373,6 +408,25 @@ void		 disc_paired(struct mbox *, const struct m_engine_paired *);
 /* Compare an OPENED with the watermark (D1); stops the mailbox: -1. */
 int		 disc_identity(struct engine *, struct sess *);
 
+void		 disc_pair(struct engine *, struct mbox *, int mode, req_fn);
+
+/* repair.c */
+void		 repair_prepare(struct engine *);
+int		 repair_run(struct engine *);
+void		 repair_row(struct engine *, struct mbox *,
+		    const struct m_engine_row *);
+void		 repair_flags(struct engine *, struct mbox *,
+		    const struct m_engine_paired *);
+
+/* rules.c: what the configuration leaves out. */
+int		 rules_allow(const struct engine *, int side, int what);
+/* What a SELECT of that side is opened with: OPEN_EXAMINE or nothing. */
+int		 rules_open(const struct engine *, int side);
+int		 rules_run(struct engine *);
+void		 rules_meta(struct engine *, struct req *,
+		    const struct m_engine_meta *);
+void		 rules_commit(struct engine *, struct mbox *);
+
 /* plan.c: step 4; pure: rows in, actions out. */
 void		 plan_mbox(struct mbox *);
 /* A flag that a server does not keep: named once with the mailbox. */
@@ -382,11 +436,13 @@ struct store	*plan_find(struct mside *, int add, const char *flag);
 
 /* verify.c: D3 to D6. */
 int		 verify_run(struct engine *);
+void		 verify_reset(void);
 void		 verify_meta(struct engine *, struct req *,
 		    const struct m_engine_meta *);
 
 /* execute.c: marks, step 5 and 6. */
 int		 exec_run(struct engine *);
+void		 exec_reset(void);
 void		 exec_copied(struct engine *, struct req *,
 		    const struct m_engine_copied *);
 void		 exec_refused(struct engine *, struct req *,
@@ -416,6 +472,20 @@ void		 finish_first(struct engine *, struct mbox *);
  */
 void		 finish_paired(struct engine *, struct mbox *);
 
+/* commands.c: --check, --delete, --rename: after LIST. */
+int		 cmd_run(struct engine *);
+
+/* watch.c: between two passes */
+/* Wait until there is a reason to look again: 0; -1 if it has to end. */
+int		 watch_wait(struct engine *);
+void		 watch_mailbox(struct engine *, int side,
+		    const struct m_engine_mailbox *);
+void		 watch_changed(struct engine *, int side, const char *mailbox);
+
+/* reset.c: between two passes of one session */
+void		 engine_reset(struct engine *);
+void		 row_free(struct row *);
+
 /* refusal.c */
 struct refusal	*refusal_find(struct mside *, uint32_t uid);
 /* Remember it; returns 1 if it is new or the words have changed. */
@@ -431,8 +501,21 @@ void		 progress_init(struct engine *);
 /* Print a message whole, with log-prefix; NULL: no component, no mailbox. */
 void		 progress_log(enum log_level, const char *component,
 		    const char *mailbox, const char *text);
+/* The message that comes next ends the session, with this exit status. */
+void		 progress_end(struct engine *, int status);
 void		 progress_plan(struct engine *);
-void		 progress_report(struct engine *);
+void		 progress_report(struct engine *, int64_t began);
+void		 progress_write(int fd, const char *, size_t);
+/* Take the progress line away; draw it anew if it is time. */
+void		 progress_clear(void);
+void		 progress_tick(struct engine *);
+/* A pass of a session that watches begins. */
+void		 progress_pass(void);
+/* Something was done to the mailbox in this pass. */
+int		 progress_changed(const struct mbox *);
+
+/* json.c */
+void		 json_report(struct engine *, int status, int64_t ms);
 void		 progress_status(struct engine *);
 /*
  * A neutral name as the user knows it (local delimiter); untrusted all the same.

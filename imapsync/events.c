@@ -85,6 +85,7 @@ h_fatal(void *arg, uint32_t id, const void *rec, int fd)
 
 	(void)id;
 	(void)fd;
+	progress_end(src->e, m->status);
 	progress_log(LOG_LV_ERROR, src->chan == STORE ? "database" :
 	    side_name[src->chan], NULL, m->text);
 	engine_end(src->e, m->status);
@@ -112,6 +113,10 @@ h_ready(void *arg, uint32_t id, const void *rec, int fd)
 	e->ready[src->chan].cipher = xstrdup(m->cipher);
 	e->ready[src->chan].mechanism = xstrdup(m->mechanism);
 	e->is_ready[src->chan] = 1;
+	if (e->cfg.again && e->is_ready[OTHER(src->chan)]) {
+		e->cfg.again = AGAIN_NO;
+		log_warnx("both servers are back");
+	}
 	if (log_debugging())
 		log_debug("%s: logged in (%s%s%s%s%s)", side_name[src->chan],
 		    m->mechanism, m->tls[0] != '\0' ? ", " : "", m->tls,
@@ -126,6 +131,10 @@ h_mailbox(void *arg, uint32_t id, const void *rec, int fd)
 	const struct m_engine_mailbox	*m = rec;
 
 	(void)fd;
+	if (src->e->watching) {
+		watch_mailbox(src->e, src->chan, m);
+		return;
+	}
 	if (r->mb != NULL) {	/* STATUS */
 		r->mb->s[src->chan].has_status = m->has_status;
 		r->mb->s[src->chan].uidnext = m->uidnext;
@@ -207,7 +216,11 @@ h_meta(void *arg, uint32_t id, const void *rec, int fd)
 	struct m_store_seen		 seen;
 
 	(void)fd;
-	if (r->num != 0) {	/* verify.c's */
+	if (r->num == META_RULE) {
+		rules_meta(src->e, r, m);
+		return;
+	}
+	if (r->num != META_STORE) {
 		verify_meta(src->e, r, m);
 		return;
 	}
@@ -262,6 +275,27 @@ h_gone(void *arg, uint32_t id, const void *rec, int fd)
 }
 
 static void
+h_changed(void *arg, uint32_t id, const void *rec, int fd)
+{
+	struct source			*src = arg;
+	const struct m_engine_changed	*m = rec;
+
+	(void)fd;
+	(void)req_get(src->e, src->chan, id);
+	watch_changed(src->e, src->chan, m->mailbox);
+}
+
+static void
+h_stats(void *arg, uint32_t id, const void *rec, int fd)
+{
+	struct source	*src = arg;
+
+	(void)fd;
+	(void)req_get(src->e, src->chan, id);
+	src->e->stats[src->chan] = *(const struct m_engine_stats *)rec;
+}
+
+static void
 h_uids(void *arg, uint32_t id, const void *rec, int fd)
 {
 	struct source			*src = arg;
@@ -272,7 +306,8 @@ h_uids(void *arg, uint32_t id, const void *rec, int fd)
 	if (src->chan == STORE) {
 		if (r->mb == NULL)
 			fatalx("the store sent UIDS unasked");
-		uidset_or(&r->mb->left[m->side], &m->set);
+		uidset_or(r->num == ROW_INFO ? &r->mb->s[m->side].left :
+		    &r->mb->left[m->side], &m->set);
 	} else if (r->sess == NULL)
 		fatalx("the %s worker sent UIDS unasked", engine_chan(src->chan));
 	else if (m->what == OPEN_FRESH)
@@ -292,6 +327,8 @@ const struct proto_handler events_net[] = {
 	{ M_ENGINE_REFUSED,	EVENTS_ALL, h_refused },
 	{ M_ENGINE_FAILED,	EVENTS_ALL, h_failed },
 	{ M_ENGINE_GONE,	EVENTS_ALL, h_gone },
+	{ M_ENGINE_CHANGED,	EVENTS_ALL, h_changed },
+	{ M_ENGINE_STATS,	EVENTS_ALL, h_stats },
 	{ M_ENGINE_UIDS,	EVENTS_ALL, h_uids },
 	{ M_ENGINE_DONE,	EVENTS_ALL, h_done },
 	{ M_ENGINE_LOG,		EVENTS_ALL, h_log },
@@ -392,6 +429,10 @@ h_row(void *arg, uint32_t id, const void *rec, int fd)
 	(void)fd;
 	if (r->mb == NULL)
 		fatalx("the store sent a row unasked");
+	if (r->num & ROW_REPAIR) {
+		repair_row(src->e, r->mb, m);
+		return;
+	}
 	row = row_add(r->mb, m);
 	if (r->num & ROW_SAMPLE)
 		uidset_add(&r->mb->s[side].sample, row->uid[side],
@@ -415,6 +456,8 @@ h_paired(void *arg, uint32_t id, const void *rec, int fd)
 	(void)fd;
 	if (r->mb == NULL)
 		fatalx("the store sent a pair unasked");
+	if (((const struct m_engine_paired *)rec)->isrow)
+		repair_flags(src->e, r->mb, rec);
 	disc_paired(r->mb, rec);
 }
 
@@ -485,7 +528,8 @@ h_item(void *arg, uint32_t id, const void *rec, int fd)
 
 	(void)id;
 	(void)fd;
-	if (m->kind != ITEM_PATTERN)
+	/* The others hold separators, and don't go to a server as they are. */
+	if (m->kind == ITEM_ARG || m->kind == ITEM_ADOPT)
 		check_name(m->text);
 	switch (m->kind) {
 	case ITEM_PATTERN:
@@ -496,6 +540,9 @@ h_item(void *arg, uint32_t id, const void *rec, int fd)
 		break;
 	case ITEM_ADOPT:
 		list_push(&e->adopts, &e->nadopts, m->text);
+		break;
+	case ITEM_WATCH:
+		list_push(&e->watches, &e->nwatches, m->text);
 		break;
 	}
 }
@@ -520,17 +567,23 @@ h_stop(void *arg, uint32_t id, const void *rec, int fd)
 	(void)rec;
 	(void)fd;
 	log_debug("asked to stop");
+	src->e->halt = 1;
 	engine_end(src->e, EX_SYNC_ERROR);
+	/* Messages that are on their way are waited for, nothing else is. */
+	if (!exec_receiving(src->e, LOCAL) && !exec_receiving(src->e, REMOTE))
+		src->e->stop_at = engine_now() + HALT_MS;
 }
 
 static void
 h_look(void *arg, uint32_t id, const void *rec, int fd)
 {
-	(void)arg;
+	struct source	*src = arg;
+
 	(void)id;
 	(void)rec;
 	(void)fd;
-	/* This is the look that was asked for. */
+	/* A pass that is going on is followed by another. */
+	src->e->changed = 1;
 }
 
 static void

@@ -63,6 +63,18 @@ retry_add(struct mbox *mb, int target, int mode, int nodate, int nokeywords,
 	TAILQ_INSERT_TAIL(&retries, rt, entry);
 }
 
+void
+exec_reset(void)
+{
+	struct retry	*rt;
+
+	while ((rt = TAILQ_FIRST(&retries)) != NULL) {
+		TAILQ_REMOVE(&retries, rt, entry);
+		uidset_free(&rt->set);
+		free(rt);
+	}
+}
+
 /* ---- marks ---- */
 
 static int
@@ -136,6 +148,7 @@ marks_commit(struct engine *e)
 		if (!mbox_usable(mb))
 			continue;
 		finish_first(e, mb);
+		rules_commit(e, mb);
 		for (t = 0; t < SIDES; t++) {
 			if (wants_copy(mb, t)) {
 				offers_count(e, mb, OTHER(t));
@@ -252,8 +265,8 @@ exec_open(struct engine *e, struct mbox *mb, int side)
 {
 	struct mside	*ms = &mb->s[side];
 
-	ms->exec = engine_open(e, mb, side, SESS_EXEC, 0, ms->disc->modseq,
-	    exec_opened);
+	ms->exec = engine_open(e, mb, side, SESS_EXEC, rules_open(e, side),
+	    ms->disc->modseq, exec_opened);
 	exec_ops(e, mb, side, ms->exec);
 	return ms->exec;
 }
@@ -390,6 +403,9 @@ exec_copied(struct engine *e, struct req *r, const struct m_engine_copied *m)
 	uidset_add(&dst->appended, m->newuid, m->newuid);
 	sent_add(dst, m->newuid, m->flags);
 	mb->mark[c->target].gained = 1;
+	/* Asked to stop: this was the one under way; the mark holds the rest. */
+	if (e->halt && e->stop_at > engine_now() + HALT_MS)
+		e->stop_at = engine_now() + HALT_MS;
 	if (++e->uncommitted >= COMMIT_ROWS) {
 		finish_checkpoint(e, mb);
 		engine_send(e, STORE, M_STORE_COMMIT, engine_store_req(e, NULL,
@@ -660,6 +676,8 @@ pass(struct engine *e, int target)
 	struct retry	*rt;
 	struct mbox	*mb;
 
+	e->copying = target;
+	e->copy_began = engine_now();
 	RB_FOREACH(mb, mboxes, &e->mboxes)
 		if (mbox_usable(mb))
 			pass_mbox(e, mb, target);

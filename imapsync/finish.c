@@ -177,6 +177,37 @@ achieved(struct mbox *mb, struct row *row, int side, char *out)
 			flags_sub(out, out, one);
 }
 
+/*
+ * Gone on one side, and by a rule not to be deleted on the other: no row any
+ * more, and what is left of it is no new message.
+ */
+static void
+finish_alone(struct engine *e, struct mbox *mb)
+{
+	struct uidset		 gone[SIDES] = { UIDSET_INIT, UIDSET_INIT };
+	struct m_store_drop	 d;
+	struct row		*row;
+	size_t			 i;
+	int			 side;
+
+	RB_FOREACH(row, rows_local, &mb->rows_l) {
+		if (!row->alone)
+			continue;
+		side = row->gone[LOCAL] ? LOCAL : REMOTE;
+		uidset_add(&gone[side], row->uid[side], row->uid[side]);
+		uidset_add(&mb->s[OTHER(side)].leave, row->uid[OTHER(side)],
+		    row->uid[OTHER(side)]);
+	}
+	d.mailbox = mb->id;
+	for (side = 0; side < SIDES; side++) {
+		d.side = side;
+		SET_PARTS(&gone[side], i, &d.set)
+			engine_send(e, STORE, M_STORE_DROP, 0, &d);
+		uidset_free(&gone[side]);
+	}
+	rules_commit(e, mb);
+}
+
 /* A change of it is still to be made: the baseline stays. */
 static int
 unsettled(struct mbox *mb, const struct row *row)
@@ -192,6 +223,22 @@ unsettled(struct mbox *mb, const struct row *row)
 	return 0;
 }
 
+/*
+ * The baseline: what both sides have.  Where flags go one way it is what their
+ * source has, so that what the other side changes stays as it is there.
+ */
+static void
+baseline(const struct mbox *mb, char has[SIDES][FLAGS_MAX])
+{
+	int	 l = mb->s[LOCAL].allow & PROP_FLAGS;
+	int	 r = mb->s[REMOTE].allow & PROP_FLAGS;
+
+	if (!l == !r)
+		flags_and(has[LOCAL], has[LOCAL], has[REMOTE]);
+	else if (l)
+		strlcpy(has[LOCAL], has[REMOTE], FLAGS_MAX);
+}
+
 static void
 finish_rows(struct engine *e, struct mbox *mb)
 {
@@ -204,6 +251,7 @@ finish_rows(struct engine *e, struct mbox *mb)
 	int			 side;
 
 	b.mailbox = d.mailbox = mb->id;
+	finish_alone(e, mb);
 	RB_FOREACH(row, rows_local, &mb->rows_l) {
 		if (row->gone[LOCAL] && row->gone[REMOTE] &&
 		    !mb->s[LOCAL].hold && !mb->s[REMOTE].hold)
@@ -214,7 +262,7 @@ finish_rows(struct engine *e, struct mbox *mb)
 			continue;
 		for (side = 0; side < SIDES; side++)
 			achieved(mb, row, side, has[side]);
-		flags_and(has[LOCAL], has[LOCAL], has[REMOTE]);
+		baseline(mb, has);
 		if (flags_eq(has[LOCAL], row->base))
 			continue;
 		b.local = row->uid[LOCAL];

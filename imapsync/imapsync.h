@@ -9,8 +9,8 @@
 
 /*
  * The supervisor's parts, one prefix a file: conf_, pattern_, connect_,
- * secret_, spawn_, start_, sup_.  What the engine has for itself is in
- * engine.h.
+ * secret_, spawn_, start_, sup_, backoff_.  What the engine has for itself is
+ * in engine.h; logsys_ serves both.
  */
 #ifndef IMAPSYNC_H
 #define IMAPSYNC_H
@@ -34,6 +34,19 @@ __dead void	 engine_main(void);	/* engine.c */
  * written as one line, to the log (-1: none) with the time, to standard error.
  */
 void		 progress_print(int logfd, int tostderr, const char *text);
+
+/* ---- logsys.c: syslog(3) ---- */
+
+/*
+ * Connect to the system's log, so that nothing has to be opened later; before
+ * the sandbox.  Without it logsys_print() does nothing.
+ */
+void		 logsys_open(void);
+/*
+ * vis(3)ed, one line.  Not what LOG_LV_DEBUG has: others may read the system's
+ * log.
+ */
+void		 logsys_print(enum log_level, const char *text);
 
 /* ---- conf.c, confval.c: the configuration ---- */
 
@@ -82,7 +95,14 @@ struct conf {
 	char		*ignore;	/* see pattern_translate(); "" */
 	char	       **patterns;	/* list-mailbox; none: all */
 	size_t		 npatterns;
+	char	       **watch;		/* watch-mailbox; none: INBOX */
+	size_t		 nwatch;
 	uint8_t		 selectors;	/* SEL_* */
+	uint8_t		 direction;	/* enum direction */
+	uint8_t		 propagate;	/* PROP_* */
+	int		 syslog;	/* if standard error is no terminal */
+	uint64_t	 max_size;	/* octets; 0: no limit */
+	uint32_t	 max_age;	/* seconds; 0: no limit */
 	struct conf_side side[SIDES];
 };
 
@@ -126,9 +146,14 @@ int		 confval_ciphersuites(struct conf_ctx *, const char *);
 int		 confval_fingerprint(struct conf_ctx *, const char *);
 int		 confval_hostname(struct conf_ctx *, const char *);
 int		 confval_patterns(struct conf_ctx *, const char *);
+int		 confval_watch(struct conf_ctx *, const char *);
 int		 confval_selectors(struct conf_ctx *, const char *);
 int		 confval_ignore(struct conf_ctx *, const char *);
 int		 confval_prefix(struct conf_ctx *, const char *);
+int		 confval_direction(struct conf_ctx *, const char *);
+int		 confval_propagate(struct conf_ctx *, const char *);
+int		 confval_maxsize(struct conf_ctx *, const char *);
+int		 confval_maxage(struct conf_ctx *, const char *);
 /* 1 or 0; -1 if it is neither. */
 int		 confval_bool(const char *);
 /* Is it an IPv4 or IPv6 address (a scope allowed)? */
@@ -210,8 +235,48 @@ pid_t		 spawn_program(const struct spawn *);
 pid_t		 spawn_command(const char *command, int in, int out,
 		    int null_stderr);
 
-/* A message of the supervisor's own; it ends nothing. */
+/* ---- backoff.c: when the next session of --watch begins ---- */
+
+/* How a session has ended. */
+enum backoff_kind { BACKOFF_NONE = 0,
+	BACKOFF_DONE,		/* all was well */
+	BACKOFF_LOST,		/* a server could not be reached, or was lost */
+	BACKOFF_REFUSED,	/* the configuration, a password, ... */
+	BACKOFF_CRASHED,	/* a process of ours was killed by a signal */
+	BACKOFF_KINDS };
+
+struct backoff {
+	int		 begun;			/* a session has ended before */
+	int64_t		 base[BACKOFF_KINDS];	/* ms, of the last; 0: none */
+};
+
+enum backoff_kind backoff_kind(int status, int crashed);
+/*
+ * A session of that kind has ended after "lived" ms.  Returns the ms to wait
+ * for the next one, or -1 if there should be none.  "interval" is what follows
+ * BACKOFF_DONE.  "random" is any number: others that lost the same server must
+ * not all come back in the same moment.
+ */
+int64_t		 backoff_next(struct backoff *, enum backoff_kind,
+		    int64_t lived, int64_t interval, uint32_t random);
+/* For the user: why we wait. */
+const char	*backoff_reason(enum backoff_kind);
+/*
+ * Was the machine asleep, or its clock set?  Both arguments are the wall clock
+ * less the monotonic one, in ms, at two moments.
+ */
+int		 backoff_jumped(int64_t before, int64_t now);
+
+/*
+ * A message of the supervisor's own; it ends nothing.  sup_lost() and
+ * sup_failed() are for what --watch will meet again and again until somebody
+ * mends it: only with --debug where the session before ended the same way
+ * (sup_lost(): in whatever bad way).
+ */
 #define sup_error(...)	log_mbox(LOG_LV_ERROR, NULL, __VA_ARGS__)
+#define sup_lost(...)	log_mbox(sup_level(BACKOFF_LOST), NULL, __VA_ARGS__)
+#define sup_failed(...)	log_mbox(sup_level(BACKOFF_REFUSED), NULL, __VA_ARGS__)
+enum log_level	 sup_level(enum backoff_kind);
 
 /* ---- a session: start.c, supervise.c ---- */
 
@@ -246,6 +311,7 @@ struct session {
 	int64_t			 deadline;	/* of the phase; 0: none */
 	int			 signals;	/* that were dealt with */
 	int			 crashed;	/* a child died by a signal */
+	int			 unstarted;	/* one could not be executed */
 };
 
 /*
@@ -263,6 +329,16 @@ struct sup_opts {
 	int		 dryrun;
 	int		 allow_delete;
 	int		 retry;
+	int		 json;
+	int		 watch;
+	int		 notify;
+	int		 syslog;
+	enum run_command command;
+	uint8_t		 target;	/* TARGET_* */
+	uint16_t	 columns;	/* as in struct m_engine_setup */
+	uint32_t	 interval;	/* seconds from look to look */
+	enum backoff_kind again;	/* how the session before ended; NONE:
+					   well, or there was none */
 	char	       **args;		/* MAILBOX ... */
 	size_t		 nargs;
 	char	       **adopt;
@@ -271,14 +347,21 @@ struct sup_opts {
 };
 
 extern const char *const sup_names[PROCS];	/* "the store" */
-/* Once, before the first session: signals. */
-void		 sup_init(mode_t umask_at_start);
+/* Once, before the first session: signals.  The options are kept. */
+void		 sup_init(mode_t umask_at_start, const struct sup_opts *);
 /*
  * One session from the start of the store to the end of the last process.
- * Returns its exit status; all secrets of the configuration are wiped, so the
+ * Returns its exit status, and in *crashed whether a process was killed by a
+ * signal that was not ours; all secrets of the configuration are wiped, so the
  * next session reads it again.
  */
-int		 sup_session(struct conf *, const struct sup_opts *);
+int		 sup_session(struct conf *, const struct sup_opts *,
+		    int *crashed);
+/*
+ * Between two sessions: wait so long, or until sup_stopped(), SIGHUP, or the
+ * machine wakes up.
+ */
+void		 sup_pause(int64_t ms, const char *reason);
 /*
  * SIGINT and SIGTERM: their default action at once (1), or wait for sup_poll()
  * (0).

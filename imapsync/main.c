@@ -8,8 +8,9 @@
  */
 
 /*
- * The command line; then one session.
+ * The command line; then one session, or with --watch one after another.
  */
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 
 #include <ctype.h>
@@ -23,10 +24,12 @@
 #include "imapsync.h"
 #include "sandbox.h"
 
+#define INTERVAL	60	/* --watch: seconds from look to look */
+#define INTERVAL_NOTIFY	900	/* where servers tell what happens anywhere */
+
 extern char	**environ;
 
-static int	 main_quiet;
-static int	 main_logfd = -1;
+static struct sup_opts	 main_opts;
 
 /* ---- messages ---- */
 
@@ -38,9 +41,15 @@ static void
 main_sink(int status, enum log_level level, const char *mailbox,
     const char *text)
 {
+	const struct sup_opts	*o = &main_opts;
+	int			 away = o->logfd != -1;
+
 	(void)mailbox;
-	progress_print(main_logfd, level >= LOG_LV_WARN ||
-	    (!main_quiet && main_logfd == -1), text);
+	if (o->syslog && level != LOG_LV_DEBUG)
+		away = 1;
+	progress_print(o->logfd, level >= LOG_LV_WARN || (!o->quiet && !away),
+	    text);
+	logsys_print(level, text);
 	if (status >= 0)
 		sup_abort();
 }
@@ -52,15 +61,32 @@ usage(FILE *f)
 {
 	fprintf(f, "usage: imapsync [-q] [--adopt mailbox] [--allow-delete] "
 	    "[--config=file]\n"
-	    "                [--debug] [--dry-run] [--retry] [mailbox ...]\n"
+	    "                [--debug] [--dry-run] [--json] [--notify] "
+	    "[--retry] [--syslog]\n"
+	    "                [--watch[=seconds]] [mailbox ...]\n"
+	    "       imapsync --check [option ...] [mailbox ...]\n"
+	    "       imapsync --repair [option ...] [mailbox ...]\n"
+	    "       imapsync --delete [--target=list] [option ...] "
+	    "mailbox ...\n"
+	    "       imapsync --rename [--target=list] [option ...] old new\n"
 	    "       imapsync --help | --version\n");
 }
 
+static __dead void	 usage_error(const char *, ...)
+			    __attribute__((__format__(printf, 1, 2)));
+
 static __dead void
-usage_error(const char *text)
+usage_error(const char *fmt, ...)
 {
-	if (text != NULL)
-		fprintf(stderr, "imapsync: %s\n", text);
+	va_list	 ap;
+
+	if (fmt != NULL) {
+		fprintf(stderr, "imapsync: ");
+		va_start(ap, fmt);
+		vfprintf(stderr, fmt, ap);
+		va_end(ap);
+		fprintf(stderr, "\n");
+	}
 	usage(stderr);
 	exit(EX_SYNC_USAGE);
 }
@@ -74,17 +100,29 @@ help(void)
 	    "messages by content\n"
 	    "  --allow-delete   go on where a run stopped since much would "
 	    "be deleted\n"
+	    "  --check          print what both servers offer and what would "
+	    "be synchronised\n"
 	    "  --config=file    read this instead of "
 	    "~/.config/imapsync/config\n"
 	    "  --debug          print all that is said to and by the servers; "
 	    "twice: with\n"
 	    "                   passwords\n"
+	    "  --delete         delete these mailboxes\n"
 	    "  --dry-run        print what would be done, change nothing\n"
 	    "  -h, --help       this text\n"
+	    "  --json           print the result as JSON\n"
+	    "  --notify         --watch by NOTIFY, all mailboxes at once\n"
 	    "  -q, --quiet      print warnings and errors only\n"
+	    "  --rename         rename a mailbox and what is below it\n"
+	    "  --repair         compare everything, mend what differs\n"
 	    "  --retry          offer messages again that a server has "
 	    "refused\n"
-	    "  --version        print the version\n\n"
+	    "  --syslog         messages go to syslog\n"
+	    "  --target=list    --delete, --rename: where; of local, remote, "
+	    "database\n"
+	    "  --version        print the version\n"
+	    "  --watch[=n]      stay, and look every n seconds and when "
+	    "something happens\n\n"
 	    "With mailboxes only these are synchronized.  See imapsync(1), "
 	    "imapsync.conf(5).\n");
 	exit(EX_SYNC_OK);
@@ -105,21 +143,91 @@ check_mailbox(const char *name)
 			    "its name");
 }
 
-enum { OPT_ADOPT = 256, OPT_ALLOW, OPT_CONFIG, OPT_DEBUG, OPT_DRYRUN,
-	OPT_RETRY, OPT_VERSION };
+/* OPT_ADOPT to OPT_WATCH are those that don't go with all others. */
+enum { OPT_ADOPT = 256, OPT_ALLOW, OPT_CHECK, OPT_DELETE, OPT_DRYRUN,
+	OPT_NOTIFY, OPT_RENAME, OPT_REPAIR, OPT_RETRY, OPT_TARGET, OPT_WATCH,
+	OPT_CONFIG, OPT_DEBUG, OPT_JSON, OPT_SYSLOG, OPT_VERSION };
 
 static const struct option longopts[] = {
 	{ "adopt",	  required_argument, NULL, OPT_ADOPT },
 	{ "allow-delete", no_argument,	     NULL, OPT_ALLOW },
+	{ "check",	  no_argument,	     NULL, OPT_CHECK },
 	{ "config",	  required_argument, NULL, OPT_CONFIG },
 	{ "debug",	  no_argument,	     NULL, OPT_DEBUG },
+	{ "delete",	  no_argument,	     NULL, OPT_DELETE },
 	{ "dry-run",	  no_argument,	     NULL, OPT_DRYRUN },
 	{ "help",	  no_argument,	     NULL, 'h' },
+	{ "json",	  no_argument,	     NULL, OPT_JSON },
+	{ "notify",	  no_argument,	     NULL, OPT_NOTIFY },
 	{ "quiet",	  no_argument,	     NULL, 'q' },
+	{ "rename",	  no_argument,	     NULL, OPT_RENAME },
+	{ "repair",	  no_argument,	     NULL, OPT_REPAIR },
 	{ "retry",	  no_argument,	     NULL, OPT_RETRY },
+	{ "syslog",	  no_argument,	     NULL, OPT_SYSLOG },
+	{ "target",	  required_argument, NULL, OPT_TARGET },
 	{ "version",	  no_argument,	     NULL, OPT_VERSION },
+	{ "watch",	  optional_argument, NULL, OPT_WATCH },
 	{ NULL,		  0,		     NULL, 0 }
 };
+
+#define BIT(opt)	(1U << ((opt) - OPT_ADOPT))
+#define COMMANDS	(BIT(OPT_CHECK) | BIT(OPT_DELETE) |		\
+			    BIT(OPT_RENAME) | BIT(OPT_REPAIR))
+
+/*
+ * What an option can't be used with.  What somebody allows or wants once must
+ * not hold for ever: --watch takes none of that.
+ */
+static const struct {
+	int		 opt;
+	unsigned int	 others;
+} conflicts[] = {
+	{ OPT_CHECK, COMMANDS },
+	{ OPT_DELETE, COMMANDS },
+	{ OPT_RENAME, COMMANDS },
+	{ OPT_WATCH, COMMANDS | BIT(OPT_DRYRUN) | BIT(OPT_ADOPT) |
+	    BIT(OPT_ALLOW) | BIT(OPT_RETRY) },
+	{ OPT_NOTIFY, COMMANDS | BIT(OPT_DRYRUN) | BIT(OPT_ADOPT) |
+	    BIT(OPT_ALLOW) | BIT(OPT_RETRY) },
+	{ OPT_ADOPT, COMMANDS },
+	{ OPT_ALLOW, COMMANDS & ~BIT(OPT_REPAIR) },
+	{ OPT_RETRY, COMMANDS & ~BIT(OPT_REPAIR) }
+};
+
+static const char *
+option_name(int opt)
+{
+	size_t	 i;
+
+	for (i = 0; longopts[i].val != opt; i++)
+		;
+	return longopts[i].name;
+}
+
+/* Options that were given, as bits, against each other and the arguments. */
+static void
+check_options(unsigned int given, const struct sup_opts *o)
+{
+	size_t	 i;
+	int	 opt;
+
+	for (i = 0; i < nitems(conflicts); i++)
+		for (opt = OPT_ADOPT; opt <= OPT_WATCH; opt++)
+			if (opt != conflicts[i].opt &&
+			    (given & BIT(conflicts[i].opt)) &&
+			    (given & BIT(opt) & conflicts[i].others))
+				usage_error("--%s and --%s can't be used "
+				    "together", option_name(conflicts[i].opt),
+				    option_name(opt));
+	if (o->command == CMD_RENAME && o->nargs != 2)
+		usage_error("--rename needs two mailboxes: the old name and "
+		    "the new one");
+	if (o->command == CMD_DELETE && o->nargs == 0)
+		usage_error("--delete needs the mailboxes to delete");
+	if ((given & BIT(OPT_TARGET)) && o->command != CMD_DELETE &&
+	    o->command != CMD_RENAME)
+		usage_error("--target belongs to --delete and --rename");
+}
 
 static void
 add_adopt(struct sup_opts *o, char *name)
@@ -130,50 +238,116 @@ add_adopt(struct sup_opts *o, char *name)
 }
 
 static void
+add_target(struct sup_opts *o, char *list)
+{
+	static const struct {
+		const char	*name;
+		uint8_t		 bit;
+	} targets[] = { { "local", TARGET_LOCAL }, { "remote", TARGET_REMOTE },
+	    { "database", TARGET_DATABASE } };
+	char		*name;
+	size_t		 i;
+
+	while ((name = strsep(&list, ",")) != NULL) {
+		for (i = 0; i < nitems(targets); i++)
+			if (strcmp(name, targets[i].name) == 0)
+				break;
+		if (i == nitems(targets))
+			usage_error("--target takes local, remote and "
+			    "database, with commas between");
+		o->target |= targets[i].bit;
+	}
+}
+
+static void
+set_interval(struct sup_opts *o, const char *arg)
+{
+	const char	*error;
+
+	o->watch = 1;
+	if (arg == NULL)
+		return;
+	o->interval = strtonum(arg, 1, 86400, &error);
+	if (error != NULL)
+		usage_error("--watch takes seconds, from 1 to 86400");
+}
+
+/* An option that is more than a flag. */
+static void
+take_option(int ch, struct sup_opts *o, const char **config)
+{
+	switch (ch) {
+	case OPT_ADOPT:
+		add_adopt(o, optarg);
+		break;
+	case OPT_CONFIG:
+		if (*optarg == '\0')
+			usage_error("--config needs the name of a file");
+		*config = optarg;
+		break;
+	case OPT_DEBUG:
+		if (o->debug < 2)
+			o->debug++;
+		break;
+	case OPT_TARGET:
+		add_target(o, optarg);
+		break;
+	case OPT_VERSION:
+		printf("imapsync %s\n", IMAPSYNC_VERSION);
+		exit(EX_SYNC_OK);
+	case OPT_WATCH:
+		set_interval(o, optarg);
+		break;
+	case 'h':
+		help();
+	default:
+		usage_error(NULL);
+	}
+}
+
+static void
 parse_options(int argc, char **argv, struct sup_opts *o, const char **config)
 {
-	size_t	 i;
-	int	 ch;
+	const struct {
+		int	 opt;
+		int	*flag;
+	} flags[] = { { OPT_ALLOW, &o->allow_delete }, { OPT_DRYRUN,
+	    &o->dryrun }, { OPT_JSON, &o->json }, { OPT_NOTIFY, &o->notify },
+	    { OPT_RETRY, &o->retry }, { OPT_SYSLOG, &o->syslog },
+	    { 'q', &o->quiet } };
+	static const struct {
+		int			 opt;
+		enum run_command	 command;
+	} commands[] = { { OPT_CHECK, CMD_CHECK }, { OPT_DELETE, CMD_DELETE },
+	    { OPT_RENAME, CMD_RENAME }, { OPT_REPAIR, CMD_REPAIR } };
+	unsigned int	 given = 0;
+	size_t		 i, j;
+	int		 ch;
 
-	while ((ch = getopt_long(argc, argv, "hq", longopts, NULL)) != -1)
-		switch (ch) {
-		case OPT_ADOPT:
-			add_adopt(o, optarg);
-			break;
-		case OPT_ALLOW:
-			o->allow_delete = 1;
-			break;
-		case OPT_CONFIG:
-			if (*optarg == '\0')
-				usage_error("--config needs the name of a "
-				    "file");
-			*config = optarg;
-			break;
-		case OPT_DEBUG:
-			if (o->debug < 2)
-				o->debug++;
-			break;
-		case OPT_DRYRUN:
-			o->dryrun = 1;
-			break;
-		case OPT_RETRY:
-			o->retry = 1;
-			break;
-		case OPT_VERSION:
-			printf("imapsync %s\n", IMAPSYNC_VERSION);
-			exit(EX_SYNC_OK);
-		case 'h':
-			help();
-		case 'q':
-			o->quiet = 1;
-			break;
-		default:
-			usage_error(NULL);
-		}
+	while ((ch = getopt_long(argc, argv, "hq", longopts, NULL)) != -1) {
+		if (ch >= OPT_ADOPT && ch <= OPT_WATCH)
+			given |= BIT(ch);
+		for (i = 0; i < nitems(flags) && flags[i].opt != ch; i++)
+			;
+		for (j = 0; j < nitems(commands) && commands[j].opt != ch; j++)
+			;
+		if (i < nitems(flags))
+			*flags[i].flag = 1;
+		else if (j < nitems(commands))
+			o->command = commands[j].command;
+		else
+			take_option(ch, o, config);
+	}
 	o->args = argv + optind;
 	o->nargs = argc - optind;
 	for (i = 0; i < o->nargs; i++)
 		check_mailbox(o->args[i]);
+	check_options(given, o);
+	o->watch |= o->notify;
+	if (o->interval == 0)
+		o->interval = o->notify ? INTERVAL_NOTIFY : INTERVAL;
+	if (o->target == 0)
+		o->target = TARGET_ALL;
 }
 
 /* ---- what we were started with ---- */
@@ -212,6 +386,21 @@ find_in_path(const char *name)
 	return found;
 }
 
+/* The width of the terminal for a line of progress, or 0: none. */
+static uint16_t
+find_columns(const struct sup_opts *o)
+{
+	const char	*term = getenv("TERM");
+	struct winsize	 ws;
+
+	if (o->quiet || o->debug || !isatty(STDERR_FILENO) ||
+	    (term != NULL && strcmp(term, "dumb") == 0))
+		return 0;
+	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &ws) == -1 || ws.ws_col == 0)
+		return 80;
+	return ws.ws_col;
+}
+
 /* The path of this program, for the engine, which is it once more. */
 static char *
 find_self(const char *argv0)
@@ -230,25 +419,33 @@ find_self(const char *argv0)
 
 /* ---- configuration ---- */
 
-static void
-load_conf(struct conf *c, const char *arg)
+static char *
+find_conf(const char *arg)
 {
-	struct buf	 errors = BUF_INIT;
-	char		*line, *path, *text, why[200];
+	char	*path, why[200];
 
 	if ((path = conf_path(arg, why, sizeof(why))) == NULL)
 		fatalx("%s", why);
-	if (conf_read(c, path, &errors) == -1) {
+	return path;
+}
+
+/* 0, or -1 after messages; conf_free() is called in both cases. */
+static int
+load_conf(struct conf *c, const char *path)
+{
+	struct buf	 errors = BUF_INIT;
+	char		*line, *text;
+	int		 ret;
+
+	if ((ret = conf_read(c, path, &errors)) == -1) {
 		buf_add(&errors, "", 1);
 		text = (char *)buf_ptr(&errors);
 		while ((line = strsep(&text, "\n")) != NULL)
 			if (*line != '\0')
-				sup_error("%s", line);
-		conf_free(c);
-		exit(EX_SYNC_ERROR);
+				sup_failed("%s", line);
 	}
 	buf_free(&errors);
-	free(path);
+	return ret;
 }
 
 static int
@@ -265,14 +462,78 @@ open_log(const struct conf *c)
 	return fd;
 }
 
+/* ---- sessions ---- */
+
+/*
+ * One session after another, each from a configuration that was read anew: so
+ * no secret is kept between them, and a change of it needs no restart.
+ */
+static int
+watch(struct conf *c, struct sup_opts *o, const char *path)
+{
+	struct backoff		 b;
+	enum backoff_kind	 kind;
+	int64_t			 begun, wait;
+	int			 crashed, loaded = 1, status;
+
+	memset(&b, 0, sizeof(b));
+	for (;;) {
+		begun = sup_now();
+		crashed = 0;
+		status = EX_SYNC_ERROR;
+		if (loaded || load_conf(c, path) == 0)
+			status = sup_session(c, o, &crashed);
+		conf_free(c);
+		loaded = 0;
+		if (sup_stopped())
+			return status;
+		kind = backoff_kind(status, crashed);
+		wait = backoff_next(&b, kind, sup_now() - begun,
+		    (int64_t)o->interval * 1000, arc4random());
+		if (wait == -1)
+			return status;
+		log_debug("next session in %lld ms (%s)", (long long)wait,
+		    backoff_reason(kind));
+		sup_pause(wait, backoff_reason(kind));
+		if (sup_stopped())
+			return EX_SYNC_OK;
+		o->again = kind == BACKOFF_DONE ? BACKOFF_NONE : kind;
+	}
+}
+
+static int
+run(const char *path, mode_t mask)
+{
+	struct sup_opts	*o = &main_opts;
+	struct conf	 conf;
+	int		 crashed = 0, status;
+
+	if (load_conf(&conf, path) == -1) {
+		conf_free(&conf);
+		return EX_SYNC_ERROR;
+	}
+	o->logfd = open_log(&conf);
+	if (conf.syslog && !isatty(STDERR_FILENO))
+		o->syslog = 1;
+	if (o->syslog)
+		logsys_open();
+	o->columns = find_columns(o);
+	sup_init(mask, o);
+	sandbox_supervisor();
+	if (o->watch)
+		return watch(&conf, o, path);
+	status = sup_session(&conf, o, &crashed);
+	conf_free(&conf);
+	return status;
+}
+
 int
 main(int argc, char **argv)
 {
-	struct sup_opts	 opts;
-	struct conf	 conf;
+	struct sup_opts	*o = &main_opts;
 	const char	*config = NULL;
 	mode_t		 mask;
-	char		*self;
+	char		*path, *self;
 	int		 status;
 
 	compat_setproctitle_init(argc, argv, environ);
@@ -284,19 +545,14 @@ main(int argc, char **argv)
 	open_stdio();
 	mask = umask(077);
 	sandbox_early();
-	memset(&opts, 0, sizeof(opts));
-	parse_options(argc, argv, &opts, &config);
-	main_quiet = opts.quiet;
-	log_init(main_sink, opts.debug);
-	opts.self = self = find_self(argv[0]);
-
-	load_conf(&conf, config);
-	opts.logfd = main_logfd = open_log(&conf);
-	sup_init(mask);
-	sandbox_supervisor();
-	status = sup_session(&conf, &opts);
-	conf_free(&conf);
-	free(opts.adopt);
+	o->logfd = -1;
+	parse_options(argc, argv, o, &config);
+	log_init(main_sink, o->debug);
+	o->self = self = find_self(argv[0]);
+	path = find_conf(config);
+	status = run(path, mask);
+	free(o->adopt);
+	free(path);
 	free(self);
 	sup_raise();
 	return status;

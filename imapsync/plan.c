@@ -74,6 +74,8 @@ plan_side(struct mbox *mb, int side, struct row *row, const char *have,
 
 	strlcpy(made, want, sizeof(made));
 	flags_sub(diff, want, have);
+	if (!(ms->allow & PROP_FLAGS))
+		return;
 	for (p = diff; flags_next(&p, one); )
 		if (keeps(ms, one)) {
 			plan_store(ms, 1, one, row->uid[side]);
@@ -127,7 +129,9 @@ plan_mbox(struct mbox *mb)
 		for (side = 0; side < SIDES; side++)
 			if (row->gone[side])
 				break;
-		if (side < SIDES)
+		if (side < SIDES && !(mb->s[OTHER(side)].allow & PROP_DELETE))
+			row->alone = 1;
+		else if (side < SIDES)
 			uidset_add(&mb->s[OTHER(side)].doomed,
 			    row->uid[OTHER(side)], row->uid[OTHER(side)]);
 		else if (row->now[LOCAL] != NULL || row->now[REMOTE] != NULL)

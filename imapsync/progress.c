@@ -19,7 +19,19 @@
 #include "engine.h"
 #include "imapsync.h"
 
+#define TICK_MS		200	/* how often the line is drawn anew */
+
 static struct engine	*pe;
+static int		 drawn;		/* a progress line stands there */
+
+/* What the last pass and this one have said, so that a watch says it once. */
+struct said {
+	TAILQ_ENTRY(said) entry;
+	char		*text;
+};
+TAILQ_HEAD(saids, said);
+static struct saids	 said_now = TAILQ_HEAD_INITIALIZER(said_now);
+static struct saids	 said_before = TAILQ_HEAD_INITIALIZER(said_before);
 
 void
 progress_init(struct engine *e)
@@ -41,6 +53,8 @@ progress_show(struct engine *e, const char *neutral)
 			*p = e->delim[LOCAL] != '\0' ? e->delim[LOCAL] : '/';
 	return buf[i];
 }
+
+static uint64_t	 to_copy(const struct mside *);
 
 /* ---- log-prefix ---- */
 
@@ -98,8 +112,8 @@ prefix_expand(struct prefix *p, const char *f, const char *stop, int on)
 	return f;
 }
 
-static void
-write_all(int fd, const char *s, size_t len)
+void
+progress_write(int fd, const char *s, size_t len)
 {
 	ssize_t	 n;
 
@@ -110,10 +124,138 @@ write_all(int fd, const char *s, size_t len)
 	}
 }
 
+/* ---- the progress line ---- */
+
+void
+progress_clear(void)
+{
+	static const char	 clear[] = "\r\033[K";
+
+	if (drawn)
+		progress_write(STDERR_FILENO, clear, sizeof(clear) - 1);
+	drawn = 0;
+}
+
+/* "1.2 MB" into buf[16]. */
+static const char *
+human(uint64_t n, char *buf)
+{
+	static const char	 units[] = " kMGT";
+	double			 d = n;
+	size_t			 i;
+
+	for (i = 0; d >= 1000 && i < sizeof(units) - 2; i++)
+		d /= 1000;
+	if (i == 0)
+		snprintf(buf, 16, "%u B", (unsigned int)n);
+	else
+		snprintf(buf, 16, d < 10 ? "%.1f %cB" : "%.0f %cB", d,
+		    units[i]);
+	return buf;
+}
+
+static void
+draw(struct engine *e, int side, uint64_t done, uint64_t all, uint64_t octets,
+    int64_t ms)
+{
+	char		 line[256], a[16], b[16], left[32] = "";
+	uint64_t	 secs;
+	int		 n;
+
+	if (done > 0 && done < all) {
+		secs = (uint64_t)ms * (all - done) / done / 1000;
+		if (secs >= 3600)
+			snprintf(left, sizeof(left), ", %lluh%02llum left",
+			    (unsigned long long)secs / 3600,
+			    (unsigned long long)secs / 60 % 60);
+		else
+			snprintf(left, sizeof(left), ", %llu:%02llu left",
+			    (unsigned long long)secs / 60,
+			    (unsigned long long)secs % 60);
+	}
+	n = snprintf(line, sizeof(line), "\rto %s: %llu of %llu messages, %s, "
+	    "%s/s%s", side_name[side], (unsigned long long)done,
+	    (unsigned long long)all, human(octets, a),
+	    human(ms > 0 ? octets * 1000 / ms : 0, b), left);
+	if (n > e->cfg.columns)
+		n = e->cfg.columns;
+	strlcpy(line + n, "\033[K", sizeof(line) - n);
+	progress_write(STDERR_FILENO, line, strlen(line));
+	drawn = 1;
+}
+
+/* Called whenever the engine is awake while messages are copied. */
+void
+progress_tick(struct engine *e)
+{
+	static int64_t	 last, began;
+	static int	 side = -1;
+	uint64_t	 done = 0, all = 0, octets = 0;
+	struct mbox	*mb;
+	int64_t		 now;
+
+	if (e->cfg.columns < 20 || e->copying == -1 || e->cfg.again)
+		return;
+	now = engine_now();
+	if (side != e->copying || e->copy_began != began) {
+		side = e->copying;
+		began = e->copy_began;
+		last = 0;
+	}
+	if (now - last < TICK_MS)
+		return;
+	last = now;
+	RB_FOREACH(mb, mboxes, &e->mboxes) {
+		if (!mbox_usable(mb))
+			continue;
+		all += to_copy(&mb->s[OTHER(side)]);
+		done += mb->s[side].ncopied;
+		octets += mb->s[side].octets;
+	}
+	if (all > 0)
+		draw(e, side, done, all, octets, now - began);
+}
+
+/* ---- messages ---- */
+
+/* 1 if the text was said in the pass before this one, or in this one. */
+static int
+said(const char *text)
+{
+	struct said	*s;
+	int		 found = 0;
+
+	TAILQ_FOREACH(s, &said_now, entry)
+		if (strcmp(s->text, text) == 0)
+			return 1;
+	TAILQ_FOREACH(s, &said_before, entry)
+		if (strcmp(s->text, text) == 0)
+			found = 1;
+	s = xcalloc(1, sizeof(*s));
+	s->text = xstrdup(text);
+	TAILQ_INSERT_TAIL(&said_now, s, entry);
+	return found;
+}
+
+/* A new pass: what was not said in the last one may be said again. */
+void
+progress_pass(void)
+{
+	struct said	*s;
+
+	while ((s = TAILQ_FIRST(&said_before)) != NULL) {
+		TAILQ_REMOVE(&said_before, s, entry);
+		free(s->text);
+		free(s);
+	}
+	TAILQ_CONCAT(&said_before, &said_now, entry);
+}
+
 void
 progress_print(int logfd, int tostderr, const char *text)
 {
-	char		 safe[LOG_TEXT_MAX * 4], line[LOG_TEXT_MAX * 4 + 64];
+	char		 safe[(LOG_TEXT_MAX + NAME_MAX_LEN) * 4];
+	char		 line[sizeof(safe) + 64];
 	struct tm	*tm;
 	time_t		 now = time(NULL);
 	size_t		 n = 0;
@@ -121,15 +263,30 @@ progress_print(int logfd, int tostderr, const char *text)
 	strnvis(safe, text, sizeof(safe) - 1,
 	    VIS_CSTYLE | VIS_NL | VIS_TAB | VIS_NOSLASH);
 	strlcat(safe, "\n", sizeof(safe));
+	progress_clear();
 	if (tostderr)
-		write_all(STDERR_FILENO, safe, strlen(safe));
+		progress_write(STDERR_FILENO, safe, strlen(safe));
 	if (logfd == -1)
 		return;
 	if ((tm = localtime(&now)) != NULL)
 		n = strftime(line, sizeof(line), "%Y-%m-%d %H:%M:%S ", tm);
 	snprintf(line + n, sizeof(line) - n, "imapsync[%d]: %s",
 	    (int)getpid(), safe);
-	write_all(logfd, line, strlen(line));
+	progress_write(logfd, line, strlen(line));
+}
+
+/* A whole line to where it belongs. */
+static void
+progress_say(enum log_level level, const char *line)
+{
+	int	 haslog = pe != NULL && pe->cfg.haslog, away;
+
+	away = haslog || (pe != NULL && pe->cfg.syslog &&
+	    level != LOG_LV_DEBUG);
+	progress_print(haslog ? FD_ENGINE_LOG : -1, level >= LOG_LV_WARN ||
+	    (!away && (pe == NULL || !pe->cfg.quiet)), line);
+	if (pe != NULL && pe->cfg.syslog && level != LOG_LV_DEBUG)
+		logsys_print(level, line);
 }
 
 void
@@ -138,7 +295,6 @@ progress_log(enum log_level level, const char *component, const char *mailbox,
 {
 	char		 line[LOG_TEXT_MAX + NAME_MAX_LEN];
 	struct prefix	 p;
-	int		 haslog = pe != NULL && pe->cfg.haslog;
 
 	if (level == LOG_LV_DEBUG && (pe == NULL || !pe->cfg.debug))
 		return;
@@ -150,8 +306,19 @@ progress_log(enum log_level level, const char *component, const char *mailbox,
 		(void)prefix_expand(&p, pe->cfg.prefix, "", 1);
 	*p.out = '\0';
 	strlcat(line, text, sizeof(line));
-	progress_print(haslog ? FD_ENGINE_LOG : -1, level >= LOG_LV_WARN ||
-	    (!haslog && (pe == NULL || !pe->cfg.quiet)), line);
+	if (pe != NULL && pe->cfg.watch && level == LOG_LV_WARN && said(line))
+		return;
+	if (pe != NULL && pe->cfg.again && !pe->cfg.debug)
+		return;
+	progress_say(level, line);
+}
+
+/* A loss after a loss is no news: what else ends a session is. */
+void
+progress_end(struct engine *e, int status)
+{
+	if (e->cfg.again == AGAIN_LOST && status != EX_SYNC_TEMP)
+		e->cfg.again = AGAIN_NO;
 }
 
 /* ---- one line a mailbox ---- */
@@ -210,6 +377,25 @@ to_copy(const struct mside *src)
 	    uidset_count(&src->offer);
 }
 
+/* For --json the plan is told as if it had been done. */
+static void
+plan_counts(struct engine *e)
+{
+	struct mbox	*mb;
+	int		 side;
+
+	RB_FOREACH(mb, mboxes, &e->mboxes)
+		for (side = 0; side < SIDES; side++) {
+			struct mside	*ms = &mb->s[side];
+
+			if (!mbox_usable(mb))
+				continue;
+			ms->ncopied = to_copy(&mb->s[OTHER(side)]);
+			ms->nexpunged = uidset_count(&ms->doomed);
+			ms->ops_sent = 1;
+		}
+}
+
 void
 progress_plan(struct engine *e)
 {
@@ -218,6 +404,10 @@ progress_plan(struct engine *e)
 	uint64_t	 n;
 	int		 side;
 
+	if (e->cfg.json) {
+		plan_counts(e);
+		return;
+	}
 	RB_FOREACH(mb, mboxes, &e->mboxes) {
 		if (mb->skip || mb->stopped)
 			continue;
@@ -244,6 +434,21 @@ progress_plan(struct engine *e)
 	}
 }
 
+int
+progress_changed(const struct mbox *mb)
+{
+	int	 side;
+
+	for (side = 0; side < SIDES; side++) {
+		const struct mside	*ms = &mb->s[side];
+
+		if (ms->ncopied > 0 || (ms->nflags > 0 && ms->ops_sent) ||
+		    ms->nexpunged > 0 || ms->created || ms->newsub != 0)
+			return 1;
+	}
+	return mb->npaired > 0;
+}
+
 static void
 report_mbox(struct engine *e, struct mbox *mb)
 {
@@ -268,27 +473,94 @@ report_mbox(struct engine *e, struct mbox *mb)
 		log_info("%s: %s", progress_show(e, mb->name), line);
 }
 
-void
-progress_report(struct engine *e)
+/* The last line: all of it together. */
+static void
+report_summary(struct engine *e, int64_t took)
+{
+	unsigned long long	 copied = 0, octets = 0, flags = 0, deleted = 0;
+	unsigned int		 n = 0;
+	struct mbox		*mb;
+	char			 size[16];
+	int			 side;
+
+	RB_FOREACH(mb, mboxes, &e->mboxes) {
+		n += progress_changed(mb);
+		for (side = 0; side < SIDES; side++) {
+			struct mside	*ms = &mb->s[side];
+
+			copied += ms->ncopied;
+			octets += ms->octets;
+			flags += ms->ops_sent ? ms->nflags : 0;
+			deleted += ms->nexpunged;
+		}
+	}
+	if (n > 1)
+		log_info("%u mailboxes changed: %llu messages (%s) copied, "
+		    "flags of %llu changed, %llu deleted, in %lld.%lld s", n,
+		    copied, human(octets, size), flags, deleted,
+		    (long long)took / 1000, (long long)took % 1000 / 100);
+}
+
+static void
+report_refused(struct engine *e)
 {
 	struct refusal	*f;
 	struct mbox	*mb;
 	unsigned int	 refused = 0;
 	int		 side;
 
-	RB_FOREACH(mb, mboxes, &e->mboxes) {
-		if (!e->cfg.dryrun)
-			report_mbox(e, mb);
+	RB_FOREACH(mb, mboxes, &e->mboxes)
 		for (side = 0; side < SIDES; side++)
 			TAILQ_FOREACH(f, &mb->s[side].refusals, entry)
 				refused++;
+	if (refused == 0)
+		return;
+	log_warnx("%u message%s refused by a server; they are offered again "
+	    "from time to time, at once with --retry", refused,
+	    refused == 1 ? " is" : "s are");
+	e->partial = 1;
+}
+
+static void
+report_stats(struct engine *e)
+{
+	struct m_net_stats	 m = { 0 };
+	uint32_t		 id;
+	int			 side;
+
+	for (side = 0; side < SIDES; side++) {
+		if (!e->open[side])
+			continue;
+		id = engine_req(e, side, NULL, NULL, NULL, NULL, 0);
+		engine_send(e, side, M_NET_STATS, id, &m);
 	}
-	if (refused > 0) {
-		log_warnx("%u message%s refused by a server; they are offered "
-		    "again from time to time, at once with --retry", refused,
-		    refused == 1 ? " is" : "s are");
-		e->partial = 1;
+	(void)engine_wait(e, -1);
+}
+
+void
+progress_report(struct engine *e, int64_t began)
+{
+	int64_t		 ms = engine_now() - began;
+	struct mbox	*mb;
+	int		 any = 0;
+
+	progress_clear();
+	RB_FOREACH(mb, mboxes, &e->mboxes) {
+		if (!e->cfg.dryrun)
+			report_mbox(e, mb);
+		any |= progress_changed(mb);
 	}
+	if (!e->cfg.dryrun)
+		report_summary(e, ms);
+	report_refused(e);
+	/* --check, --delete and --rename have no figures. */
+	if (e->cfg.command != CMD_SYNC && e->cfg.command != CMD_REPAIR)
+		return;
+	if (!e->cfg.json || (e->cfg.watch && e->passes > 0 && !any))
+		return;
+	if (!e->stop)
+		report_stats(e);
+	json_report(e, engine_status(e), ms);
 }
 
 /* SIGUSR1: where the run is. */
@@ -298,6 +570,7 @@ progress_status(struct engine *e)
 	unsigned long long	 copied = 0, octets = 0;
 	unsigned int		 n = 0, dirty = 0;
 	struct mbox		*mb;
+	char			 line[256];
 	int			 side;
 
 	RB_FOREACH(mb, mboxes, &e->mboxes) {
@@ -308,6 +581,14 @@ progress_status(struct engine *e)
 			octets += mb->s[side].octets;
 		}
 	}
-	log_warnx("status: %u mailboxes, %u to be synchronised, %llu messages "
-	    "(%llu octets) copied so far", n, dirty, copied, octets);
+	/* Asked for: neither a repetition nor noise. */
+	if (e->watching)
+		snprintf(line, sizeof(line), "status: watching %u mailboxes; "
+		    "the next look is in %lld s", n,
+		    (long long)(e->next_look - engine_now()) / 1000);
+	else
+		snprintf(line, sizeof(line), "status: %u mailboxes, %u to be "
+		    "synchronised, %llu messages (%llu octets) copied so far",
+		    n, dirty, copied, octets);
+	progress_say(LOG_LV_WARN, line);
 }

@@ -133,7 +133,9 @@ secret_password(struct conf_side *cs)
 	if (pipe2(fds, O_CLOEXEC) == -1)
 		fatal("pipe");
 	cmd.fd = fds[0];
-	cmd.pid = spawn_command(cs->password_command, -1, fds[1], 0);
+	/* What it complains of is as well known as our own message. */
+	cmd.pid = spawn_command(cs->password_command, -1, fds[1],
+	    sup_level(BACKOFF_REFUSED) == LOG_LV_DEBUG && !log_debugging());
 	if (cmd.pid == -1)
 		fatal("fork");
 	close(fds[1]);
@@ -144,7 +146,7 @@ secret_password(struct conf_side *cs)
 	if (ok)
 		cs->password = xstrndup(cmd.line, cmd.len);
 	else if (!sup_stopped())
-		sup_error("%s: the password-command %s", side_name[cs->side],
+		sup_failed("%s: the password-command %s", side_name[cs->side],
 		    cmd.why);
 	explicit_bzero(&cmd, sizeof(cmd));
 	return ok ? 0 : -1;
@@ -159,7 +161,7 @@ secret_open(const struct conf_side *cs, const char *key, const char *path)
 	int	 fd;
 
 	if ((fd = open(path, O_RDONLY | O_CLOEXEC)) == -1)
-		sup_error("%s: %s %s: %s", side_name[cs->side], key, path,
+		sup_failed("%s: %s %s: %s", side_name[cs->side], key, path,
 		    strerror(errno));
 	return fd;
 }
@@ -251,7 +253,7 @@ secret_ca_all(const struct conf_side *cs)
 	int		 fd = -1, n = 0, to;
 
 	if ((to = secret_temp()) == -1) {
-		sup_error("%s: a temporary file: %s", side_name[cs->side],
+		sup_failed("%s: a temporary file: %s", side_name[cs->side],
 		    strerror(errno));
 		return -1;
 	}
@@ -269,10 +271,10 @@ secret_ca_all(const struct conf_side *cs)
 	if (n == 0)
 		n = secret_directory(path, to, &total);
 	if (n == -1)
-		sup_error("%s: %s %s: %s", side_name[cs->side], key, path,
+		sup_failed("%s: %s %s: %s", side_name[cs->side], key, path,
 		    strerror(errno));
 	else if (n == 0)
-		sup_error("%s: SSL_CApath %s: no certificates in hash format "
+		sup_failed("%s: SSL_CApath %s: no certificates in hash format "
 		    "(openssl rehash)", side_name[cs->side], path);
 	else if (lseek(to, 0, SEEK_SET) == 0)
 		return to;
@@ -298,7 +300,7 @@ secret_ca(const struct conf_side *cs, int *ca)
 		if (*ca == -1 && cs->ssl_fingerprint[0] != '\0')
 			return 0;
 		if (*ca == -1)
-			sup_error("%s: this system has no certificates of "
+			sup_failed("%s: this system has no certificates of "
 			    "authorities where they are expected: set "
 			    "SSL_CAfile", side_name[cs->side]);
 	}

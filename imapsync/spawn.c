@@ -35,6 +35,13 @@ static const char *const engine_env[] = { "ASAN_OPTIONS", "LSAN_OPTIONS",
 	"UBSAN_OPTIONS", "COLUMNS", "LANG", "LC_ALL", "LC_CTYPE", "NO_COLOR",
 	"TERM", "TZ", NULL };
 
+/*
+ * setproctitle(3) of libbsd writes over arguments and environment: give it room
+ * for "remote" and the name of a host.
+ */
+#define TITLE_NAME	"IMAPSYNC_TITLE="
+#define TITLE_ROOM	300
+
 void
 spawn_init(mode_t umask_at_start)
 {
@@ -45,7 +52,7 @@ static void
 spawn_signals(void (*handler)(int))
 {
 	static const int	 signals[] = { SIGINT, SIGTERM, SIGHUP,
-				    SIGUSR1, SIGPIPE };
+				    SIGUSR1, COMPAT_SIGINFO, SIGPIPE };
 	struct sigaction	 sa;
 	sigset_t		 none;
 	size_t			 i;
@@ -94,7 +101,7 @@ spawn_devnull(int first, int last)
 	return 0;
 }
 
-/* Those of the names that are set, as an environment. */
+/* Those of the names that are set, as an environment, and the room. */
 static char **
 spawn_env(const char *const *names)
 {
@@ -103,6 +110,10 @@ spawn_env(const char *const *names)
 	size_t		 n = 0;
 
 	env = xcalloc(nitems(engine_env) + 1, sizeof(*env));
+	env[n] = xmalloc(sizeof(TITLE_NAME) + TITLE_ROOM);
+	memset(env[n], ' ', sizeof(TITLE_NAME) + TITLE_ROOM);
+	memcpy(env[n], TITLE_NAME, sizeof(TITLE_NAME) - 1);
+	env[n++][sizeof(TITLE_NAME) + TITLE_ROOM - 1] = '\0';
 	for (; *names != NULL; names++)
 		if ((val = getenv(*names)) != NULL &&
 		    asprintf(&env[n++], "%s=%s", *names, val) == -1)

@@ -61,12 +61,12 @@ start_check(const struct session *s)
 
 	for (i = 0; i < nitems(names); i++)
 		if (access(start_path(names[i]), X_OK) == -1) {
-			sup_error("%s: %s", start_path(names[i]),
+			sup_failed("%s: %s", start_path(names[i]),
 			    strerror(errno));
 			return -1;
 		}
 	if (access(s->opts->self, X_OK) == -1) {
-		sup_error("%s: %s", s->opts->self, strerror(errno));
+		sup_failed("%s: %s", s->opts->self, strerror(errno));
 		return -1;
 	}
 	return 0;
@@ -138,7 +138,7 @@ start_store_setup(struct session *s)
 
 	memset(&m, 0, sizeof(m));
 	m.version = PROTO_VERSION;
-	m.dryrun = s->opts->dryrun;
+	m.dryrun = s->opts->dryrun || s->opts->command == CMD_CHECK;
 	m.path = s->conf->database;
 	for (side = 0; side < SIDES; side++)
 		m.identity[side] = id[side] =
@@ -182,7 +182,10 @@ start_store(struct session *s)
 	return ret;
 }
 
-/* Start the tunnel of a side, if it has one; its socket is that of a server. */
+/*
+ * Start the tunnel of a side, if it has one; its socket is that of a server.
+ * While a server is away ssh(1) would say so with each try.
+ */
 static int
 start_tunnel(struct session *s, int side)
 {
@@ -194,12 +197,13 @@ start_tunnel(struct session *s, int side)
 		return 0;
 	start_socketpair(sv);
 	p->pid = spawn_command(cs->command, sv[1], sv[1],
-	    cs->null_stderr && !s->opts->debug);
+	    (cs->null_stderr || sup_level(BACKOFF_LOST) == LOG_LV_DEBUG) &&
+	    !s->opts->debug);
 	close(sv[1]);
 	s->ends[side].fd = sv[0];
 	if (p->pid == -1) {
 		p->pid = 0;
-		sup_error("%s: cannot start the tunnel command: %s",
+		sup_failed("%s: cannot start the tunnel command: %s",
 		    side_name[side], strerror(errno));
 		return -1;
 	}
@@ -305,9 +309,40 @@ start_items(struct session *s, enum item_kind kind, char **list, size_t n)
 	}
 }
 
+/* What the user wants, and what the configuration says of all of it. */
+static void
+start_engine_opts(struct m_engine_setup *m, const struct sup_opts *o,
+    const struct conf *c)
+{
+	m->debug = o->debug;
+	m->quiet = o->quiet;
+	m->dryrun = o->dryrun || o->command == CMD_CHECK;
+	m->allow_delete = o->allow_delete;
+	m->retry = o->retry;
+	m->haslog = o->logfd != -1;
+	m->command = o->command;
+	m->target = o->target;
+	m->json = o->json;
+	m->watch = o->watch;
+	m->notify = o->notify;
+	m->again = o->again == BACKOFF_NONE ? AGAIN_NO :
+	    o->again == BACKOFF_REFUSED ? AGAIN_FAILED : AGAIN_LOST;
+	m->syslog = o->syslog;
+	m->columns = o->columns;
+	m->interval = o->interval;
+	m->selectors = c->selectors;
+	m->direction = c->direction;
+	m->propagate = c->propagate;
+	m->max_size = c->max_size;
+	m->max_age = c->max_age;
+	m->prefix = c->prefix;
+	m->ignore = c->ignore;
+}
+
 static void
 start_engine_setup(struct session *s)
 {
+	static char		 inbox[] = "INBOX", *watch[] = { inbox };
 	const struct conf	*c = s->conf;
 	const struct sup_opts	*o = s->opts;
 	struct m_engine_setup	 m;
@@ -316,25 +351,21 @@ start_engine_setup(struct session *s)
 
 	memset(&m, 0, sizeof(m));
 	m.version = PROTO_VERSION;
-	m.debug = o->debug;
-	m.quiet = o->quiet;
-	m.dryrun = o->dryrun;
-	m.allow_delete = o->allow_delete;
-	m.retry = o->retry;
-	m.selectors = c->selectors;
-	m.haslog = o->logfd != -1;
+	start_engine_opts(&m, o, c);
 	for (side = 0; side < SIDES; side++) {
 		m.slow[side] = c->side[side].type == CONN_TUNNEL ||
 		    c->side[side].proxy != PROXY_NONE;
 		m.reference[side] = c->side[side].reference;
 		m.host[side] = c->side[side].host;
 	}
-	m.prefix = c->prefix;
-	m.ignore = c->ignore;
 	chan_send(&s->ctl, M_ENGINE_SETUP, 0, &m);
 	start_items(s, ITEM_PATTERN, c->patterns, c->npatterns);
 	start_items(s, ITEM_ARG, o->args, o->nargs);
 	start_items(s, ITEM_ADOPT, o->adopt, o->nadopt);
+	if (c->nwatch > 0)
+		start_items(s, ITEM_WATCH, c->watch, c->nwatch);
+	else
+		start_items(s, ITEM_WATCH, watch, nitems(watch));
 	memset(&go, 0, sizeof(go));
 	chan_send(&s->ctl, M_ENGINE_GO, 0, &go);
 }

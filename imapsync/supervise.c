@@ -28,11 +28,13 @@
 #define GRACE_MS	12000	/* for the engine to end */
 #define LIFELINE_MS	2000	/* for the others to end once it is closed */
 #define TERM_MS		1000	/* for a tunnel to end by SIGTERM */
+#define PAUSE_MS	10000	/* between looks at the clock while waiting */
 
 const char *const sup_names[PROCS] = { "local: the network worker",
 	"remote: the network worker", "the store", "the engine",
 	"local: the tunnel command", "remote: the tunnel command" };
 
+static const struct sup_opts	*sup_options;
 static struct session		*sup_current;	/* for sup_abort() */
 static sigset_t			 sup_mask;	/* while waiting */
 static sigset_t			 sup_blocked;
@@ -55,20 +57,23 @@ sup_handler(int sig)
 	case SIGHUP:
 		sup_hup = 1;
 		break;
-	case SIGUSR1:
+	case SIGCHLD:
+		break;
+	default:	/* SIGUSR1, and SIGINFO if that is another one */
 		sup_usr1 = 1;
 		break;
 	}
 }
 
 void
-sup_init(mode_t umask_at_start)
+sup_init(mode_t umask_at_start, const struct sup_opts *opts)
 {
 	static const int	 signals[] = { SIGINT, SIGTERM, SIGHUP,
-				    SIGUSR1, SIGCHLD };
+				    SIGUSR1, COMPAT_SIGINFO, SIGCHLD };
 	struct sigaction	 old, sa;
 	size_t			 i;
 
+	sup_options = opts;
 	spawn_init(umask_at_start);
 	memset(&sa, 0, sizeof(sa));
 	sigemptyset(&sa.sa_mask);
@@ -154,6 +159,48 @@ sup_now(void)
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
+static int64_t
+sup_wall(void)
+{
+	struct timespec	 ts;
+
+	if (clock_gettime(CLOCK_REALTIME, &ts) == -1)
+		fatal("clock_gettime");
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* ---- between sessions ---- */
+
+enum log_level
+sup_level(enum backoff_kind kind)
+{
+	enum backoff_kind	 last = BACKOFF_NONE;
+
+	if (sup_options != NULL)
+		last = sup_options->again;
+	if (last == kind || (kind == BACKOFF_LOST && last != BACKOFF_NONE))
+		return LOG_LV_DEBUG;
+	return LOG_LV_ERROR;
+}
+
+void
+sup_pause(int64_t ms, const char *reason)
+{
+	int64_t	 clock = sup_wall() - sup_now(), left, until = sup_now() + ms;
+
+	while (!sup_stopped() && !sup_hup && (left = until - sup_now()) > 0) {
+		/* The monotonic clock may stand still while we sleep. */
+		if (backoff_jumped(clock, sup_wall() - sup_now()))
+			break;
+		if (sup_usr1)
+			log_warnx("waiting %lld s before the next try (%s)",
+			    (long long)(left + 999) / 1000, reason);
+		sup_usr1 = 0;
+		sup_poll(NULL, 0, (int)(left < PAUSE_MS ? left : PAUSE_MS));
+	}
+	sup_hup = 0;
+}
+
 /* ---- the end ---- */
 
 /* The next phase of the end; never back. */
@@ -210,8 +257,8 @@ sup_reaped(struct session *s, int id)
 		sup_error("%s was killed by %s", sup_names[id],
 		    sup_death(p->status));
 	} else if (WIFEXITED(p->status) && WEXITSTATUS(p->status) == 127) {
-		s->crashed = 1;
-		sup_error("%s could not be started", sup_names[id]);
+		s->unstarted = 1;
+		sup_failed("%s could not be started", sup_names[id]);
 	}
 	/* Without the engine nothing goes on; without a worker it ends. */
 	sup_phase(s, id == P_ENGINE ? SUP_LIFELINE : SUP_GRACE);
@@ -312,9 +359,9 @@ sup_tunnel_status(const struct session *s, int side)
 	if (p->pid == 0 || p->killed || !p->early)
 		return;
 	if (WIFSIGNALED(p->status))
-		sup_error("%s was killed by %s", name, sup_death(p->status));
+		sup_lost("%s was killed by %s", name, sup_death(p->status));
 	else if (WEXITSTATUS(p->status) != 0)
-		sup_error("%s ended with status %d%s", name,
+		sup_lost("%s ended with status %d%s", name,
 		    WEXITSTATUS(p->status), WEXITSTATUS(p->status) == 127 ?
 		    " (it was not found, or could not be executed)" : "");
 }
@@ -330,7 +377,7 @@ sup_status(const struct session *s)
 		status = WEXITSTATUS(e->status);
 	else if (e->killed && !sup_stopped())
 		sup_error("the engine did not end in time and was killed");
-	if (status == EX_SYNC_OK && s->crashed)
+	if (status == EX_SYNC_OK && (s->crashed || s->unstarted))
 		status = EX_SYNC_ERROR;
 	if (status == 127)
 		status = EX_SYNC_ERROR;
@@ -342,7 +389,7 @@ sup_status(const struct session *s)
 }
 
 int
-sup_session(struct conf *conf, const struct sup_opts *opts)
+sup_session(struct conf *conf, const struct sup_opts *opts, int *crashed)
 {
 	struct session	 s;
 	int		 i, status;
@@ -368,6 +415,7 @@ sup_session(struct conf *conf, const struct sup_opts *opts)
 	sup_run(&s);
 	if (s.procs[P_ENGINE].pid != 0)
 		status = sup_status(&s);
+	*crashed = s.crashed || (s.procs[P_ENGINE].killed && !sup_stopped());
 	sup_current = NULL;
 	return status;
 }

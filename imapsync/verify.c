@@ -21,9 +21,6 @@
 #define LOOK_MAX	200	/* doomed messages whose key is looked at */
 #define SURVIVORS	20	/* rows that stay and are looked at */
 
-/* What a META request is for (struct req, num). */
-enum look { LOOK_DOOMED = 1, LOOK_BRIEF, LOOK_SURVIVOR, LOOK_REAPPEARED };
-
 /* Keys of doomed messages, to find those that were only moved. */
 struct kcount {
 	RB_ENTRY(kcount) entry;
@@ -155,6 +152,19 @@ guard_trips(struct engine *e, struct guard *g)
 
 static struct kcounts	 kcounts[SIDES];
 
+void
+verify_reset(void)
+{
+	struct kcount	*k;
+	int		 side;
+
+	for (side = 0; side < SIDES; side++)
+		while ((k = RB_MIN(kcounts, &kcounts[side])) != NULL) {
+			RB_REMOVE(kcounts, &kcounts[side], k);
+			free(k);
+		}
+}
+
 static void
 guard_keys(struct engine *e, int side)
 {
@@ -183,7 +193,7 @@ guard_keys(struct engine *e, int side)
 
 static void
 meta_send(struct engine *e, struct mbox *mb, struct sess *s, int brief,
-    enum look what, const struct uidset *set, req_fn done)
+    enum meta_use what, const struct uidset *set, req_fn done)
 {
 	struct m_net_meta	 m;
 	uint32_t		 id;
@@ -236,7 +246,7 @@ guard_reappeared(struct engine *e)
 				continue;
 			s = engine_open(e, mb, side, SESS_LOOK, OPEN_EXAMINE,
 			    0, look_opened);
-			meta_send(e, mb, s, 0, LOOK_REAPPEARED,
+			meta_send(e, mb, s, 0, META_REAPPEARED,
 			    &mb->s[side].new, look_done);
 			any = 1;
 		}
@@ -294,8 +304,8 @@ count_check(struct mbox *mb, int side)
 		return;
 	gone = gone_rows(mb, side, NULL);
 	have = (uint64_t)ms->disc->exists - ms->disc->above;
-	want = (uint64_t)mb->nrows + ms->nrefused + ms->nfresh - gone -
-	    ms->ngone_refused;
+	want = (uint64_t)mb->nrows + ms->nrefused + ms->nleft + ms->nfresh -
+	    gone - ms->ngone_refused - ms->ngone_left;
 	if (have != want) {
 		log_debug("%s: %s has %llu messages up to UID %u where %llu "
 		    "were expected: listing them", mb->name, side_name[side],
@@ -381,6 +391,9 @@ relist_judge(struct engine *e, struct mbox *mb, int side)
 		refusal_end(e, mb, side, f->uid);
 	}
 	known += ms->nfresh;
+	uidset_copy(&upto, &ms->left);
+	uidset_and(&upto, &ms->look->all);
+	known += uidset_count(&upto);
 	uidset_copy(&upto, &ms->look->all);
 	have = uidset_count(&upto);
 	uidset_free(&upto);
@@ -474,8 +487,8 @@ look_mbox(struct engine *e, struct mbox *mb, int side)
 
 	look_split(mb, o, &full, &brief);
 	s = engine_open(e, mb, o, SESS_LOOK, OPEN_EXAMINE, 0, look_opened);
-	meta_send(e, mb, s, 0, LOOK_DOOMED, &full, look_done);
-	meta_send(e, mb, s, 1, LOOK_BRIEF, &brief, look_done);
+	meta_send(e, mb, s, 0, META_DOOMED, &full, look_done);
+	meta_send(e, mb, s, 1, META_BRIEF, &brief, look_done);
 
 	s = engine_open(e, mb, side, SESS_LOOK, OPEN_EXAMINE, 0, look_opened);
 	mb->s[side].look = s;
@@ -485,7 +498,7 @@ look_mbox(struct engine *e, struct mbox *mb, int side)
 		id = engine_req(e, side, mb, s, look_done, NULL, 0);
 		engine_send(e, side, M_NET_SEARCH, id, &m);
 	}
-	meta_send(e, mb, s, 0, LOOK_SURVIVOR, &mb->s[side].sample, look_done);
+	meta_send(e, mb, s, 0, META_SURVIVOR, &mb->s[side].sample, look_done);
 	uidset_free(&full);
 	uidset_free(&brief);
 	uidset_free(&gone);
@@ -497,15 +510,15 @@ verify_meta(struct engine *e, struct req *r, const struct m_engine_meta *m)
 	struct row	*row;
 
 	(void)e;
-	if (r->num == LOOK_REAPPEARED) {
+	if (r->num == META_REAPPEARED) {
 		reappeared(r->mb, r->chan, m);
 		return;
 	}
 	if ((row = row_find(r->mb, r->chan, m->uid)) == NULL)
 		return;
-	if (r->num == LOOK_SURVIVOR)
+	if (r->num == META_SURVIVOR)
 		row->looked = 1;
-	if (r->num == LOOK_BRIEF ? row->size != 0 && row->size != m->size :
+	if (r->num == META_BRIEF ? row->size != 0 && row->size != m->size :
 	    row->key != 0 && row->key != m->key) {
 		log_debug("%s: message UID %u of %s is not the one that the "
 		    "state knows", r->mb->name, m->uid, side_name[r->chan]);

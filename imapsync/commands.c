@@ -1,0 +1,470 @@
+/*
+ * This file is part of imapsync, which keeps two IMAP servers identical.
+ *
+ * imapsync is free software: you can redistribute it and/or modify it under
+ * the terms of the GNU General Public License, version 3 or (at your option)
+ * any later version, with permission to link with LibreSSL and OpenSSL.
+ * It comes WITHOUT ANY WARRANTY.  See COPYING.
+ */
+
+/*
+ * --check, --delete, --rename: what is done with the names of mailboxes, after
+ * LIST and without a synchronisation.
+ */
+#include <stdio.h>
+#include <vis.h>
+
+#include "engine.h"
+#include "sandbox.h"
+
+/* ---- --check ---- */
+
+static const struct {
+	uint32_t	 cap;
+	const char	*name;
+	int		 needed;
+	const char	*use;		/* what it is good for */
+} extensions[] = {
+	{ CAP_QRESYNC,	"QRESYNC", 1, "to tell what has changed (RFC 7162)" },
+	{ CAP_UIDPLUS,	"UIDPLUS", 1, "to know a copy again (RFC 4315)" },
+	{ CAP_LIST_EXTENDED, "LIST-EXTENDED", 1, "(RFC 5258)" },
+	{ CAP_LIST_STATUS, "LIST-STATUS", 1, "(RFC 5819)" },
+	{ CAP_LITERALPLUS, "LITERAL+", 0, "copying is much slower" },
+	{ CAP_MULTIAPPEND, "MULTIAPPEND", 0, "copying is slower" },
+	{ CAP_COMPRESS,	"COMPRESS=DEFLATE", 0, "more octets on the wire" },
+	{ CAP_SPECIAL_USE, "SPECIAL-USE", 0, "Trash and Junk go by name" },
+	{ CAP_NOTIFY,	"NOTIFY", 0, "--notify falls back to IDLE" },
+	{ CAP_IDLE,	"IDLE", 0, "--watch only looks from time to time" },
+	{ CAP_OBJECTID,	"OBJECTID", 0, "a mailbox that was replaced is noticed "
+	    "less surely" }
+};
+
+static void
+out(const char *fmt, ...)
+    __attribute__((__format__(printf, 1, 2)));
+
+static void
+out(const char *fmt, ...)
+{
+	char	 text[TEXT_MAX], safe[TEXT_MAX * 4];
+	va_list	 ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	strnvis(safe, text, sizeof(safe),
+	    VIS_CSTYLE | VIS_NL | VIS_TAB | VIS_NOSLASH);
+	dprintf(STDOUT_FILENO, "%s\n", safe);
+}
+
+static int
+check_side(struct engine *e, int side)
+{
+	const struct m_engine_ready	*r = &e->ready[side];
+	int				 bad = 0;
+	size_t				 i;
+
+	out("%s: %s, logged in by %s", side_name[side], e->cfg.host[side],
+	    r->mechanism);
+	if (r->tls[0] != '\0')
+		out("    TLS: %s, %s", r->tls, r->cipher);
+	for (i = 0; i < nitems(extensions); i++) {
+		if (r->caps & extensions[i].cap) {
+			out("    %-17s yes", extensions[i].name);
+			continue;
+		}
+		out("    %-17s %s %s", extensions[i].name,
+		    extensions[i].needed ? "MISSING: it is needed" : "no:",
+		    extensions[i].use);
+		bad |= extensions[i].needed;
+	}
+	if (!r->qresync && (r->caps & CAP_QRESYNC)) {
+		out("    QRESYNC was not switched on when asked: it can't be "
+		    "used");
+		bad = 1;
+	}
+	if (r->appendlimit != 0)
+		out("    largest message: %llu octets",
+		    (unsigned long long)r->appendlimit);
+	if (e->list_failed[side]) {
+		out("    the mailboxes could not be listed");
+		bad = 1;
+	}
+	return bad;
+}
+
+static void
+check_mbox(struct engine *e, struct mbox *mb)
+{
+	const char	*name = progress_show(e, mb->name);
+	char		 other[NAME_MAX_LEN];
+	int		 side;
+
+	if (mb->skip || (!mbox_present(mb, LOCAL) && !mbox_present(mb, REMOTE)))
+		return;
+	if (mbox_present(mb, LOCAL) && mbox_present(mb, REMOTE)) {
+		out("    %s: %u messages on local, %u on remote%s", name,
+		    mb->s[LOCAL].messages, mb->s[REMOTE].messages,
+		    mb->id == 0 ? "; not synchronised so far" : "");
+		return;
+	}
+	side = mbox_present(mb, LOCAL) ? LOCAL : REMOTE;
+	if (mb->id != 0)
+		out("    %s: gone on %s, left alone on %s", name,
+		    side_name[OTHER(side)], side_name[side]);
+	else if (name_server(e, OTHER(side), mb->name, other) == -1)
+		out("    %s: skipped, %s can't have this name", name,
+		    side_name[OTHER(side)]);
+	else if (!rules_allow(e, OTHER(side), PROP_NEW))
+		out("    %s: only on %s, where it stays (direction, propagate)",
+		    name, side_name[side]);
+	else
+		out("    %s: %u messages on %s; will be created on %s", name,
+		    mb->s[side].messages, side_name[side],
+		    side_name[OTHER(side)]);
+}
+
+static int
+cmd_check(struct engine *e)
+{
+	struct mbox	*mb;
+	int		 bad = 0, side;
+
+	for (side = 0; side < SIDES; side++)
+		bad |= check_side(e, side);
+	out("sandbox: %s", sandbox_describe());
+	out("mailboxes:");
+	RB_FOREACH(mb, mboxes, &e->mboxes)
+		check_mbox(e, mb);
+	if (bad) {
+		out("These servers can't be synchronised as they are: see what "
+		    "is MISSING above.");
+		e->fatal = EX_SYNC_ERROR;
+	} else
+		out("All that is needed is there.");
+	return 0;
+}
+
+/* ---- --delete and --rename ---- */
+
+static int
+targets(const struct engine *e, int side)
+{
+	return (e->cfg.target & (side == LOCAL ? TARGET_LOCAL :
+	    TARGET_REMOTE)) != 0;
+}
+
+/* A name of the command line; INBOX is not to be touched. */
+static void
+cmd_name(struct engine *e, const char *arg, char *name)
+{
+	char	*p;
+
+	strlcpy(name, arg, NAME_MAX_LEN);
+	for (p = name; *p != '\0'; p++)
+		if (*p == e->delim[LOCAL])
+			*p = NAME_SEP;
+	if (strcasecmp(name, "INBOX") == 0)
+		fatalx("INBOX can be neither deleted nor renamed");
+}
+
+static void	 cmd_send(struct engine *, struct mbox *, int, int,
+		    const char *, const char *);
+static int	 refused[SIDES];	/* a server did not do it */
+
+static void
+cmd_done(struct engine *e, struct req *r, const struct m_engine_done *m)
+{
+	struct mside	*ms = &r->mb->s[r->chan];
+	static const char *const verbs[] = { "create", "delete", "rename",
+	    "subscribe to", "unsubscribe from" };
+
+	if (m->status == ST_OK && r->num == NAME_DELETE)
+		log_info("%s: deleted on %s", progress_show(e, r->mb->name),
+		    side_name[r->chan]);
+	else if (m->status == ST_OK && r->num == NAME_RENAME)
+		log_info("%s: renamed on %s", progress_show(e, r->mb->name),
+		    side_name[r->chan]);
+	/* What is still there stays subscribed to. */
+	if (m->status == ST_OK && r->num == NAME_DELETE &&
+	    (ms->attrs & ATTR_SUBSCRIBED))
+		cmd_send(e, r->mb, r->chan, NAME_UNSUBSCRIBE, ms->name, "");
+	if (m->status == ST_OK)
+		return;
+	/* Subscriptions follow as far as they can. */
+	if (r->num != NAME_DELETE && r->num != NAME_RENAME)
+		return;
+	log_warnx("%s: the %s server does not %s it: %s",
+	    progress_show(e, r->mb->name), side_name[r->chan], verbs[r->num],
+	    m->text);
+	r->mb->stopped = 1;
+	refused[r->chan] = 1;
+	e->fatal = EX_SYNC_ERROR;
+}
+
+static void
+cmd_send(struct engine *e, struct mbox *mb, int side, int op,
+    const char *mailbox, const char *newname)
+{
+	struct m_net_name	 m;
+	uint32_t		 id;
+
+	memset(&m, 0, sizeof(m));
+	m.op = op;
+	m.mailbox = mailbox;
+	m.newname = newname;
+	id = engine_req(e, side, mb, NULL, cmd_done, NULL, op);
+	engine_send(e, side, M_NET_NAME, id, &m);
+}
+
+static void
+delete_mbox(struct engine *e, struct mbox *mb)
+{
+	int	 side;
+
+	for (side = 0; side < SIDES; side++) {
+		struct mside	*ms = &mb->s[side];
+
+		if (!targets(e, side) || ms->name == NULL ||
+		    (ms->attrs & ATTR_NONEXISTENT))
+			continue;
+		if (e->cfg.dryrun) {
+			out("%s: to delete on %s (%u messages)",
+			    progress_show(e, mb->name), side_name[side],
+			    ms->messages);
+			continue;
+		}
+		cmd_send(e, mb, side, NAME_DELETE, ms->name, "");
+	}
+}
+
+static void
+delete_row(struct engine *e, struct mbox *mb)
+{
+	struct m_store_forget	 m;
+
+	if (!(e->cfg.target & TARGET_DATABASE) || mb->id == 0 || mb->stopped)
+		return;
+	if (e->cfg.dryrun) {
+		out("%s: to delete in the database",
+		    progress_show(e, mb->name));
+		return;
+	}
+	m.mailbox = mb->id;
+	engine_send(e, STORE, M_STORE_FORGET, 0, &m);
+}
+
+static int
+exists_on_target(const struct engine *e, const struct mbox *mb)
+{
+	int	 side;
+
+	for (side = 0; side < SIDES; side++)
+		if (targets(e, side) && mb->s[side].name != NULL &&
+		    !(mb->s[side].attrs & ATTR_NONEXISTENT))
+			return 1;
+	return (e->cfg.target & TARGET_DATABASE) && mb->id != 0;
+}
+
+static int
+cmd_delete(struct engine *e)
+{
+	char		 name[NAME_MAX_LEN];
+	struct mbox	*mb;
+	size_t		 i;
+
+	for (i = 0; i < e->nargs; i++) {
+		cmd_name(e, e->args[i], name);
+		if ((mb = mbox_find(e, name)) == NULL ||
+		    !exists_on_target(e, mb))
+			fatalx("there is no mailbox \"%s\" to delete",
+			    progress_show(e, name));
+	}
+	for (i = 0; i < e->nargs; i++) {
+		cmd_name(e, e->args[i], name);
+		delete_mbox(e, mbox_find(e, name));
+	}
+	if (engine_wait(e, -1) == -1)
+		return -1;
+	for (i = 0; i < e->nargs; i++) {
+		cmd_name(e, e->args[i], name);
+		delete_row(e, mbox_find(e, name));
+	}
+	return e->cfg.dryrun ? 0 : engine_commit(e);
+}
+
+/* 1 if name is "top" or below it. */
+static int
+below(const char *name, const char *top)
+{
+	size_t	 len = strlen(top);
+
+	return strncmp(name, top, len) == 0 &&
+	    (name[len] == '\0' || name[len] == NAME_SEP);
+}
+
+static void
+new_name(struct mbox *mb, const char *old, const char *new, char *name)
+{
+	if (snprintf(name, NAME_MAX_LEN, "%s%s", new, mb->name +
+	    strlen(old)) >= NAME_MAX_LEN)
+		fatalx("the new name is too long");
+}
+
+/*
+ * The server moves the children along.  Where it does not list the mailbox
+ * itself, or says that it does not exist, the highest below it are renamed.
+ */
+static int
+is_top(struct engine *e, struct mbox *mb, int side, const char *old)
+{
+	char		 up[NAME_MAX_LEN], *p;
+	struct mbox	*parent;
+
+	strlcpy(up, mb->name, sizeof(up));
+	while (strcmp(up, old) != 0 && (p = strrchr(up, NAME_SEP)) != NULL) {
+		*p = '\0';
+		if (!below(up, old))
+			break;
+		parent = mbox_find(e, up);
+		if (parent != NULL && parent->s[side].name != NULL &&
+		    !(parent->s[side].attrs & ATTR_NONEXISTENT))
+			return 0;
+	}
+	return 1;
+}
+
+static void
+rename_side(struct engine *e, int side, const char *old, const char *new)
+{
+	char		 name[NAME_MAX_LEN], server[NAME_MAX_LEN];
+	struct mbox	*mb;
+
+	RB_FOREACH(mb, mboxes, &e->mboxes) {
+		struct mside	*ms = &mb->s[side];
+
+		if (!below(mb->name, old) || ms->name == NULL ||
+		    (ms->attrs & ATTR_NONEXISTENT))
+			continue;
+		new_name(mb, old, new, name);
+		if (name_server(e, side, name, server) == -1)
+			fatalx("the %s server can't have the name \"%s\"",
+			    side_name[side], progress_show(e, name));
+		if (e->cfg.dryrun) {
+			out("%s: to rename to %s on %s", progress_show(e,
+			    mb->name), progress_show(e, name),
+			    side_name[side]);
+			continue;
+		}
+		if (is_top(e, mb, side, old))
+			cmd_send(e, mb, side, NAME_RENAME, ms->name, server);
+	}
+}
+
+/* When all has been renamed on that side. */
+static void
+rename_subscriptions(struct engine *e, int side, const char *old,
+    const char *new)
+{
+	char		 name[NAME_MAX_LEN], server[NAME_MAX_LEN];
+	struct mbox	*mb;
+
+	RB_FOREACH(mb, mboxes, &e->mboxes) {
+		struct mside	*ms = &mb->s[side];
+
+		if (!below(mb->name, old) || ms->name == NULL ||
+		    (ms->attrs & ATTR_NONEXISTENT) ||
+		    !(ms->attrs & ATTR_SUBSCRIBED))
+			continue;
+		new_name(mb, old, new, name);
+		if (name_server(e, side, name, server) == -1)
+			continue;
+		cmd_send(e, mb, side, NAME_SUBSCRIBE, server, "");
+		cmd_send(e, mb, side, NAME_UNSUBSCRIBE, ms->name, "");
+	}
+}
+
+static void
+rename_rows(struct engine *e, const char *old, const char *new)
+{
+	char			 name[NAME_MAX_LEN];
+	struct m_store_rename	 m;
+	struct mbox		*mb;
+
+	if (!(e->cfg.target & TARGET_DATABASE))
+		return;
+	RB_FOREACH(mb, mboxes, &e->mboxes) {
+		if (!below(mb->name, old) || mb->id == 0)
+			continue;
+		new_name(mb, old, new, name);
+		if (e->cfg.dryrun) {
+			out("%s: to rename to %s in the database",
+			    progress_show(e, mb->name), progress_show(e, name));
+			continue;
+		}
+		m.mailbox = mb->id;
+		m.name = name;
+		engine_send(e, STORE, M_STORE_RENAME, 0, &m);
+	}
+}
+
+static void
+rename_check(struct engine *e, const char *old, const char *new)
+{
+	struct mbox	*mb;
+	int		 found = 0;
+
+	if (below(new, old))
+		fatalx("a mailbox can't become its own child");
+	RB_FOREACH(mb, mboxes, &e->mboxes) {
+		if (below(mb->name, new) && exists_on_target(e, mb))
+			fatalx("there is a mailbox \"%s\" already",
+			    progress_show(e, mb->name));
+		if (below(mb->name, old) && exists_on_target(e, mb))
+			found = 1;
+	}
+	if (!found)
+		fatalx("there is no mailbox \"%s\" to rename",
+		    progress_show(e, old));
+}
+
+static int
+cmd_rename(struct engine *e)
+{
+	char	 old[NAME_MAX_LEN], new[NAME_MAX_LEN];
+	int	 side;
+
+	if (e->nargs != 2)
+		fatal_ex(EX_SYNC_USAGE, "--rename needs two names");
+	cmd_name(e, e->args[0], old);
+	cmd_name(e, e->args[1], new);
+	rename_check(e, old, new);
+	for (side = 0; side < SIDES; side++)
+		if (targets(e, side))
+			rename_side(e, side, old, new);
+	if (engine_wait(e, -1) == -1)
+		return -1;
+	for (side = 0; side < SIDES; side++)
+		if (targets(e, side) && !refused[side] && !e->cfg.dryrun)
+			rename_subscriptions(e, side, old, new);
+	if (engine_wait(e, -1) == -1)
+		return -1;
+	/* A server that refused has said so; the state follows the servers. */
+	if (e->fatal != 0)
+		return 0;
+	rename_rows(e, old, new);
+	return e->cfg.dryrun ? 0 : engine_commit(e);
+}
+
+int
+cmd_run(struct engine *e)
+{
+	switch (e->cfg.command) {
+	case CMD_CHECK:
+		return cmd_check(e);
+	case CMD_DELETE:
+		return cmd_delete(e);
+	default:
+		return cmd_rename(e);
+	}
+}

@@ -1,0 +1,141 @@
+/*
+ * This file is part of imapsync, which keeps two IMAP servers identical.
+ *
+ * imapsync is free software: you can redistribute it and/or modify it under
+ * the terms of the GNU General Public License, version 3 or (at your option)
+ * any later version, with permission to link with LibreSSL and OpenSSL.
+ * It comes WITHOUT ANY WARRANTY.  See COPYING.
+ */
+
+/*
+ * --json: the result of a pass as one JSON object (RFC 8259) on one line of
+ * standard output.  imapsync(1) documents the members; they are not renamed.
+ */
+#include <stdio.h>
+
+#include "engine.h"
+
+/*
+ * A string.  Names are octets of a server's choosing: what is not ASCII becomes
+ * \\u00XX, so that the result is always valid.
+ */
+static void
+put_str(struct buf *b, const char *s)
+{
+	const unsigned char	*p;
+
+	buf_puts(b, "\"");
+	for (p = (const unsigned char *)s; *p != '\0'; p++) {
+		if (*p == '"' || *p == '\\')
+			buf_printf(b, "\\%c", *p);
+		else if (*p < 0x20 || *p >= 0x7f)
+			buf_printf(b, "\\u%04x", *p);
+		else
+			buf_add(b, p, 1);
+	}
+	buf_puts(b, "\"");
+}
+
+static void
+put_counts(struct buf *b, const struct mside *ms)
+{
+	buf_printf(b, "{\"copied\":%u,\"octets\":%llu,\"flags\":%u,"
+	    "\"deleted\":%u,\"created\":%s}", ms->ncopied,
+	    (unsigned long long)ms->octets, ms->ops_sent ? ms->nflags : 0,
+	    ms->nexpunged, ms->created ? "true" : "false");
+}
+
+static void
+put_server(struct engine *e, struct buf *b, int side)
+{
+	struct mside	 sum;
+	struct mbox	*mb;
+
+	memset(&sum, 0, sizeof(sum));
+	RB_FOREACH(mb, mboxes, &e->mboxes) {
+		struct mside	*ms = &mb->s[side];
+
+		sum.ncopied += ms->ncopied;
+		sum.octets += ms->octets;
+		sum.nflags += ms->ops_sent ? ms->nflags : 0;
+		sum.nexpunged += ms->nexpunged;
+		sum.created |= ms->created;
+	}
+	sum.ops_sent = 1;
+	buf_puts(b, "{\"host\":");
+	put_str(b, e->cfg.host[side]);
+	buf_printf(b, ",\"turns\":%u,\"sent\":%llu,\"received\":%llu,"
+	    "\"total\":", e->stats[side].turns,
+	    (unsigned long long)e->stats[side].sent,
+	    (unsigned long long)e->stats[side].received);
+	put_counts(b, &sum);
+	buf_puts(b, "}");
+}
+
+static void
+put_mbox(struct engine *e, struct buf *b, struct mbox *mb)
+{
+	int	 side;
+
+	buf_puts(b, "{\"name\":");
+	put_str(b, progress_show(e, mb->name));
+	buf_printf(b, ",\"stopped\":%s,\"paired\":%u",
+	    mb->stopped ? "true" : "false", mb->npaired);
+	for (side = 0; side < SIDES; side++) {
+		buf_printf(b, ",\"%s\":", side_name[side]);
+		put_counts(b, &mb->s[side]);
+	}
+	buf_puts(b, "}");
+}
+
+static void
+put_refused(struct engine *e, struct buf *b)
+{
+	const char	*sep = "";
+	struct refusal	*f;
+	struct mbox	*mb;
+	int		 side;
+
+	RB_FOREACH(mb, mboxes, &e->mboxes)
+		for (side = 0; side < SIDES; side++)
+			TAILQ_FOREACH(f, &mb->s[side].refusals, entry) {
+				buf_printf(b, "%s{\"mailbox\":", sep);
+				put_str(b, progress_show(e, mb->name));
+				buf_printf(b, ",\"side\":\"%s\",\"uid\":%u,"
+				    "\"size\":%llu,\"text\":", side_name[side],
+				    f->uid, (unsigned long long)f->size);
+				put_str(b, f->text);
+				buf_puts(b, "}");
+				sep = ",";
+			}
+}
+
+void
+json_report(struct engine *e, int status, int64_t ms)
+{
+	const char	*sep = "";
+	struct buf	 b = BUF_INIT;
+	struct mbox	*mb;
+	int		 side;
+
+	buf_printf(&b, "{\"version\":1,\"status\":%d,\"dry_run\":%s,"
+	    "\"seconds\":%lld.%03lld", status, e->cfg.dryrun ? "true" : "false",
+	    (long long)ms / 1000, (long long)ms % 1000);
+	for (side = 0; side < SIDES; side++) {
+		buf_printf(&b, ",\"%s\":", side_name[side]);
+		put_server(e, &b, side);
+	}
+	buf_puts(&b, ",\"mailboxes\":[");
+	RB_FOREACH(mb, mboxes, &e->mboxes) {
+		if (!progress_changed(mb) && !mb->stopped)
+			continue;
+		buf_puts(&b, sep);
+		put_mbox(e, &b, mb);
+		sep = ",";
+	}
+	buf_puts(&b, "],\"refused\":[");
+	put_refused(e, &b);
+	buf_puts(&b, "]}\n");
+	progress_write(STDOUT_FILENO, (const char *)buf_ptr(&b), b.len);
+	buf_free(&b);
+}
