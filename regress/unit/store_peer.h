@@ -25,6 +25,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -35,13 +36,16 @@
 #define ME	"me@localhost"
 #define YOU	"you@example.org INBOX."
 
+enum kind { ROW, PAIR, OLD_PAIR };
 struct row {
+	enum kind	 kind;
 	uint32_t	 uid[SIDES];
 	uint64_t	 size;
 	uint64_t	 key;
 	int		 gone;
 	char		 flags[64];
 	char		 now[64];
+	char		 base[64];	/* of an OLD_PAIR */
 };
 
 /* A running store and what it answered to the last request. */
@@ -60,6 +64,7 @@ struct peer {
 	struct m_engine_info	 info;
 	struct uidset		 uids[SIDES];
 	int			 nuids;		/* messages they came in */
+	int			 uids_first;	/* those before INFO */
 	char			 text[8192];	/* LOAD, one line a record */
 };
 
@@ -84,6 +89,8 @@ on_row(void *arg, uint32_t id, const void *rec, int fd)
 		p->rows = xreallocarray(p->rows, p->maxrows, sizeof(*r));
 	}
 	r = &p->rows[p->nrows++];
+	r->kind = ROW;
+	r->base[0] = '\0';
 	r->uid[LOCAL] = m->local;
 	r->uid[REMOTE] = m->remote;
 	r->size = m->size;
@@ -97,7 +104,9 @@ static inline void
 on_paired(void *arg, uint32_t id, const void *rec, int fd)
 {
 	const struct m_engine_paired	*m = rec;
+	struct peer			*p = arg;
 	struct m_engine_row		 row;
+	struct row			*r;
 
 	memset(&row, 0, sizeof(row));
 	row.local = m->uid[LOCAL];
@@ -105,6 +114,9 @@ on_paired(void *arg, uint32_t id, const void *rec, int fd)
 	row.flags = m->flags[LOCAL];
 	row.now = m->flags[REMOTE];
 	on_row(arg, id, &row, fd);
+	r = &p->rows[p->nrows - 1];
+	r->kind = m->isrow ? OLD_PAIR : PAIR;
+	strlcpy(r->base, m->base, sizeof(r->base));
 }
 
 static inline void
@@ -127,6 +139,7 @@ on_info(void *arg, uint32_t id, const void *rec, int fd)
 	(void)id;
 	(void)fd;
 	p->info = *(const struct m_engine_info *)rec;
+	p->uids_first = p->nuids;
 }
 
 static inline void
@@ -366,7 +379,7 @@ reset(struct peer *p)
 {
 	int	 s;
 
-	p->done = p->nuids = 0;
+	p->done = p->nuids = p->uids_first = 0;
 	p->nrows = 0;
 	p->text[0] = '\0';
 	for (s = 0; s < SIDES; s++)
@@ -478,6 +491,18 @@ seen(struct peer *p, int side, uint32_t uid, uint64_t key, uint64_t size,
 	m.msgid = msgid;
 	m.flags = flags;
 	say(p, M_STORE_SEEN, &m);
+}
+
+/* LEFT or UNLEFT */
+static inline void
+left(struct peer *p, uint32_t type, uint32_t mailbox, int side,
+    const char *set)
+{
+	struct m_store_left	 m = { mailbox, side, UIDSET_INIT };
+
+	uidset_parse(&m.set, set, strlen(set));
+	say(p, type, &m);
+	uidset_free(&m.set);
 }
 
 static inline int
@@ -641,6 +666,28 @@ peak(pid_t pid)
 			break;
 	fclose(fp);
 	return kb;
+}
+
+/* What another program may do to the file; returns a number, 0 if none. */
+static inline int64_t
+edit(const char *sql)
+{
+	sqlite3_stmt	*st;
+	sqlite3		*db;
+	int64_t		 n = 0;
+
+	if (sqlite3_open(path, &db) != SQLITE_OK)
+		fatalx("%s: %s", path, sqlite3_errmsg(db));
+	while (*sql != '\0') {
+		if (sqlite3_prepare_v2(db, sql, -1, &st, &sql) != SQLITE_OK)
+			fatalx("%s: %s", sql, sqlite3_errmsg(db));
+		while (sqlite3_step(st) == SQLITE_ROW)
+			n = sqlite3_column_int64(st, 0);
+		if (sqlite3_finalize(st) != SQLITE_OK)
+			fatalx("%s", sqlite3_errmsg(db));
+	}
+	sqlite3_close(db);
+	return n;
 }
 
 /* A store with mailbox 1 and rows 1-1 to n-n, committed. */

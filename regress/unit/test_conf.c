@@ -83,6 +83,9 @@ test_sample(void)
 	is_str(c.database, "/data/imapsync/imap.example.net.db",
 	    "the default state file is that of the remote host");
 	is_str(c.prefix, "%?n?%?m?%n(%m)&%n?: ?", "default prefix");
+	ok(c.direction == DIR_BOTH && c.propagate == PROP_ALL &&
+	    c.max_size == 0 && c.max_age == 0 && c.nwatch == 0 && !c.syslog,
+	    "everything in both directions, no syslog");
 	ok(l->type == CONN_TUNNEL && l->null_stderr && !l->compress,
 	    "local: tunnel, null-stderr, no compression");
 	is_str(l->command, "doveadm exec imap", "command");
@@ -183,6 +186,60 @@ test_values(void)
 	conf_free(&c);
 }
 
+/* What passes, and what is watched. */
+static void
+test_rules(void)
+{
+	static const struct {
+		const char	*text;
+		int		 direction, propagate;
+		uint64_t	 max_size, max_age;
+	} tests[] = {
+		{ "direction = both", DIR_BOTH, PROP_ALL, 0, 0 },
+		{ "direction = to-local", DIR_TO_LOCAL, PROP_ALL, 0, 0 },
+		{ "direction=to-remote", DIR_TO_REMOTE, PROP_ALL, 0, 0 },
+		{ "propagate = new", 0, PROP_NEW, 0, 0 },
+		{ "propagate = flags new", 0, PROP_NEW | PROP_FLAGS, 0, 0 },
+		{ "propagate =  delete\tdelete ", 0, PROP_DELETE, 0, 0 },
+		{ "propagate = new flags delete", 0, PROP_ALL, 0, 0 },
+		{ "max-size = 1", 0, PROP_ALL, 1, 0 },
+		{ "max-size = 25M", 0, PROP_ALL, 25 << 20, 0 },
+		{ "max-size = 10k", 0, PROP_ALL, 10240, 0 },
+		{ "max-size = 3G", 0, PROP_ALL, 3221225472, 0 },
+		{ "max-size = 9223372036854775807", 0, PROP_ALL, INT64_MAX, 0 },
+		{ "max-size = 8589934591G", 0, PROP_ALL, 8589934591 << 30, 0 },
+		{ "max-age = 1", 0, PROP_ALL, 0, 86400 },
+		{ "max-age = 10d", 0, PROP_ALL, 0, 864000 },
+		{ "max-age = 2W", 0, PROP_ALL, 0, 1209600 },
+		{ "max-age = 6m", 0, PROP_ALL, 0, 15552000 },
+		{ "max-age = 136y", 0, PROP_ALL, 0, 4288896000 }
+	};
+	struct conf	 c;
+	char		 text[300];
+	size_t		 i;
+
+	for (i = 0; i < nitems(tests); i++) {
+		snprintf(text, sizeof(text), "%s\n" SECTIONS, tests[i].text);
+		ok(*parse(&c, text) == '\0' &&
+		    c.direction == tests[i].direction &&
+		    c.propagate == tests[i].propagate &&
+		    c.max_size == tests[i].max_size &&
+		    c.max_age == tests[i].max_age, "%s",
+		    flat(tests[i].text));
+		conf_free(&c);
+	}
+	is_str(parse(&c, "watch-mailbox = INBOX \"a b\\x00c\" lists.x\n"
+	    "list-mailbox = *\nsyslog = yes\n" SECTIONS), "",
+	    "mailboxes to watch");
+	ok(c.nwatch == 3 && strcmp(c.watch[0], "INBOX") == 0 &&
+	    strcmp(c.watch[1], "a b\001c") == 0 &&
+	    strcmp(c.watch[2], "lists.x") == 0 && c.npatterns == 1,
+	    "watch-mailbox");
+	ok(c.syslog, "syslog");
+	conf_free(&c);
+	ok(c.watch == NULL && c.nwatch == 0, "freed");
+}
+
 /* SSL_protocols is deprecated: what becomes of it. */
 static void
 test_protocols(void)
@@ -252,8 +309,8 @@ test_errors(void)
 		{ "type = smtp",
 		    "f:1: type: imap, imaps or tunnel expected\n" },
 		{ "compress = maybe", "f:1: compress: YES or NO expected\n" },
-		{ "auth = PLAIN,LOGIN", "f:1: auth: mechanisms such as PLAIN, "
-		    "with blanks between, expected\n" },
+		{ "auth = PLAIN,LOGIN", "f:1: auth: mechanisms such as PLAIN or "
+		    "SCRAM-SHA-256, with blanks between, expected\n" },
 		{ "list-mailbox = \"a", "f:1: list-mailbox: a quote that does "
 		    "not end\n" },
 		{ "list-mailbox = a(b", "f:1: list-mailbox: a character that "
@@ -309,6 +366,46 @@ test_errors(void)
 		    "characters expected\n" },
 		{ "proxy = socks5://:x@h", "f:1: proxy: the proxy's user or "
 		    "password is empty or longer than 255 octets\n" },
+		{ "direction = local", "f:1: direction: both, to-local or "
+		    "to-remote expected\n" },
+		{ "propagate = new,flags", "f:1: propagate: one or more of "
+		    "new, flags, delete, with blanks between, expected\n" },
+		{ "propagate =", "f:1: propagate: it may not be empty\n" },
+		{ "max-size = 0", "f:1: max-size: octets, or a number and "
+		    "K, M or G, expected\n" },
+		{ "max-size = -1", "f:1: max-size: octets, or a number and "
+		    "K, M or G, expected\n" },
+		{ "max-size = K", "f:1: max-size: octets, or a number and "
+		    "K, M or G, expected\n" },
+		{ "max-size = 1KB", "f:1: max-size: octets, or a number and "
+		    "K, M or G, expected\n" },
+		{ "max-size = 1.5M", "f:1: max-size: octets, or a number and "
+		    "K, M or G, expected\n" },
+		{ "max-size = 18446744073709551616",
+		    "f:1: max-size: octets, or a number and "
+		    "K, M or G, expected\n" },
+		{ "max-size = 9223372036854775808",
+		    "f:1: max-size: octets, or a number and "
+		    "K, M or G, expected\n" },
+		{ "max-size = 8589934592G",
+		    "f:1: max-size: octets, or a number and "
+		    "K, M or G, expected\n" },
+		{ "max-age = 0", "f:1: max-age: days, or a number and d, w, "
+		    "m or y (136 years at most), expected\n" },
+		{ "max-age = d", "f:1: max-age: days, or a number and d, w, "
+		    "m or y (136 years at most), expected\n" },
+		{ "max-age = 1h", "f:1: max-age: days, or a number and d, w, "
+		    "m or y (136 years at most), expected\n" },
+		{ "max-age = 137y", "f:1: max-age: days, or a number and d, w, "
+		    "m or y (136 years at most), expected\n" },
+		{ "max-age = 49711",
+		    "f:1: max-age: days, or a number and d, w, "
+		    "m or y (136 years at most), expected\n" },
+		{ "watch-mailbox = INBOX lists*",
+		    "f:1: watch-mailbox: names of mailboxes, without wildcards, expected\n" },
+		{ "watch-mailbox = \"%\"", "f:1: watch-mailbox: names of "
+		    "mailboxes, without wildcards, expected\n" },
+		{ "syslog = maybe", "f:1: syslog: YES or NO expected\n" },
 		{ "username = a\001b", "f:1: a control character\n" },
 		{ "SSL_protocol_min=TLSv1.3\nSSL_protocol_max=TLSv1.2",
 		    "f:3: [local] has a lowest TLS version above the highest\n"
@@ -351,7 +448,11 @@ test_sides(void)
 		{ SECTIONS "SSL_key=x\n",
 		    "f:4: [remote] has SSL_key, but no SSL_cert\n" },
 		{ SECTIONS "logfile=x\n",
-		    "f:5: logfile belongs in front of the sections\n" }
+		    "f:5: logfile belongs in front of the sections\n" },
+		{ SECTIONS "max-size=1\n",
+		    "f:5: max-size belongs in front of the sections\n" },
+		{ SECTIONS "syslog=yes\n",
+		    "f:5: syslog belongs in front of the sections\n" }
 	};
 	struct conf	 c;
 	char		 text[2000];
@@ -393,7 +494,9 @@ test_secret(void)
 	static const char *const keys[] = { "type", "host", "port", "auth",
 	    "compress", "timeout", "SSL_protocols", "SSL_protocol_min",
 	    "SSL_fingerprint", "list-mailbox", "list-select-opts",
-	    "ignore-mailbox", "log-prefix", "SSL_hostname" };
+	    "ignore-mailbox", "log-prefix", "SSL_hostname",
+	    "direction", "propagate", "max-size", "max-age", "watch-mailbox",
+	    "syslog" };
 	struct conf	 c;
 	const char	*errors;
 	char		 text[400];
@@ -685,6 +788,7 @@ main(void)
 		fatal("mkdtemp");
 	test_sample();
 	test_values();
+	test_rules();
 	test_protocols();
 	test_errors();
 	test_sides();

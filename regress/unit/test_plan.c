@@ -38,8 +38,10 @@ fresh(struct mbox *mb)
 	memset(mb, 0, sizeof(*mb));
 	RB_INIT(&mb->rows_l);
 	RB_INIT(&mb->rows_r);
-	for (side = 0; side < SIDES; side++)
+	for (side = 0; side < SIDES; side++) {
 		TAILQ_INIT(&mb->s[side].stores);
+		mb->s[side].allow = PROP_ALL;
+	}
 }
 
 static void
@@ -209,6 +211,7 @@ test_paired(void)
 	struct mbox		 mb;
 
 	fresh(&mb);
+	memset(&m, 0, sizeof(m));
 	m.uid[LOCAL] = 1;
 	m.uid[REMOTE] = 2;
 	m.flags[LOCAL] = "\\Deleted \\Seen";

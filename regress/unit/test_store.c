@@ -234,6 +234,160 @@ test_random(void)
 	ok(stop(&p) == 0, "random: ends with 0");
 }
 
+/* INFO of a mailbox must tell these UIDs as left out. */
+static void
+is_left(struct peer *p, uint32_t mailbox, const char *local,
+    const char *remote, const char *what)
+{
+	info(p, mailbox);
+	is_str(set_text(&p->uids[LOCAL]), local, what);
+	is_str(set_text(&p->uids[REMOTE]), remote, what);
+}
+
+static void
+test_left(void)
+{
+	struct m_store_forget	 forget = { 2 };
+	struct m_store_adopt	 adopt = { 1, 0, 0 };
+	struct peer		 p;
+
+	fresh(&p, 3);
+	newbox(&p, 2, "other");
+	left(&p, M_STORE_LEFT, 1, LOCAL, "5,7,9:20");
+	is_left(&p, 1, "5,7,9:20", "", "left: as told");
+	ok(p.uids_first == 1 && p.info.rows == 3 && p.info.max_local == 20 &&
+	    p.info.max_remote == 3, "left: before INFO, which counts it");
+	left(&p, M_STORE_LEFT, 1, LOCAL, "6,8,15:30");
+	left(&p, M_STORE_LEFT, 1, REMOTE, "40");
+	left(&p, M_STORE_LEFT, 2, REMOTE, "1:4294967295");
+	is_left(&p, 1, "5:30", "40", "left: merged");
+	ok(p.info.max_remote == 40, "left: on the other side, too");
+	left(&p, M_STORE_UNLEFT, 1, LOCAL, "1:5,10,20:21,30:4294967295");
+	left(&p, M_STORE_UNLEFT, 2, REMOTE, "1,7,4294967295");
+	is_left(&p, 1, "6:9,11:19,22:29", "40", "unleft");
+	is_left(&p, 2, "", "2:6,8:4294967294", "unleft: ends of all UIDs");
+	add_row(&p, 12, 40, "");
+	is_left(&p, 1, "6:9,11,13:19,22:29", "", "left: ADD takes out");
+	drop(&p, REMOTE, 6, 9);
+	drop(&p, LOCAL, 8, 16);
+	is_left(&p, 1, "6:7,17:19,22:29", "", "left: DROP takes out");
+	ok(p.info.rows == 3, "left: and drops the row");
+	seen(&p, LOCAL, 18, 7, 7, 7, 1, "");
+	seen(&p, REMOTE, 41, 7, 7, 7, 1, "");
+	left(&p, M_STORE_LEFT, 1, REMOTE, "41:42");
+	ok(pair(&p, PAIR_ADOPT) && p.count == 1, "left: pair");
+	is_left(&p, 1, "6:7,17,19,22:29", "42", "left: PAIR takes out");
+	say(&p, M_STORE_ADOPT, &adopt);
+	ok(commit(&p) && stop(&p) == 0, "left: ends with 0");
+
+	start(&p, path, 0, YOU);
+	is_left(&p, 1, "6:7,17,19,22:29", "42", "left: after a restart");
+	add_row(&p, 17, 43, "");
+	is_left(&p, 1, "6:7,19,22:29", "42", "left: ADD after a restart");
+	adopt.drop = 1;
+	say(&p, M_STORE_ADOPT, &adopt);
+	is_left(&p, 1, "", "", "left: ADOPT drops it");
+	ok(p.info.max_local == 0, "left: and does not count it");
+	say(&p, M_STORE_FORGET, &forget);
+	is_left(&p, 2, "", "", "left: FORGET");
+	left(&p, M_STORE_LEFT, 2, LOCAL, "1");
+	ok(!commit(&p) && strstr(p.fatal, "no mailbox 2") != NULL,
+	    "left: \"%s\"", p.fatal);
+	ok(reap(&p) == 1, "left: exits with 1");
+}
+
+/* Ranges come and go, as in a uidset; a set too large for a message. */
+static void
+test_left_random(void)
+{
+	struct m_store_left	 m = { 1, LOCAL, UIDSET_INIT };
+	struct uidset		 want[SIDES] = { UIDSET_INIT, UIDSET_INIT };
+	struct peer		 p;
+	uint32_t		 i, lo, hi, bad = 0;
+	int			 s;
+
+	fresh(&p, 0);
+	srandom(2);
+	for (i = 1; i <= 4000; i++) {
+		m.side = s = random() % 2;
+		lo = 1 + random() % 300;
+		hi = lo + (random() % 3 == 0 ? random() % 40 : 0);
+		uidset_add(&m.set, lo, hi);
+		if (random() % 2 == 0) {
+			uidset_or(&want[s], &m.set);
+			say(&p, M_STORE_LEFT, &m);
+		} else {
+			uidset_sub(&want[s], &m.set);
+			say(&p, random() % 2 ? M_STORE_UNLEFT : M_STORE_DROP,
+			    &m);
+		}
+		uidset_free(&m.set);
+		if (i % 20 != 0)
+			continue;
+		if (i % 1000 == 0)
+			bad += stop(&p) != 0 || !start(&p, path, 0, YOU);
+		info(&p, 1);
+		for (s = 0; s < SIDES; s++) {
+			bad += p.uids[s].n != want[s].n ||
+			    uidset_count(&p.uids[s]) != uidset_count(&want[s]);
+			uidset_sub(&p.uids[s], &want[s]);
+			bad += !uidset_empty(&p.uids[s]);
+		}
+	}
+	ok(bad == 0 && want[LOCAL].n > 10 && want[REMOTE].n > 10,
+	    "left, random: always as it should be");
+	for (i = 1; i <= 3000; i++) {
+		uidset_add(&m.set, 1000 + i * 2, 1000 + i * 2);
+		if (i % 1000 == 0) {
+			m.side = LOCAL;
+			say(&p, M_STORE_LEFT, &m);
+			uidset_free(&m.set);
+		}
+	}
+	info(&p, 1);
+	ok(uidset_count(&p.uids[LOCAL]) ==
+	    uidset_count(&want[LOCAL]) + 3000 && p.uids_first == 4 &&
+	    p.nuids == 4, "left: told in %d parts", p.nuids);
+	ok(stop(&p) == 0 && edit("SELECT count(*) FROM leftout a JOIN leftout b"
+	    " ON a.mailbox = b.mailbox AND a.side = b.side"
+	    " AND b.lo BETWEEN a.lo + 1 AND a.hi + 1") == 0,
+	    "left: no range in the file touches another");
+	for (s = 0; s < SIDES; s++)
+		uidset_free(&want[s]);
+}
+
+static void
+test_rename(void)
+{
+	struct m_store_water	 w = { 1, LOCAL, { 7, 43, 12, 9, "M1" } };
+	struct m_store_rename	 m = { 1, "new\001name" };
+	struct peer		 p;
+
+	fresh(&p, 3);
+	newbox(&p, 2, "INBOX\001child");
+	say(&p, M_STORE_WATER, &w);
+	say(&p, M_STORE_RENAME, &m);
+	ok(commit(&p) && load(&p), "rename");
+	is_str(p.text, "mbox 1 new\001name adopt 1 sub 2 rows 3"
+	    " 7/43/12/9/M1 0/1/0/0/\n"
+	    "mbox 2 INBOX\001child adopt 1 sub 2 rows 0 0/1/0/0/ 0/1/0/0/\n",
+	    "rename: the name, and nothing else");
+	rows(&p, LOCAL, "1:9");
+	is_str(list(&p), "1-1 2-2 3-3", "rename: the rows stay");
+	m.name = "INBOX\001child";
+	say(&p, M_STORE_RENAME, &m);
+	ok(!commit(&p) && strstr(p.fatal, "mailbox.name") != NULL &&
+	    strstr(p.fatal, "please report") != NULL,
+	    "rename: to a name that is there: \"%s\"", p.fatal);
+	ok(reap(&p) == 1, "rename: exits with 1");
+	start(&p, path, 0, YOU);
+	m.mailbox = 3;
+	say(&p, M_STORE_RENAME, &m);
+	ok(!commit(&p) && strstr(p.fatal, "no mailbox 3") != NULL,
+	    "rename: \"%s\"", p.fatal);
+	ok(reap(&p) == 1, "rename: no mailbox: exits with 1");
+}
+
 /* What must end the session, and leaves the last commit. */
 static void
 test_fatal(void)
@@ -568,6 +722,9 @@ main(void)
 	test_remove();
 	test_rows();
 	test_random();
+	test_left();
+	test_left_random();
+	test_rename();
 	test_fatal();
 	test_pair();
 	test_pair_flags();

@@ -165,9 +165,9 @@ test_foreign(void)
 	    " and other@example.org", "other pair");
 	refuses(path, 1, "other@example.org", 1, "belongs to",
 	    "other pair, dry");
-	write_at(path, 60, "\0\0\0\2", 4);
+	write_at(path, 60, "\0\0\0\3", 4);
 	refuses(path, 0, YOU, 1, "newer imapsync", "newer");
-	write_at(path, 60, "\0\0\0\1", 4);
+	write_at(path, 60, "\0\0\0\2", 4);
 	write_at(path, 68, "\0\0\0\1", 4);
 	refuses(path, 0, YOU, 1, "another program", "foreign id");
 	clean(dir);
@@ -197,6 +197,57 @@ test_foreign(void)
 	write_at(path, 8192, sqlite, sizeof(sqlite));
 	write_at(path, 12288, sqlite, sizeof(sqlite));
 	refuses(path, 0, YOU, 1, "integrity_check", "damaged");
+}
+
+/* A file of version 1. */
+static void
+old_file(uint32_t rows)
+{
+	struct peer	 p;
+
+	fresh(&p, rows);
+	stop(&p);
+	edit("DROP TABLE leftout; PRAGMA user_version = 1; VACUUM");
+	if (edit("PRAGMA user_version") != 1)
+		fatalx("the version can't be set");
+}
+
+static void
+test_upgrade(void)
+{
+	struct peer	 p;
+	struct stat	 st;
+	uint64_t	 before;
+
+	old_file(1000);
+	before = sum(dir);
+	ok(start(&p, path, 1, YOU), "upgrade: dry run: ready: %s", p.fatal);
+	left(&p, M_STORE_LEFT, 1, LOCAL, "2000:2001");
+	ok(commit(&p) && info(&p, 1) && p.info.rows == 1000 &&
+	    p.info.max_local == 2001, "upgrade: dry run: all is there");
+	ok(stop(&p) == 0 && sum(dir) == before,
+	    "upgrade: dry run: nothing on the disk");
+
+	/* Its one transaction fails. */
+	if (stat(path, &st) == -1)
+		fatal("%s", path);
+	fsize = st.st_size;
+	ok(!start(&p, path, 0, YOU) && p.status == 75,
+	    "upgrade: no space: \"%s\"", p.fatal);
+	ok(reap(&p) == 75 && edit("PRAGMA user_version") == 1 && edit("SELECT"
+	    " count(*) FROM sqlite_master WHERE name = 'leftout'") == 0,
+	    "upgrade: all or nothing");
+	fsize = RLIM_INFINITY;
+
+	ok(start(&p, path, 0, YOU), "upgrade: ready: %s", p.fatal);
+	rows(&p, REMOTE, "1:4294967295");
+	ok(p.nrows == 1000, "upgrade: the rows are there");
+	left(&p, M_STORE_LEFT, 1, LOCAL, "2000:2001");
+	ok(commit(&p) && stop(&p) == 0 && edit("PRAGMA user_version") == 2,
+	    "upgrade: the version");
+	start(&p, path, 0, YOU);
+	ok(info(&p, 1) && p.info.max_local == 2001, "upgrade: the new table");
+	stop(&p);
 }
 
 static void
@@ -318,6 +369,7 @@ main(void)
 	test_busy();
 	test_lock();
 	test_foreign();
+	test_upgrade();
 	test_dryrun();
 	test_full();
 	return end();

@@ -89,6 +89,11 @@ sub snapshot
 		my $snap = $snap{$name} = { selectable => $selectable,
 		    subscribed => $box->{subscribed} ? 1 : 0,
 		    messages => {} };
+		# Dovecot lists a deleted parent as if it were there.
+		if ($selectable && $client->cmd('STATUS', \$box->{name},
+		    '(MESSAGES)')->{status} ne 'OK') {
+			$selectable = $snap->{selectable} = 0;
+		}
 		next unless $selectable;
 		$client->fetch_each($box->{name},
 		    'UID FLAGS INTERNALDATE BODY.PEEK[]', sub {

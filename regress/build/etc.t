@@ -1,0 +1,145 @@
+#!/usr/bin/perl
+# This file is part of imapsync, which keeps two IMAP servers identical.
+#
+# imapsync is free software: you can redistribute it and/or modify it under
+# the terms of the GNU General Public License, version 3 or (at your option)
+# any later version, with permission to link with LibreSSL and OpenSSL.
+# It comes WITHOUT ANY WARRANTY.  See COPYING.
+
+# What is below etc/ fits the program: completion knows its options, packages
+# hold what is installed, and each file can be read by what will read it.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use File::Find;
+use Test::More;
+use Imapsync::Imapsync;
+use Imapsync::Proc qw(tmpdir which run_command slurp spew);
+
+my $etc = "$FindBin::Bin/../../etc";
+my $program = Imapsync::Imapsync::program();
+my $tmp = tmpdir();
+
+plan skip_all => "$program is missing: run make stage" unless -x $program;
+
+sub quiet_ok
+{
+	my ($name, @command) = @_;
+
+	is(eval { run_command(\@command) } // $@, '', $name);
+}
+
+# ---- completion ----
+
+my %help = map { $_ => 1 }
+    run_command([$program, '--help']) =~ /(?<![\w-])--([a-z][a-z-]+)/g;
+for my $file (qw(imapsync.bash _imapsync imapsync.ksh)) {
+	my $text = slurp("$etc/completion/$file") =~ s/^#.*$//mgr;
+	my %known = map { $_ => 1 } $text =~ /(?<![\w-])--([a-z][a-z-]+)/g;
+	# In zsh's file also as {-h,--help}.
+	is(join(' ', sort keys %known), join(' ', sort keys %help),
+	    "$file: the options are those of --help");
+}
+
+my $home = "$tmp/home";
+mkdir $_ for $home, "$home/config", "$home/config/imapsync";
+spew("$home/config/imapsync/$_", '') for 'config', 'work', 'a b';
+
+# What bash offers behind these words.
+sub bash_offers
+{
+	my (@words) = @_;
+	my $script = '. "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); ' .
+	    '_imapsync 2>/dev/null; ((${#COMPREPLY[@]})) && ' .
+	    'printf "<%s>" "${COMPREPLY[@]}"; :';
+
+	return run_command([which('bash'), '--norc', '-c', $script,
+	    "$etc/completion/imapsync.bash", 'imapsync', @words],
+	    dir => $home, env => { XDG_CONFIG_HOME => "$home/config" });
+}
+
+SKIP: {
+	skip('there is no bash', 8) unless which('bash');
+	quiet_ok('imapsync.bash: syntax', which('bash'), '-n',
+	    "$etc/completion/imapsync.bash");
+	is(bash_offers('--conf'), '<--config=>', 'bash: an option');
+	is(bash_offers('--config', '=', 'w'), '<work>', 'bash: an account');
+	is(bash_offers('--config=a'), '<a b>', 'bash: the same in one word');
+	is(bash_offers('--config', '='), '<a b><config><work>',
+	    'bash: all accounts');
+	is(bash_offers('--target', '=', 'local,da'), '<local,database>',
+	    'bash: the second of two values');
+	is(bash_offers('--target='), '<local><remote><database>',
+	    'bash: all values');
+	is(bash_offers('INB'), '', 'bash: nothing for a mailbox');
+}
+SKIP: {
+	skip('there is no zsh', 1) unless which('zsh');
+	quiet_ok('_imapsync: syntax', which('zsh'), '-f', '-n',
+	    "$etc/completion/_imapsync");
+}
+SKIP: {
+	my ($ksh) = grep { defined } map { which($_) } qw(ksh oksh mksh);
+	skip('there is no ksh', 2) unless defined $ksh;
+	quiet_ok("$_: syntax", $ksh, '-n', "$etc/$_")
+	    for 'completion/imapsync.ksh', 'imapsync.rc';
+}
+
+# ---- cron ----
+
+# Comments that hold a line count, too.
+for my $line (slurp("$etc/crontab") =~ /^#?((?:[*]\S*\t+){5}.*)$/mg) {
+	my $command = $line =~ s/^(?:\S+\s+){5}//r;
+	unlike($command, qr/%/, 'crontab: cron makes % a newline');
+	quiet_ok("crontab: $command", 'sh', '-n', '-c', $command);
+}
+
+# ---- packages ----
+
+my @staged;
+my $usr = Imapsync::Imapsync::stage() . '/usr';
+find({ no_chdir => 1, wanted => sub {
+	push @staged, $_ =~ s{^\Q$usr\E/}{}r =~ s{^share/man/}{man/}r if -f;
+} }, $usr);
+my ($bare) = run_command([$program, '--version']) =~ /(\d+\.\d+\S*)/;
+
+# The port: what `make install` and post-install of the port install.
+my $port = slurp("$etc/port/Makefile");
+my %plist = map { $_ => 1 } grep { /^\w/ && !m{/$} && !m{/pkg-readmes/} }
+    map { s/^\@(?:bin|man) //r } split /\n/, slurp("$etc/port/pkg/PLIST");
+my %wanted = map { $_ => 1 } @staged;
+$wanted{'share/examples/imapsync/imapsync.ksh'} = 1;
+is(join("\n", sort keys %plist), join("\n", sort keys %wanted),
+    'PLIST is what is installed');
+like($port, qr/^V =\s+\Q$bare\E$/m, "the port is of version $bare");
+like(slurp("$etc/debian/changelog"), qr/\Aimapsync \(\Q$bare\E-\d+\) /,
+    "the Debian package is of version $bare");
+
+SKIP: {
+	my $bmake = which('bmake') // skip('there is no bmake', 1);
+	# In place of the ports tree: what the port takes from it.
+	mkdir "$tmp/mk";
+	spew("$tmp/mk/sys.mk", '');
+	spew("$tmp/mk/bsd.port.mk", join '', map { "$_\n" }
+	    'WRKINST = /w', 'WRKSRC = /src', 'RCDIR = /etc/rc.d',
+	    'TRUEPREFIX = /usr/local', 'PREFIX = /w/usr/local',
+	    map { my $word = lc; "$_ = $word" } qw(INSTALL_DATA_DIR
+	    INSTALL_DATA INSTALL_SCRIPT));
+	my $plan = run_command([$bmake, '-r', '-m', "$tmp/mk", '-n', '-f',
+	    "$etc/port/Makefile", 'post-install']);
+	my @sources = $plan =~ m{ /src/(\S+)}g;
+	is(join(' ', grep { -e "$etc/../$_" } @sources),
+	    'etc/imapsync.rc etc/completion/imapsync.ksh',
+	    'the port installs files that are there') or diag($plan);
+}
+
+# Debian: each line of imapsync.install names files that are there.
+for (split /\n/, slurp("$etc/debian/imapsync.install")) {
+	my ($from, $to) = split;
+	my @files = glob "$etc/../$from";
+	ok(@files && -e $files[0] && defined $to, "Debian: $from");
+}
+
+done_testing;

@@ -1,0 +1,201 @@
+#!/usr/bin/perl
+# This file is part of imapsync, which keeps two IMAP servers identical.
+#
+# imapsync is free software: you can redistribute it and/or modify it under
+# the terms of the GNU General Public License, version 3 or (at your option)
+# any later version, with permission to link with LibreSSL and OpenSSL.
+# It comes WITHOUT ANY WARRANTY.  See COPYING.
+
+
+# --json: one object on one line, valid whatever the names are, with the members
+# that the manual documents.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use JSON::PP ();
+use Test::More;
+use Imapsync::Compare qw(same_content);
+use Imapsync::Imapsync;
+use Imapsync::Mail qw(message date_of);
+use Imapsync::Proc qw(slurp);
+use Imapsync::Server;
+
+plan skip_all => Imapsync::Server->missing('dovecot')
+    if Imapsync::Server->missing('dovecot');
+
+my $local = Imapsync::Server->new(name => 'local');
+my $remote = Imapsync::Server->new(name => 'remote', daemon => 1,
+    max_mail_size => '20k');
+my $i = Imapsync::Imapsync->new(local => $local, remote => $remote);
+
+sub keys_are
+{
+	my ($hash, $keys, $what) = @_;
+
+	is(join(' ', sort keys %$hash), join(' ', sort split ' ', $keys),
+	    "members of $what");
+}
+
+sub boolean { return JSON::PP::is_bool($_[0]) }
+my $counts = 'copied octets flags deleted created';
+
+# A run with --json: what it printed, looked at in every part.
+sub json
+{
+	my ($status, $what, @args) = @_;
+	my $r = $i->status_is($status, $what, '--json', @args);
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	like($r->{out}, qr/\A\{[\x20-\x7e]*\}\n\z/, 'one line of ASCII');
+	my $j = eval { JSON::PP->new->decode($r->{out}) };
+	ok($j, 'is JSON') or diag($@, $r->{out});
+	keys_are($j, 'version status dry_run seconds local remote mailboxes ' .
+	    'refused', 'the object');
+	is($j->{version}, 1, 'version');
+	is($j->{status}, $status, 'status is the exit status');
+	ok(boolean($j->{dry_run}), 'dry_run is a boolean');
+	like($j->{seconds}, qr/^\d+(\.\d+)?$/, 'seconds is a number');
+	cmp_ok($j->{seconds}, '<=', $r->{seconds} + 0.01, 'and can be');
+	for my $side ('local', 'remote') {
+		keys_are($j->{$side}, 'host turns sent received total', $side);
+		keys_are($j->{$side}{total}, $counts, "$side, total");
+		my %sum = (copied => 0, octets => 0, flags => 0, deleted => 0);
+		for my $box (@{ $j->{mailboxes} }) {
+			keys_are($box, 'name stopped paired local remote',
+			    'a mailbox');
+			keys_are($box->{$side}, $counts, "a mailbox, $side");
+			ok(boolean($box->{$_}), "$_ is a boolean")
+			    for 'stopped';
+			$sum{$_} += $box->{$side}{$_} for keys %sum;
+		}
+		is($j->{$side}{total}{$_}, $sum{$_}, "$side: sum of $_")
+		    for sort keys %sum;
+		for ('turns', 'sent', 'received') {
+			like($j->{$side}{$_}, qr/^[1-9]\d*$/, "$side, $_");
+		}
+	}
+	keys_are($_, 'mailbox side uid size text', 'a refused message')
+	    for @{ $j->{refused} };
+	return ($j, $r);
+}
+
+sub box
+{
+	my ($j, $name) = @_;
+	my ($box) = grep { $_->{name} eq $name } @{ $j->{mailboxes} };
+
+	return $box // fail("no mailbox $name");
+}
+
+my @odd = ('plain', 'two words', 'a "quoted" \\ one', 'Entw&APw-rfe',
+    '{5}', '[x]');
+my ($lc, $rc) = ($local->client, $remote->client);
+my $octets = 0;
+for my $name ('INBOX', @odd) {
+	$lc->create($name) if $name ne 'INBOX';
+	my @mail = map { message("$name$_" =~ s/\W//gr) } 1 .. 4;
+	$octets += length for @mail;
+	$lc->append_many($name, map { { body => $_, date => date_of(3) } }
+	    @mail);
+}
+my ($j, $r) = json(0, '--dry-run', '--dry-run');
+ok($j->{dry_run}, 'dry_run');
+is($r->{err}, '', 'nothing on standard error');
+ok(!defined $i->state_file, 'and no state');
+is($j->{remote}{total}{copied}, 28, 'what would be copied');
+is($j->{remote}{total}{octets}, 0, 'and was not');
+is(box($j, $_)->{remote}{copied}, 4, "$_: 4") for 'INBOX', @odd;
+ok(box($j, 'plain')->{remote}{created}, 'to be created');
+
+($j, $r) = json(0, 'first run');
+ok(!$j->{dry_run}, 'not dry_run');
+is(scalar @{ $j->{mailboxes} }, 7, 'seven mailboxes');
+is(box($j, $_)->{remote}{copied}, 4, "$_: 4") for 'INBOX', @odd;
+ok(!box($j, 'INBOX')->{remote}{created}, 'INBOX was there');
+ok(box($j, 'plain')->{remote}{created}, 'plain was not');
+ok(!box($j, 'plain')->{local}{created}, 'but on the local server');
+ok(!box($j, 'plain')->{stopped}, 'not stopped');
+is($j->{remote}{total}{octets}, $octets, 'octets of the messages');
+cmp_ok($j->{remote}{sent}, '>', $octets, 'more than that went over the line');
+is($j->{remote}{host}, '127.0.0.1', 'host');
+is($j->{local}{host}, 'localhost', 'of the tunnel');
+like($r->{err}, qr/^INBOX: 4 copied to remote$/m, 'the lines are there, too');
+is(json_quiet(), '', 'but with --quiet');
+
+sub json_quiet { return (json(0, '--quiet', '--quiet'))[1]{err} }
+
+($j, $r) = json(0, 'nothing to do');
+is($r->{err}, '', 'no line');
+is_deeply([$j->{mailboxes}, $j->{refused}], [[], []], 'empty lists');
+cmp_ok($j->{$_}{turns}, '<=', 4, "$_: few turns") for 'local', 'remote';
+
+$lc->store('plain', '1:3', '+FLAGS', '\Seen');
+$rc->store('plain', '4', '+FLAGS', '\Flagged');
+$rc->expunge('INBOX', '1,2');
+$lc->expunge('two words', '1');
+my $text = message(77);
+$rc->append('{5}', $text);
+$_->append('[x]', message(78)) for $lc;
+($j) = json(0, '--dry-run of changes', '--dry-run');
+my %want = (plain => { remote => [0, 3, 0], local => [0, 1, 0] },
+    INBOX => { remote => [0, 0, 0], local => [0, 0, 2] },
+    'two words' => { remote => [0, 0, 1], local => [0, 0, 0] },
+    '{5}' => { remote => [0, 0, 0], local => [1, 0, 0] },
+    '[x]' => { remote => [1, 0, 0], local => [0, 0, 0] });
+
+sub as_wanted
+{
+	my ($j, $what) = @_;
+	my %is = map { my $b = $_; ($b->{name} => { map { ($_ =>
+	    [@{ $b->{$_} }{qw(copied flags deleted)}]) } 'local',
+	    'remote' }) } @{ $j->{mailboxes} };
+
+	is_deeply(\%is, \%want, $what);
+}
+
+as_wanted($j, 'the plan in figures');
+($j) = json(0, 'changes');
+as_wanted($j, 'the same when it is done');
+is(box($j, '{5}')->{local}{octets}, length $text, 'octets');
+same_content($local, $remote, 'equal');
+
+# Refused messages, and a mailbox that is left alone.
+$lc->append('plain', message(90, size => 30_000));
+my $uid = ($lc->uids('plain'))[-1];
+$rc->delete('Entw&APw-rfe');
+($j) = json(3, 'a message is refused');
+my ($f) = @{ $j->{refused} };
+is(scalar @{ $j->{refused} }, 1, 'one');
+is($f->{mailbox}, 'plain', 'its mailbox');
+is($f->{side}, 'local', 'where it is');
+is($f->{uid}, $uid, 'its UID');
+cmp_ok($f->{size}, '>=', 29_000, 'its size');
+like($f->{text}, qr/\S/, 'why');
+my $box = box($j, 'Entw&APw-rfe');
+ok($box->{stopped}, 'gone on one side: stopped');
+is_deeply($box->{local}, { copied => 0, octets => 0, flags => 0, deleted => 0,
+    created => JSON::PP::false }, 'nothing done');
+($j) = json(3, 'as long as it stands');
+is($j->{refused}[0]{uid}, $uid, 'it is in the list');
+
+# A lost state: paired.
+$lc->expunge('plain', $uid);
+$lc->delete('Entw&APw-rfe');
+$_->close for $lc, $rc;
+$i->lose_state;
+($j) = json(0, 'adoption');
+is(box($j, 'plain')->{paired}, 4, 'paired');
+is($j->{remote}{total}{copied}, 0, 'nothing is copied');
+
+# What has no figures prints no object, and an error is said as ever.
+$r = $i->status_is(1, 'a mailbox that is not there', '--json', 'nowhere');
+like($r->{err}, qr/nowhere/, 'is said');
+$r = $i->sync_ok('--check', '--json', '--check');
+unlike($r->{out}, qr/"version"/, 'is the text');
+$r = $i->sync_ok('--rename', '--json', '--rename', 'plain', 'new');
+is($r->{out}, '', 'prints nothing');
+$i->silent_ok('the run after it');
+
+done_testing;
