@@ -480,7 +480,6 @@ disc_paired(struct mbox *mb, const struct m_engine_paired *m)
 	row = row_insert(mb, m->uid[LOCAL], m->uid[REMOTE], base);
 	for (side = 0; side < SIDES; side++)
 		row->now[side] = xstrdup(m->flags[side]);
-	mb->npaired_diff++;
 }
 
 static void

@@ -227,7 +227,6 @@ struct mbox {
 	int		 adopt;
 	int		 adopt_asked;	/* --adopt named it */
 	int		 repair;	/* --repair looks at all of it */
-	uint64_t	 nrepaired;	/* anomalies */
 	int		 subscribed;	/* the state: 0, 1, 2 not known */
 	int		 skip;		/* filtered out, or named and skipped */
 	int		 twice[SIDES];	/* two names of a side are this one */
@@ -247,15 +246,11 @@ struct mbox {
 	int		 recovering;	/* the target of the mark */
 	req_fn		 pair_done;
 	uint32_t	 npaired;
-	uint32_t	 npaired_diff;	/* of them, those whose flags differ */
 	char		*lost;		/* flags named as not kept, this run */
 	int		 mismatch;	/* D5 saw another message */
 	int		 nouid;		/* an APPEND gave no APPENDUID: keep the mark */
 };
 RB_HEAD(mboxes, mbox);
-
-struct retry;
-TAILQ_HEAD(retries, retry);
 
 struct engine {
 	struct chan	 control;
@@ -305,7 +300,6 @@ struct engine {
 	int		 quota_batch[SIDES]; /* MULTIAPPENDs over quota */
 	int		 quota_row[SIDES]; /* NO without a code, in a row */
 	uint32_t	 uncommitted;
-	struct retries	*retries;
 };
 
 /* events.c: one handler a message; the argument is a struct source. */

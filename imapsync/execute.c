@@ -28,6 +28,7 @@ struct retry {
 	int		 nokeywords;
 	struct uidset	 set;
 };
+TAILQ_HEAD(retries, retry);
 
 /* A RECV under way, as struct req's arg. */
 struct copy {

@@ -39,7 +39,6 @@ repair_row(struct engine *e, struct mbox *mb, const struct m_engine_row *m)
 {
 	const char	*name = progress_show(e, mb->name);
 
-	mb->nrepaired++;
 	switch (m->gone) {
 	case 1:
 	case 2:
@@ -64,7 +63,6 @@ void
 repair_flags(struct engine *e, struct mbox *mb,
     const struct m_engine_paired *m)
 {
-	mb->nrepaired++;
 	log_warnx("%s: UID %u on local has the flags (%s), UID %u on remote "
 	    "(%s), the state (%s)", progress_show(e, mb->name), m->uid[LOCAL],
 	    m->flags[LOCAL], m->uid[REMOTE], m->flags[REMOTE], m->base);
@@ -96,7 +94,6 @@ repair_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 		uidset_free(&mb->left[side]);
 		if (!uidset_empty(&ms->new))
 			repair_alone(e, mb, side);
-		mb->nrepaired += uidset_count(&ms->new);
 	}
 	if (m->count > 0)
 		log_warnx("%s: %u message%s on both servers %s not in the "
@@ -104,7 +101,6 @@ repair_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 		    m->count, m->count == 1 ? "" : "s",
 		    m->count == 1 ? "was" : "were",
 		    m->count == 1 ? "is" : "are");
-	mb->nrepaired += m->count;
 	mb->npaired += m->count;
 	finish_paired(e, mb);
 }
