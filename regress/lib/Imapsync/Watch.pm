@@ -62,9 +62,16 @@ sub status
 	my $before = () = $self->all =~ /$re/g;
 	my @all;
 
-	kill 'USR1', $self->{pid};
-	wait_for(20, 'a line of status',
-	    sub { (@all = $self->all =~ /$re/g) > $before });
+	# A session that is just ending answers no more: ask again.
+	my $asked = 0;
+	wait_for(20, 'a line of status', sub {
+		return 1 if (@all = $self->all =~ /$re/g) > $before;
+		if (time - $asked >= 2) {
+			kill 'USR1', $self->{pid};
+			$asked = time;
+		}
+		return 0;
+	});
 	return $all[-1];
 }
 
