@@ -42,20 +42,23 @@ ALL_CFLAGS =	-std=gnu99 ${WARN} ${WERROR} ${CPPFLAGS_${OS}} ${PKG_CFLAGS} \
 ALL_LDFLAGS =	${LDFLAGS} ${LIBDIRS_${OS}} ${EXTRA_LDFLAGS}
 
 COMMON =	common/buf.o common/flags.o common/imsg.o common/log.o \
-		common/proto.o common/sandbox-linux.o common/sandbox-openbsd.o \
+		common/say.o common/proto.o common/sandbox-linux.o common/sandbox-openbsd.o \
 		common/uidset.o
 LIBCOMMON =	common/libcommon.a
 
 MAIN =		imapsync/main.o imapsync/conf.o imapsync/confval.o \
 		imapsync/pattern.o imapsync/connect.o imapsync/secret.o \
 		imapsync/spawn.o imapsync/start.o imapsync/supervise.o \
-		imapsync/backoff.o imapsync/logsys.o \
-		imapsync/engine.o imapsync/events.o imapsync/names.o imapsync/list.o \
-		imapsync/discover.o imapsync/verify.o imapsync/plan.o \
-		imapsync/execute.o imapsync/refusal.o imapsync/finish.o \
-		imapsync/progress.o imapsync/reset.o imapsync/watch.o \
-		imapsync/commands.o imapsync/rules.o imapsync/repair.o \
-		imapsync/json.o
+		imapsync/backoff.o
+ENGINE =	imapsync/engine/engine.o imapsync/engine/events.o \
+		imapsync/engine/names.o imapsync/engine/list.o \
+		imapsync/engine/discover.o imapsync/engine/verify.o \
+		imapsync/engine/plan.o imapsync/engine/execute.o \
+		imapsync/engine/refusal.o imapsync/engine/finish.o \
+		imapsync/engine/progress.o imapsync/engine/reset.o \
+		imapsync/engine/watch.o imapsync/engine/commands.o \
+		imapsync/engine/rules.o imapsync/engine/repair.o \
+		imapsync/engine/json.o
 NET =		imapsync-net/lex.o imapsync-net/parse.o imapsync-net/fetch.o \
 		imapsync-net/cmdq.o \
 		imapsync-net/session.o imapsync-net/request.o \
@@ -80,8 +83,8 @@ ${LIBCOMMON}: ${COMMON}
 	rm -f $@
 	${AR} rcs $@ ${COMMON}
 
-imapsync/imapsync: ${MAIN} ${LIBCOMMON}
-	${CC} ${ALL_LDFLAGS} -o $@ ${MAIN} ${LIBCOMMON} ${LIBS_${OS}}
+imapsync/imapsync: ${MAIN} ${ENGINE} ${LIBCOMMON}
+	${CC} ${ALL_LDFLAGS} -o $@ ${MAIN} ${ENGINE} ${LIBCOMMON} ${LIBS_${OS}}
 
 imapsync-net/imapsync-net: imapsync-net/main.o ${NET} ${LIBCOMMON}
 	${CC} ${ALL_LDFLAGS} -o $@ imapsync-net/main.o ${NET} ${LIBCOMMON} \
@@ -128,7 +131,7 @@ lint:
 	mandoc -T lint -W warning ${MAN1} ${MAN5} ${MAN8}
 
 clean: clean-regress
-	rm -f */*.o */*.d ${LIBCOMMON} ${PROGS} imapsync/pathnames.h
+	rm -f */*.o */*.d */*/*.o */*/*.d ${LIBCOMMON} ${PROGS} imapsync/pathnames.h
 
 .PHONY: all install uninstall lint clean FORCE
 
@@ -137,6 +140,7 @@ clean: clean-regress
 -include common/flags.d
 -include common/imsg.d
 -include common/log.d
+-include common/say.d
 -include common/proto.d
 -include common/sandbox-linux.d
 -include common/sandbox-openbsd.d
@@ -151,24 +155,23 @@ clean: clean-regress
 -include imapsync/start.d
 -include imapsync/supervise.d
 -include imapsync/backoff.d
--include imapsync/logsys.d
--include imapsync/engine.d
--include imapsync/events.d
--include imapsync/names.d
--include imapsync/list.d
--include imapsync/discover.d
--include imapsync/verify.d
--include imapsync/plan.d
--include imapsync/execute.d
--include imapsync/refusal.d
--include imapsync/finish.d
--include imapsync/progress.d
--include imapsync/reset.d
--include imapsync/watch.d
--include imapsync/commands.d
--include imapsync/rules.d
--include imapsync/repair.d
--include imapsync/json.d
+-include imapsync/engine/engine.d
+-include imapsync/engine/events.d
+-include imapsync/engine/names.d
+-include imapsync/engine/list.d
+-include imapsync/engine/discover.d
+-include imapsync/engine/verify.d
+-include imapsync/engine/plan.d
+-include imapsync/engine/execute.d
+-include imapsync/engine/refusal.d
+-include imapsync/engine/finish.d
+-include imapsync/engine/progress.d
+-include imapsync/engine/reset.d
+-include imapsync/engine/watch.d
+-include imapsync/engine/commands.d
+-include imapsync/engine/rules.d
+-include imapsync/engine/repair.d
+-include imapsync/engine/json.d
 -include imapsync-net/lex.d
 -include imapsync-net/parse.d
 -include imapsync-net/fetch.d

@@ -9,8 +9,7 @@
 
 /*
  * The supervisor's parts, one prefix a file: conf_, pattern_, connect_,
- * secret_, spawn_, start_, sup_, backoff_.  What the engine has for itself is
- * in engine.h; logsys_ serves both.
+ * secret_, spawn_, start_, sup_, backoff_.
  */
 #ifndef IMAPSYNC_H
 #define IMAPSYNC_H
@@ -24,29 +23,6 @@
 #include "proto.h"
 
 #define IMAPSYNC_VERSION	"0.1"
-
-/* The engine is this program, executed again under this name (argv[0]). */
-#define ENGINE_ARGV0		"imapsync-engine"
-
-__dead void	 engine_main(void);	/* engine.c */
-/*
- * progress.c: the one place where text leaves the program.  It is vis(3)ed and
- * written as one line, to the log (-1: none) with the time, to standard error.
- */
-void		 progress_print(int logfd, int tostderr, const char *text);
-
-/* ---- logsys.c: syslog(3) ---- */
-
-/*
- * Connect to the system's log, so that nothing has to be opened later; before
- * the sandbox.  Without it logsys_print() does nothing.
- */
-void		 logsys_open(void);
-/*
- * vis(3)ed, one line.  Not what LOG_LV_DEBUG has: others may read the system's
- * log.
- */
-void		 logsys_print(enum log_level, const char *text);
 
 /* ---- conf.c, confval.c: the configuration ---- */
 

@@ -22,6 +22,8 @@
 #include <stdio.h>
 
 #include "imapsync.h"
+#include "roles.h"
+#include "say.h"
 #include "sandbox.h"
 
 #define INTERVAL	60	/* --watch: seconds from look to look */
@@ -47,9 +49,9 @@ main_sink(int status, enum log_level level, const char *mailbox,
 	(void)mailbox;
 	if (o->syslog && level != LOG_LV_DEBUG)
 		away = 1;
-	progress_print(o->logfd, level >= LOG_LV_WARN || (!o->quiet && !away),
+	say_print(o->logfd, level >= LOG_LV_WARN || (!o->quiet && !away),
 	    text);
-	logsys_print(level, text);
+	say_syslog(level, text);
 	if (status >= 0)
 		sup_abort();
 }
@@ -516,7 +518,7 @@ run(const char *path, mode_t mask)
 	if (conf.syslog && !isatty(STDERR_FILENO))
 		o->syslog = 1;
 	if (o->syslog)
-		logsys_open();
+		say_open_syslog();
 	o->columns = find_columns(o);
 	sup_init(mask, o);
 	sandbox_supervisor();

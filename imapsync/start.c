@@ -19,6 +19,7 @@
 
 #include "imapsync.h"
 #include "pathnames.h"
+#include "roles.h"
 
 #define SETUP_MS	10000	/* for a child to take its first messages */
 

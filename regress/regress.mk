@@ -21,10 +21,10 @@ stage: all
 # Every unit test is linked with the objects that it uses: it takes them from
 # one archive of all (q: two of them have the same name).  The fuzz targets are
 # built as programs that read files.
-units: ${LIBCOMMON} ${MAIN} ${NET} ${STORE}
+units: ${LIBCOMMON} ${MAIN} ${ENGINE} ${NET} ${STORE}
 	mkdir -p ${UNITDIR}
 	rm -f ${UNITLIB} ${UNITDIR}/*
-	${AR} qcs ${UNITLIB} ${MAIN} ${NET} ${STORE}
+	${AR} qcs ${UNITLIB} ${MAIN} ${ENGINE} ${NET} ${STORE}
 	@for src in regress/unit/test_*.c regress/fuzz/fuzz_*.c; do \
 		name=$${src##*/}; name=$${name%.c}; \
 		case '${T}' in \
@@ -39,10 +39,10 @@ units: ${LIBCOMMON} ${MAIN} ${NET} ${STORE}
 
 # For clang's libFuzzer, whose main() takes the place of theirs; everything must
 # be built with EXTRA_CFLAGS=-fsanitize=fuzzer-no-link (see build/fuzz.t).
-fuzzers: ${LIBCOMMON} ${MAIN} ${NET} ${STORE}
+fuzzers: ${LIBCOMMON} ${MAIN} ${ENGINE} ${NET} ${STORE}
 	mkdir -p ${UNITDIR}
 	rm -f ${UNITLIB}
-	${AR} qcs ${UNITLIB} ${MAIN} ${NET} ${STORE}
+	${AR} qcs ${UNITLIB} ${MAIN} ${ENGINE} ${NET} ${STORE}
 	@for src in regress/fuzz/fuzz_*.c; do \
 		name=$${src##*/}; name=$${name%.c}; \
 		${CC} ${ALL_CFLAGS} -MF ${UNITLIB}.d -Dmain=replay_main \

@@ -9,7 +9,7 @@
 /*
  * Neutral names and the servers' spelling, with and without references.
  */
-#include "imapsync/engine.h"
+#include "imapsync/engine/engine.h"
 #include "tap.h"
 
 static struct engine	 e;

@@ -10,7 +10,7 @@
  * The three-way merge of flags, over all states of two flags; deletions; what a
  * mailbox does not keep.
  */
-#include "imapsync/engine.h"
+#include "imapsync/engine/engine.h"
 #include "tap.h"
 
 static struct row *

@@ -16,8 +16,9 @@
 #include <time.h>
 
 #include "engine.h"
-#include "imapsync.h"
+#include "roles.h"
 #include "sandbox.h"
+#include "say.h"
 
 #define GRACE_MS	10000	/* for answers under way once it has to end */
 
@@ -316,7 +317,7 @@ engine_start(struct engine *e)
 	}
 	chan_nofds(&e->control);
 	if (e->cfg.syslog) {
-		logsys_open();
+		say_open_syslog();
 		sandbox_engine_syslog();
 	} else
 		sandbox_engine();

@@ -319,7 +319,6 @@ extern const struct proto_handler events_store[];
 extern const struct proto_handler events_control[];
 
 /* engine.c */
-__dead void	 engine_main(void);
 /*
  * A new request on channel "chan"; the caller sends it with the id returned.
  * "done" is called once with its DONE, and the request is then freed.
@@ -499,7 +498,6 @@ void		 progress_log(enum log_level, const char *component,
 void		 progress_end(struct engine *, int status);
 void		 progress_plan(struct engine *);
 void		 progress_report(struct engine *, int64_t began);
-void		 progress_write(int fd, const char *, size_t);
 /* Take the progress line away; draw it anew if it is time. */
 void		 progress_clear(void);
 void		 progress_tick(struct engine *);

@@ -14,6 +14,7 @@
 #include <stdio.h>
 
 #include "engine.h"
+#include "say.h"
 
 /*
  * A string.  Names are octets of a server's choosing: what is not ASCII becomes
@@ -136,6 +137,6 @@ json_report(struct engine *e, int status, int64_t ms)
 	buf_puts(&b, "],\"refused\":[");
 	put_refused(e, &b);
 	buf_puts(&b, "]}\n");
-	progress_write(STDOUT_FILENO, (const char *)buf_ptr(&b), b.len);
+	say_write(STDOUT_FILENO, (const char *)buf_ptr(&b), b.len);
 	buf_free(&b);
 }

@@ -17,7 +17,7 @@
 #include <vis.h>
 
 #include "engine.h"
-#include "imapsync.h"
+#include "say.h"
 
 #define TICK_MS		200	/* how often the line is drawn anew */
 
@@ -112,18 +112,6 @@ prefix_expand(struct prefix *p, const char *f, const char *stop, int on)
 	return f;
 }
 
-void
-progress_write(int fd, const char *s, size_t len)
-{
-	ssize_t	 n;
-
-	/* Nowhere is left to say that a message can't be written. */
-	while (len > 0 && (n = write(fd, s, len)) > 0) {
-		s += n;
-		len -= n;
-	}
-}
-
 /* ---- the progress line ---- */
 
 void
@@ -132,7 +120,7 @@ progress_clear(void)
 	static const char	 clear[] = "\r\033[K";
 
 	if (drawn)
-		progress_write(STDERR_FILENO, clear, sizeof(clear) - 1);
+		say_write(STDERR_FILENO, clear, sizeof(clear) - 1);
 	drawn = 0;
 }
 
@@ -180,7 +168,7 @@ draw(struct engine *e, int side, uint64_t done, uint64_t all, uint64_t octets,
 	if (n > e->cfg.columns)
 		n = e->cfg.columns;
 	strlcpy(line + n, "\033[K", sizeof(line) - n);
-	progress_write(STDERR_FILENO, line, strlen(line));
+	say_write(STDERR_FILENO, line, strlen(line));
 	drawn = 1;
 }
 
@@ -251,30 +239,6 @@ progress_pass(void)
 	TAILQ_CONCAT(&said_before, &said_now, entry);
 }
 
-void
-progress_print(int logfd, int tostderr, const char *text)
-{
-	char		 safe[(LOG_TEXT_MAX + NAME_MAX_LEN) * 4];
-	char		 line[sizeof(safe) + 64];
-	struct tm	*tm;
-	time_t		 now = time(NULL);
-	size_t		 n = 0;
-
-	strnvis(safe, text, sizeof(safe) - 1,
-	    VIS_CSTYLE | VIS_NL | VIS_TAB | VIS_NOSLASH);
-	strlcat(safe, "\n", sizeof(safe));
-	progress_clear();
-	if (tostderr)
-		progress_write(STDERR_FILENO, safe, strlen(safe));
-	if (logfd == -1)
-		return;
-	if ((tm = localtime(&now)) != NULL)
-		n = strftime(line, sizeof(line), "%Y-%m-%d %H:%M:%S ", tm);
-	snprintf(line + n, sizeof(line) - n, "imapsync[%d]: %s",
-	    (int)getpid(), safe);
-	progress_write(logfd, line, strlen(line));
-}
-
 /* A whole line to where it belongs. */
 static void
 progress_say(enum log_level level, const char *line)
@@ -283,10 +247,11 @@ progress_say(enum log_level level, const char *line)
 
 	away = haslog || (pe != NULL && pe->cfg.syslog &&
 	    level != LOG_LV_DEBUG);
-	progress_print(haslog ? FD_ENGINE_LOG : -1, level >= LOG_LV_WARN ||
+	progress_clear();
+	say_print(haslog ? FD_ENGINE_LOG : -1, level >= LOG_LV_WARN ||
 	    (!away && (pe == NULL || !pe->cfg.quiet)), line);
 	if (pe != NULL && pe->cfg.syslog && level != LOG_LV_DEBUG)
-		logsys_print(level, line);
+		say_syslog(level, line);
 }
 
 void

@@ -1,0 +1,82 @@
+/*
+ * This file is part of imapsync, which keeps two IMAP servers identical.
+ *
+ * imapsync is free software: you can redistribute it and/or modify it under
+ * the terms of the GNU General Public License, version 3 or (at your option)
+ * any later version, with permission to link with LibreSSL and OpenSSL.
+ * It comes WITHOUT ANY WARRANTY.  See COPYING.
+ */
+
+/*
+ * log.h has names that begin with LOG_ as well, but none of syslog(3)'s.
+ */
+#include <stdio.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+#include <vis.h>
+
+#include "say.h"
+#include "proto.h"
+
+#define SAFE_SIZE	((LOG_TEXT_MAX + NAME_MAX_LEN) * 4)
+
+static int	 syslog_on;
+
+static void
+make_safe(char *safe, size_t size, const char *text)
+{
+	strnvis(safe, text, size, VIS_CSTYLE | VIS_NL | VIS_TAB | VIS_NOSLASH);
+}
+
+void
+say_write(int fd, const char *s, size_t len)
+{
+	ssize_t	 n;
+
+	while (len > 0 && (n = write(fd, s, len)) > 0) {
+		s += n;
+		len -= n;
+	}
+}
+
+void
+say_print(int logfd, int tostderr, const char *text)
+{
+	char		 safe[SAFE_SIZE], line[SAFE_SIZE + 64];
+	struct tm	*tm;
+	time_t		 now = time(NULL);
+	size_t		 n = 0;
+
+	make_safe(safe, sizeof(safe) - 1, text);
+	strlcat(safe, "\n", sizeof(safe));
+	if (tostderr)
+		say_write(STDERR_FILENO, safe, strlen(safe));
+	if (logfd == -1)
+		return;
+	if ((tm = localtime(&now)) != NULL)
+		n = strftime(line, sizeof(line), "%Y-%m-%d %H:%M:%S ", tm);
+	snprintf(line + n, sizeof(line) - n, "imapsync[%d]: %s",
+	    (int)getpid(), safe);
+	say_write(logfd, line, strlen(line));
+}
+
+void
+say_open_syslog(void)
+{
+	openlog("imapsync", LOG_PID | LOG_NDELAY, LOG_MAIL);
+	syslog_on = 1;
+}
+
+void
+say_syslog(enum log_level level, const char *text)
+{
+	static const int	 priority[] = { LOG_DEBUG, LOG_INFO,
+				    LOG_WARNING, LOG_ERR };
+	char			 safe[SAFE_SIZE];
+
+	if (!syslog_on || level == LOG_LV_DEBUG)
+		return;
+	make_safe(safe, sizeof(safe), text);
+	syslog(priority[level], "%s", safe);
+}

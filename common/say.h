@@ -1,0 +1,39 @@
+/*
+ * This file is part of imapsync, which keeps two IMAP servers identical.
+ *
+ * imapsync is free software: you can redistribute it and/or modify it under
+ * the terms of the GNU General Public License, version 3 or (at your option)
+ * any later version, with permission to link with LibreSSL and OpenSSL.
+ * It comes WITHOUT ANY WARRANTY.  See COPYING.
+ */
+
+/*
+ * Where text leaves the program: standard error, the log file, syslog(3).  The
+ * supervisor and the engine use it; a worker's words go through the engine.
+ * Each text is vis(3)ed here and written as one line, since what it holds may be
+ * a server's choice.
+ */
+#ifndef SAY_H
+#define SAY_H
+
+#include "log.h"
+
+/*
+ * Write octets as they are, as far as they can be written: nowhere is left to
+ * say that a message can't be.
+ */
+void		 say_write(int fd, const char *, size_t);
+/*
+ * One line, to standard error if "tostderr", and with time and pid to the log
+ * (-1: none).
+ */
+void		 say_print(int logfd, int tostderr, const char *text);
+/*
+ * Connect to the system's log, so that nothing has to be opened later; before
+ * the sandbox.  Without it say_syslog() does nothing.
+ */
+void		 say_open_syslog(void);
+/* Not what LOG_LV_DEBUG has: others may read the system's log. */
+void		 say_syslog(enum log_level, const char *text);
+
+#endif /* SAY_H */
