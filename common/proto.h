@@ -957,14 +957,20 @@ struct chan {
 	char		 error[160];	/* why chan_dispatch() failed */
 };
 
-/*
- * What a process takes, and when: "states" is a mask against chan.state.  fd is
- * -1 or the handler's to keep or close.
- */
+/* A message as its handler gets it; nothing of it outlives the call. */
+struct msg {
+	void		*arg;		/* chan_dispatch()'s */
+	uint32_t	 type;
+	uint32_t	 id;		/* the request's */
+	const void	*rec;		/* the struct of that type */
+	int		 fd;		/* -1, or the handler's to keep */
+};
+
+/* What a process takes, and when: "states" is a mask against chan.state. */
 struct proto_handler {
 	uint32_t	 type;
 	uint32_t	 states;
-	void		(*fn)(void *arg, uint32_t id, const void *rec, int fd);
+	void		(*fn)(const struct msg *);
 };
 
 void		 chan_init(struct chan *, int fd, const char *peer);

@@ -38,14 +38,13 @@ sess_get(struct engine *e, int chan, uint32_t id)
 }
 
 static void
-h_done(void *arg, uint32_t id, const void *rec, int fd)
+h_done(const struct msg *msg)
 {
-	struct source			*src = arg;
-	const struct m_engine_done	*m = rec;
+	struct source			*src = msg->arg;
+	const struct m_engine_done	*m = msg->rec;
 	struct engine			*e = src->e;
-	struct req			*r = req_get(e, src->chan, id);
+	struct req			*r = req_get(e, src->chan, msg->id);
 
-	(void)fd;
 	if (r->answered)
 		fatalx("the %s worker answered a request twice",
 		    engine_chan(src->chan));
@@ -65,26 +64,22 @@ h_done(void *arg, uint32_t id, const void *rec, int fd)
 }
 
 static void
-h_log(void *arg, uint32_t id, const void *rec, int fd)
+h_log(const struct msg *msg)
 {
-	struct source			*src = arg;
-	const struct m_engine_log	*m = rec;
+	struct source			*src = msg->arg;
+	const struct m_engine_log	*m = msg->rec;
 
-	(void)id;
-	(void)fd;
 	progress_log(m->level, src->chan == STORE ? "database" :
 	    side_name[src->chan], m->mailbox[0] != '\0' ? m->mailbox : NULL,
 	    m->text);
 }
 
 static void
-h_fatal(void *arg, uint32_t id, const void *rec, int fd)
+h_fatal(const struct msg *msg)
 {
-	struct source			*src = arg;
-	const struct m_engine_fatal	*m = rec;
+	struct source			*src = msg->arg;
+	const struct m_engine_fatal	*m = msg->rec;
 
-	(void)id;
-	(void)fd;
 	progress_end(src->e, m->status);
 	progress_log(LOG_LV_ERROR, src->chan == STORE ? "database" :
 	    side_name[src->chan], NULL, m->text);
@@ -98,14 +93,12 @@ h_fatal(void *arg, uint32_t id, const void *rec, int fd)
 }
 
 static void
-h_ready(void *arg, uint32_t id, const void *rec, int fd)
+h_ready(const struct msg *msg)
 {
-	struct source			*src = arg;
-	const struct m_engine_ready	*m = rec;
+	struct source			*src = msg->arg;
+	const struct m_engine_ready	*m = msg->rec;
 	struct engine			*e = src->e;
 
-	(void)id;
-	(void)fd;
 	if (e->is_ready[src->chan])
 		fatalx("the %s worker logged in twice", engine_chan(src->chan));
 	e->ready[src->chan] = *m;
@@ -124,13 +117,12 @@ h_ready(void *arg, uint32_t id, const void *rec, int fd)
 }
 
 static void
-h_mailbox(void *arg, uint32_t id, const void *rec, int fd)
+h_mailbox(const struct msg *msg)
 {
-	struct source			*src = arg;
-	struct req			*r = req_get(src->e, src->chan, id);
-	const struct m_engine_mailbox	*m = rec;
+	struct source			*src = msg->arg;
+	struct req			*r = req_get(src->e, src->chan, msg->id);
+	const struct m_engine_mailbox	*m = msg->rec;
 
-	(void)fd;
 	if (src->e->watching) {
 		watch_mailbox(src->e, src->chan, m);
 		return;
@@ -144,13 +136,12 @@ h_mailbox(void *arg, uint32_t id, const void *rec, int fd)
 }
 
 static void
-h_opened(void *arg, uint32_t id, const void *rec, int fd)
+h_opened(const struct msg *msg)
 {
-	struct source			*src = arg;
-	struct sess			*s = sess_get(src->e, src->chan, id);
-	const struct m_engine_opened	*m = rec;
+	struct source			*src = msg->arg;
+	struct sess			*s = sess_get(src->e, src->chan, msg->id);
+	const struct m_engine_opened	*m = msg->rec;
 
-	(void)fd;
 	if (s->opened)
 		fatalx("the %s worker opened a mailbox twice",
 		    engine_chan(src->chan));
@@ -167,13 +158,12 @@ h_opened(void *arg, uint32_t id, const void *rec, int fd)
 }
 
 static void
-h_vanished(void *arg, uint32_t id, const void *rec, int fd)
+h_vanished(const struct msg *msg)
 {
-	struct source			*src = arg;
-	struct sess			*s = sess_get(src->e, src->chan, id);
-	const struct m_engine_vanished	*m = rec;
+	struct source			*src = msg->arg;
+	struct sess			*s = sess_get(src->e, src->chan, msg->id);
+	const struct m_engine_vanished	*m = msg->rec;
 
-	(void)fd;
 	if (s->kind == SESS_EXEC)
 		exec_vanished(src->e, s, m);
 	else
@@ -181,14 +171,13 @@ h_vanished(void *arg, uint32_t id, const void *rec, int fd)
 }
 
 static void
-h_flags(void *arg, uint32_t id, const void *rec, int fd)
+h_flags(const struct msg *msg)
 {
-	struct source			*src = arg;
-	struct sess			*s = sess_get(src->e, src->chan, id);
-	const struct m_engine_flags	*m = rec;
+	struct source			*src = msg->arg;
+	struct sess			*s = sess_get(src->e, src->chan, msg->id);
+	const struct m_engine_flags	*m = msg->rec;
 	struct m_store_seen		 seen;
 
-	(void)fd;
 	if (s->kind == SESS_EXEC) {
 		exec_flags(src->e, s, m);
 		return;
@@ -208,14 +197,13 @@ h_flags(void *arg, uint32_t id, const void *rec, int fd)
 }
 
 static void
-h_meta(void *arg, uint32_t id, const void *rec, int fd)
+h_meta(const struct msg *msg)
 {
-	struct source			*src = arg;
-	struct req			*r = req_get(src->e, src->chan, id);
-	const struct m_engine_meta	*m = rec;
+	struct source			*src = msg->arg;
+	struct req			*r = req_get(src->e, src->chan, msg->id);
+	const struct m_engine_meta	*m = msg->rec;
 	struct m_store_seen		 seen;
 
-	(void)fd;
 	if (r->num == META_RULE) {
 		rules_meta(src->e, r, m);
 		return;
@@ -239,70 +227,63 @@ h_meta(void *arg, uint32_t id, const void *rec, int fd)
 }
 
 static void
-h_copied(void *arg, uint32_t id, const void *rec, int fd)
+h_copied(const struct msg *msg)
 {
-	struct source	*src = arg;
+	struct source	*src = msg->arg;
 
-	(void)fd;
-	exec_copied(src->e, req_get(src->e, src->chan, id), rec);
+	exec_copied(src->e, req_get(src->e, src->chan, msg->id), msg->rec);
 }
 
 static void
-h_refused(void *arg, uint32_t id, const void *rec, int fd)
+h_refused(const struct msg *msg)
 {
-	struct source	*src = arg;
+	struct source	*src = msg->arg;
 
-	(void)fd;
-	exec_refused(src->e, req_get(src->e, src->chan, id), rec);
+	exec_refused(src->e, req_get(src->e, src->chan, msg->id), msg->rec);
 }
 
 static void
-h_failed(void *arg, uint32_t id, const void *rec, int fd)
+h_failed(const struct msg *msg)
 {
-	struct source	*src = arg;
+	struct source	*src = msg->arg;
 
-	(void)fd;
-	exec_failed(src->e, req_get(src->e, src->chan, id), rec);
+	exec_failed(src->e, req_get(src->e, src->chan, msg->id), msg->rec);
 }
 
 static void
-h_gone(void *arg, uint32_t id, const void *rec, int fd)
+h_gone(const struct msg *msg)
 {
-	struct source	*src = arg;
+	struct source	*src = msg->arg;
 
-	(void)fd;
-	exec_gone(src->e, req_get(src->e, src->chan, id), rec);
+	exec_gone(src->e, req_get(src->e, src->chan, msg->id), msg->rec);
 }
 
 static void
-h_changed(void *arg, uint32_t id, const void *rec, int fd)
+h_changed(const struct msg *msg)
 {
-	struct source			*src = arg;
-	const struct m_engine_changed	*m = rec;
+	struct source			*src = msg->arg;
+	const struct m_engine_changed	*m = msg->rec;
 
-	(void)fd;
-	(void)req_get(src->e, src->chan, id);
+	(void)req_get(src->e, src->chan, msg->id);
 	watch_changed(src->e, src->chan, m->mailbox);
 }
 
 static void
-h_stats(void *arg, uint32_t id, const void *rec, int fd)
+h_stats(const struct msg *msg)
 {
-	struct source	*src = arg;
+	struct source	*src = msg->arg;
 
-	(void)fd;
-	(void)req_get(src->e, src->chan, id);
-	src->e->stats[src->chan] = *(const struct m_engine_stats *)rec;
+	(void)req_get(src->e, src->chan, msg->id);
+	src->e->stats[src->chan] = *(const struct m_engine_stats *)msg->rec;
 }
 
 static void
-h_uids(void *arg, uint32_t id, const void *rec, int fd)
+h_uids(const struct msg *msg)
 {
-	struct source			*src = arg;
-	struct req			*r = req_get(src->e, src->chan, id);
-	const struct m_engine_uids	*m = rec;
+	struct source			*src = msg->arg;
+	struct req			*r = req_get(src->e, src->chan, msg->id);
+	const struct m_engine_uids	*m = msg->rec;
 
-	(void)fd;
 	if (src->chan == STORE) {
 		if (r->mb == NULL)
 			fatalx("the store sent UIDS unasked");
@@ -337,25 +318,21 @@ const struct proto_handler events_net[] = {
 };
 
 static void
-h_mbox(void *arg, uint32_t id, const void *rec, int fd)
+h_mbox(const struct msg *msg)
 {
-	struct source	*src = arg;
+	struct source	*src = msg->arg;
 
-	(void)id;
-	(void)fd;
-	list_mbox(src->e, rec);
+	list_mbox(src->e, msg->rec);
 }
 
 static void
-h_mark(void *arg, uint32_t id, const void *rec, int fd)
+h_mark(const struct msg *msg)
 {
-	struct source			*src = arg;
-	const struct m_engine_mark	*m = rec;
+	struct source			*src = msg->arg;
+	const struct m_engine_mark	*m = msg->rec;
 	struct mbox			*mb;
 	struct mark			*k;
 
-	(void)id;
-	(void)fd;
 	if ((mb = mbox_by_id(src->e, m->mailbox)) == NULL)
 		fatalx("the store sent a mark of a mailbox that it has not");
 	k = &mb->mark[m->target];
@@ -370,15 +347,13 @@ h_mark(void *arg, uint32_t id, const void *rec, int fd)
 }
 
 static void
-h_refusal(void *arg, uint32_t id, const void *rec, int fd)
+h_refusal(const struct msg *msg)
 {
-	struct source			*src = arg;
-	const struct m_engine_refusal	*m = rec;
+	struct source			*src = msg->arg;
+	const struct m_engine_refusal	*m = msg->rec;
 	struct refusal			*f;
 	struct mbox			*mb;
 
-	(void)id;
-	(void)fd;
 	if ((mb = mbox_by_id(src->e, m->mailbox)) == NULL)
 		fatalx("the store sent a refusal of a mailbox that it has not");
 	f = xcalloc(1, sizeof(*f));
@@ -394,15 +369,14 @@ h_refusal(void *arg, uint32_t id, const void *rec, int fd)
 }
 
 static void
-h_info(void *arg, uint32_t id, const void *rec, int fd)
+h_info(const struct msg *msg)
 {
-	struct source			*src = arg;
-	struct req			*r = req_get(src->e, src->chan, id);
-	const struct m_engine_info	*m = rec;
+	struct source			*src = msg->arg;
+	struct req			*r = req_get(src->e, src->chan, msg->id);
+	const struct m_engine_info	*m = msg->rec;
 	uint32_t			 max[SIDES];
 	int				 side;
 
-	(void)fd;
 	if (r->mb == NULL)
 		fatalx("the store sent INFO unasked");
 	r->mb->nrows = m->rows;
@@ -418,15 +392,14 @@ h_info(void *arg, uint32_t id, const void *rec, int fd)
 }
 
 static void
-h_row(void *arg, uint32_t id, const void *rec, int fd)
+h_row(const struct msg *msg)
 {
-	struct source			*src = arg;
-	struct req			*r = req_get(src->e, src->chan, id);
-	const struct m_engine_row	*m = rec;
+	struct source			*src = msg->arg;
+	struct req			*r = req_get(src->e, src->chan, msg->id);
+	const struct m_engine_row	*m = msg->rec;
 	struct row			*row;
 	int				 side = r->num & ROW_SIDE;
 
-	(void)fd;
 	if (r->mb == NULL)
 		fatalx("the store sent a row unasked");
 	if (r->num & ROW_REPAIR) {
@@ -448,17 +421,16 @@ h_row(void *arg, uint32_t id, const void *rec, int fd)
 }
 
 static void
-h_paired(void *arg, uint32_t id, const void *rec, int fd)
+h_paired(const struct msg *msg)
 {
-	struct source	*src = arg;
-	struct req	*r = req_get(src->e, src->chan, id);
+	struct source	*src = msg->arg;
+	struct req	*r = req_get(src->e, src->chan, msg->id);
 
-	(void)fd;
 	if (r->mb == NULL)
 		fatalx("the store sent a pair unasked");
-	if (((const struct m_engine_paired *)rec)->isrow)
-		repair_flags(src->e, r->mb, rec);
-	disc_paired(r->mb, rec);
+	if (((const struct m_engine_paired *)msg->rec)->isrow)
+		repair_flags(src->e, r->mb, msg->rec);
+	disc_paired(r->mb, msg->rec);
 }
 
 const struct proto_handler events_store[] = {
@@ -478,15 +450,13 @@ const struct proto_handler events_store[] = {
 /* ---- from the supervisor ---- */
 
 static void
-h_setup(void *arg, uint32_t id, const void *rec, int fd)
+h_setup(const struct msg *msg)
 {
-	struct source			*src = arg;
-	const struct m_engine_setup	*m = rec;
+	struct source			*src = msg->arg;
+	const struct m_engine_setup	*m = msg->rec;
 	struct m_engine_setup		*c = &src->e->cfg;
 	int				 side;
 
-	(void)id;
-	(void)fd;
 	if (m->version != PROTO_VERSION)
 		fatalx("imapsync and its engine are of different versions");
 	*c = *m;
@@ -520,14 +490,12 @@ check_name(const char *text)
 }
 
 static void
-h_item(void *arg, uint32_t id, const void *rec, int fd)
+h_item(const struct msg *msg)
 {
-	struct source			*src = arg;
-	const struct m_engine_item	*m = rec;
+	struct source			*src = msg->arg;
+	const struct m_engine_item	*m = msg->rec;
 	struct engine			*e = src->e;
 
-	(void)id;
-	(void)fd;
 	/* The others hold separators, and don't go to a server as they are. */
 	if (m->kind == ITEM_ARG || m->kind == ITEM_ADOPT)
 		check_name(m->text);
@@ -548,24 +516,18 @@ h_item(void *arg, uint32_t id, const void *rec, int fd)
 }
 
 static void
-h_go(void *arg, uint32_t id, const void *rec, int fd)
+h_go(const struct msg *msg)
 {
-	struct source	*src = arg;
+	struct source	*src = msg->arg;
 
-	(void)id;
-	(void)rec;
-	(void)fd;
 	src->e->go = 1;
 }
 
 static void
-h_stop(void *arg, uint32_t id, const void *rec, int fd)
+h_stop(const struct msg *msg)
 {
-	struct source	*src = arg;
+	struct source	*src = msg->arg;
 
-	(void)id;
-	(void)rec;
-	(void)fd;
 	log_debug("asked to stop");
 	src->e->halt = 1;
 	engine_end(src->e, EX_SYNC_ERROR);
@@ -575,25 +537,19 @@ h_stop(void *arg, uint32_t id, const void *rec, int fd)
 }
 
 static void
-h_look(void *arg, uint32_t id, const void *rec, int fd)
+h_look(const struct msg *msg)
 {
-	struct source	*src = arg;
+	struct source	*src = msg->arg;
 
-	(void)id;
-	(void)rec;
-	(void)fd;
 	/* A pass that is going on is followed by another. */
 	src->e->changed = 1;
 }
 
 static void
-h_status(void *arg, uint32_t id, const void *rec, int fd)
+h_status(const struct msg *msg)
 {
-	struct source	*src = arg;
+	struct source	*src = msg->arg;
 
-	(void)id;
-	(void)rec;
-	(void)fd;
 	progress_status(src->e);
 }
 
