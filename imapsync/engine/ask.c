@@ -63,6 +63,7 @@ ask_reset(struct engine *e)
 		sess_free(s);
 	}
 	e->ask.uncommitted = 0;
+	e->ask.reset_id = e->ask.last_id;
 }
 
 int
@@ -216,6 +217,19 @@ ANSWER_UID(copied)
 ANSWER_UID(refused)
 ANSWER_SET(failed)
 ANSWER_SET(gone)
+ANSWER_SET(withheld)
+
+static int
+a_due(struct engine *e, struct req *r, const void *rec)
+{
+	const struct m_engine_due	*m = rec;
+
+	if (!uidset_has(&r->set, m->uid))
+		return 0;
+	if (r->to->due != NULL)
+		r->to->due(e, r, m);
+	return 1;
+}
 
 static int
 a_status(struct engine *e, struct req *r, const void *rec)
@@ -239,6 +253,7 @@ a_opened(struct engine *e, struct req *r, const void *rec)
 	s->above = s->n == 0 ? m->exists : m->above;
 	s->modseq = s->modseq_end = m->modseq;
 	s->readonly = m->readonly;
+	s->notsticky = m->notsticky;
 	s->perm_any = m->perm_any;
 	s->permflags = xstrdup(m->permflags);
 	s->mailboxid = xstrdup(m->mailboxid);
@@ -263,6 +278,20 @@ a_flags(struct engine *e, struct req *r, const void *rec)
 {
 	if (r->to->flags != NULL)
 		r->to->flags(e, r->sess, rec);
+	return 1;
+}
+
+/* What is known of the mailbox may not be all: it stops. */
+static int
+a_spoilt(struct engine *e, struct req *r, const void *rec)
+{
+	const struct m_engine_spoilt	*m = rec;
+
+	if (!r->sess->spoilt && !r->mb->stopped)
+		progress_stop(e, r->mb, "the %s server said something of it "
+		    "that can't be read (%s): it is left alone in this run",
+		    side_name[r->side], m->text);
+	r->sess->spoilt = 1;
 	return 1;
 }
 
@@ -337,12 +366,17 @@ static const struct {
 	{ ASK_OPEN,	M_ENGINE_OPENED,	ASKED,		a_opened },
 	{ ASK_OPEN,	M_ENGINE_VANISHED,	ALWAYS,		a_vanished },
 	{ ASK_OPEN,	M_ENGINE_FLAGS,		ALWAYS,		a_flags },
+	{ ASK_OPEN,	M_ENGINE_SPOILT,	ALWAYS,		a_spoilt },
 	{ ASK_META,	M_ENGINE_META,		ASKED,		a_meta },
+	{ ASK_META,	M_ENGINE_DUE,		ASKED,		a_due },
 	{ ASK_SEARCH,	M_ENGINE_UIDS,		ASKED,		a_search },
 	{ ASK_SEND,	M_ENGINE_GONE,		ASKED,		a_gone },
+	{ ASK_SEND,	M_ENGINE_WITHHELD,	ASKED,		a_withheld },
+	{ ASK_SEND,	M_ENGINE_DUE,		ASKED,		a_due },
 	{ ASK_RECV,	M_ENGINE_COPIED,	ASKED,		a_copied },
 	{ ASK_RECV,	M_ENGINE_REFUSED,	ASKED,		a_refused },
 	{ ASK_RECV,	M_ENGINE_FAILED,	ASKED,		a_failed },
+	{ ASK_RECV,	M_ENGINE_DUE,		ASKED,		a_due },
 	{ ASK_WATCH,	M_ENGINE_MAILBOX,	ASKED,		a_mailbox },
 	{ ASK_WATCH,	M_ENGINE_CHANGED,	ASKED,		a_changed },
 	{ ASK_STATS,	M_ENGINE_STATS,		ASKED,		a_stats },
@@ -382,6 +416,11 @@ ask_answer(const struct msg *msg)
 
 	find.id = msg->id;
 	r = RB_FIND(reqs, &src->e->ask.reqs, &find);
+	/* A server may go on to tell of what an earlier pass has opened. */
+	if (r == NULL && msg->id <= src->e->ask.reset_id &&
+	    (msg->type == M_ENGINE_VANISHED || msg->type == M_ENGINE_FLAGS ||
+	    msg->type == M_ENGINE_SPOILT))
+		return;
 	if (r == NULL || r->chan != src->chan)
 		fatalx("the %s worker answered a request that was not made "
 		    "(%s)", who(src->chan), proto_name(msg->type));

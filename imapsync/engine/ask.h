@@ -45,7 +45,7 @@ struct answers {
 		    const struct m_engine_done *);
 	void	(*mailbox)(struct engine *, struct req *,
 		    const struct m_engine_mailbox *);
-	/* Of an OPEN.  NULL: vanished and UIDs are kept in the session. */
+	/* Of an OPEN.  NULL: VANISHED is kept in the session. */
 	void	(*vanished)(struct engine *, struct sess *,
 		    const struct m_engine_vanished *);
 	void	(*flags)(struct engine *, struct sess *,
@@ -60,6 +60,10 @@ struct answers {
 		    const struct m_engine_failed *);
 	void	(*gone)(struct engine *, struct req *,
 		    const struct m_engine_gone *);
+	void	(*withheld)(struct engine *, struct req *,
+		    const struct m_engine_withheld *);
+	void	(*due)(struct engine *, struct req *,
+		    const struct m_engine_due *);
 	void	(*changed)(struct engine *, struct req *,
 		    const struct m_engine_changed *);
 	void	(*stats)(struct engine *, struct req *,
@@ -139,6 +143,8 @@ struct sess {
 	/* For the judgement of HIGHESTMODSEQ (execute.c, finish.c). */
 	struct uidset	 bare;		/* FETCH, MODSEQ above H0, no FLAGS */
 	int		 foreign;	/* what was told is not all ours */
+	int		 notsticky;	/* UIDNOTSTICKY */
+	int		 spoilt;	/* something could not be read */
 };
 TAILQ_HEAD(sesses, sess);
 
@@ -148,6 +154,7 @@ struct asks {
 	struct reqs	 reqs;
 	struct sesses	 sesses;
 	uint32_t	 last_id;
+	uint32_t	 reset_id;	/* the last one of the pass before */
 	uint32_t	 pending[CHANNELS]; /* requests that are not answered */
 	uint32_t	 uncommitted;	/* notes to the store since COMMIT */
 };
