@@ -51,18 +51,20 @@ MAIN =		imapsync/main.o imapsync/conf.o imapsync/confval.o \
 		imapsync/spawn.o imapsync/start.o imapsync/supervise.o \
 		imapsync/backoff.o
 ENGINE =	imapsync/engine/engine.o imapsync/engine/list.o \
-		imapsync/engine/compare.o imapsync/engine/recover.o \
-		imapsync/engine/discover.o imapsync/engine/pair.o \
-		imapsync/engine/repair.o imapsync/engine/rules.o \
-		imapsync/engine/plan.o imapsync/engine/verify.o \
-		imapsync/engine/guard.o imapsync/engine/execute.o \
-		imapsync/engine/finish.o imapsync/engine/refusal.o \
-		imapsync/engine/commands.o imapsync/engine/watch.o \
-		imapsync/engine/report.o imapsync/engine/json.o \
-		imapsync/engine/look.o imapsync/engine/loop.o \
-		imapsync/engine/events.o imapsync/engine/end.o \
-		imapsync/engine/ask.o imapsync/engine/progress.o \
-		imapsync/engine/names.o imapsync/engine/mbox.o
+		imapsync/engine/compare.o imapsync/engine/subscribe.o \
+		imapsync/engine/recover.o imapsync/engine/discover.o \
+		imapsync/engine/pair.o imapsync/engine/repair.o \
+		imapsync/engine/rules.o imapsync/engine/plan.o \
+		imapsync/engine/verify.o imapsync/engine/guard.o \
+		imapsync/engine/execute.o imapsync/engine/copy.o \
+		imapsync/engine/session.o imapsync/engine/finish.o \
+		imapsync/engine/refusal.o imapsync/engine/commands.o \
+		imapsync/engine/watch.o imapsync/engine/report.o \
+		imapsync/engine/json.o imapsync/engine/look.o \
+		imapsync/engine/loop.o imapsync/engine/events.o \
+		imapsync/engine/end.o imapsync/engine/ask.o \
+		imapsync/engine/progress.o imapsync/engine/names.o \
+		imapsync/engine/mbox.o
 NET =		imapsync-net/lex.o imapsync-net/parse.o imapsync-net/fetch.o \
 		imapsync-net/cmdq.o \
 		imapsync-net/session.o imapsync-net/request.o \
@@ -162,6 +164,7 @@ clean: clean-regress
 -include imapsync/engine/engine.d
 -include imapsync/engine/list.d
 -include imapsync/engine/compare.d
+-include imapsync/engine/subscribe.d
 -include imapsync/engine/recover.d
 -include imapsync/engine/discover.d
 -include imapsync/engine/pair.d
@@ -171,6 +174,8 @@ clean: clean-regress
 -include imapsync/engine/verify.d
 -include imapsync/engine/guard.d
 -include imapsync/engine/execute.d
+-include imapsync/engine/copy.d
+-include imapsync/engine/session.d
 -include imapsync/engine/finish.d
 -include imapsync/engine/refusal.d
 -include imapsync/engine/commands.d

@@ -498,12 +498,16 @@ struct m_engine_copied {
 	const char	*lost;		/* those that the target does not keep */
 };
 
-/* Response codes of RFC 3501, 4469, 5530, 7162 that are acted upon. */
+/*
+ * Response codes of RFC 3501, 4469, 5530, 7162 that are acted upon; the last
+ * three are our own, for refusals: the target's connection ended under the
+ * message, the source did not give it, the source's connection ended under it.
+ */
 enum resp_code { RC_NONE = 0, RC_OTHER, RC_ALREADYEXISTS, RC_NONEXISTENT,
 	RC_TRYCREATE, RC_NOPERM, RC_CANNOT, RC_LIMIT, RC_TOOBIG, RC_OVERQUOTA,
 	RC_UNAVAILABLE, RC_INUSE, RC_EXPUNGEISSUED, RC_CORRUPTION,
 	RC_CONTACTADMIN, RC_SERVERBUG, RC_CLOSED_CONNECTION, RC_WITHHELD,
-	RC_MAX = RC_WITHHELD };
+	RC_SOURCE_CLOSED, RC_MAX = RC_SOURCE_CLOSED };
 enum resp_status { ST_OK = 0, ST_NO, ST_BAD, ST_UNSENT, ST_MAX = ST_UNSENT };
 
 /* M_ENGINE_REFUSED (many): one message that the target did not take. */

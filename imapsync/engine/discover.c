@@ -115,7 +115,7 @@ disc_open(struct engine *e, struct mbox *mb, int side)
 	uint64_t			 modseq = k->water.modseq;
 	int				 what = rules_open(e, side);
 
-	if (e->want.cfg.dryrun && mb->s[side].told.created)
+	if (e->want.cfg.dryrun && mb->s[side].told.create != ANS_NONE)
 		return;
 	if (k->water.uidvalidity == 0)
 		modseq = 0;
@@ -145,8 +145,14 @@ disc_identity(struct engine *e, struct sess *s)
 				    "to pair its messages anew";
 
 	if (s->uidvalidity == 0) {
-		progress_stop(e, s->mb, "the %s server gives no UIDVALIDITY: it "
-		    "can't be synchronised", sn);
+		progress_stop(e, s->mb, "the %s server gives no UIDVALIDITY: "
+		    "it can't be synchronised", sn);
+		return -1;
+	}
+	if (s->notsticky) {
+		progress_stop(e, s->mb, "the %s server does not keep the UIDs "
+		    "of its messages (UIDNOTSTICKY): it can't be synchronised",
+		    sn);
 		return -1;
 	}
 	if (w->uidvalidity == 0)
@@ -189,7 +195,7 @@ disc_new(struct mbox *mb, int side)
 	if (s->above > 0)
 		uidset_add(&ms->found.new, ms->known.n + 1,
 		    s->uidnext > ms->known.n + 1 ? s->uidnext - 1 : UINT32_MAX);
-	TAILQ_FOREACH(f, &ms->known.refusals, entry)
+	RB_FOREACH(f, refusals, &ms->known.refusals)
 		uidset_del(&ms->found.new, f->uid, f->uid);
 	ms->found.nleft = uidset_count(&ms->known.left);
 	uidset_sub(&ms->found.new, &ms->known.left);
@@ -233,8 +239,8 @@ disc_refusals(struct engine *e, struct mbox *mb, int side)
 	struct mside	*ms = &mb->s[side];
 	struct refusal	*f, *next;
 
-	for (f = TAILQ_FIRST(&ms->known.refusals); f != NULL; f = next) {
-		next = TAILQ_NEXT(f, entry);
+	for (f = RB_MIN(refusals, &ms->known.refusals); f != NULL; f = next) {
+		next = RB_NEXT(refusals, &ms->known.refusals, f);
 		if (ms->found.disc->full ? uidset_has(&ms->found.disc->all, f->uid) :
 		    !uidset_has(&ms->found.disc->earlier, f->uid))
 			continue;

@@ -82,9 +82,10 @@ guard_count(struct engine *e, struct guard *g)
 	int		 side;
 
 	memset(g, 0, sizeof(*g));
-	FOREACH_USABLE_SIDE(mb, side, &e->list) {
-		if (is_trash(mb))
+	FOREACH_SIDE(mb, side, &e->list) {
+		if (is_trash(mb) || mb->skip || mb->stopped || mb->later)
 			continue;
+		/* An earlier round of this pass counts as well. */
 		n = plan_told(mb, side);
 		back = mb->s[side].check.reappeared;
 		n -= n < back ? n : back;
@@ -201,7 +202,7 @@ guard_hold(struct engine *e, const struct guard *g)
 	e->partial = 1;
 	FOREACH_SIDE(mb, side, &e->list)
 		if (plan_told(mb, side) > 0)
-			plan_hold(mb);
+			plan_hold(mb, side);
 }
 
 int

@@ -147,6 +147,7 @@ pair_run(struct engine *e)
 		/* Nothing to pair: finish.c clears the flag. */
 		if (!mb->adopt || uidset_empty(l) || uidset_empty(r))
 			continue;
+		finish_drop(e, mb);
 		pair_ask(e, mb, PAIR_ADOPT, l, r, &to);
 		asked = 1;
 	}

@@ -157,7 +157,8 @@ progress_to_copy(const struct mside *src)
 	n = uidset_count(&above);
 	uidset_free(&above);
 	return all - n + (n < src->found.disc->above ? n : src->found.disc->above) +
-	    uidset_count(&src->told.offer);
+	    uidset_count(&src->told.offer) +
+	    uidset_count(&src->told.suspect);
 }
 
 /* Called whenever the engine is awake while messages are copied. */
@@ -284,16 +285,39 @@ progress_end(struct engine *e, int status)
 		e->want.cfg.again = AGAIN_NO;
 }
 
-int
-progress_changed(const struct mbox *mb)
+void
+progress_figures(const struct engine *e, const struct mbox *mb, int side,
+    struct figures *f)
 {
-	int	 side;
+	const struct mside	*ms = &mb->s[side];
+	enum answered		 want = e->want.cfg.dryrun ? ANS_PLANNED : ANS_OK;
+
+	memset(f, 0, sizeof(*f));
+	f->created = ms->told.create == want;
+	f->subscribed = ms->told.subscribe == want;
+	f->unsubscribed = ms->told.unsubscribe == want;
+	if (!e->want.cfg.dryrun) {
+		f->copied = ms->did.ncopied;
+		f->octets = ms->did.octets;
+		f->flags = uidset_count(&ms->did.flagged);
+		f->deleted = ms->did.nexpunged;
+	} else if (mb->planned && !mb->stopped) {
+		f->copied = progress_to_copy(&mb->s[OTHER(side)]);
+		f->flags = ms->plan.nflags;
+		f->deleted = uidset_count(&ms->plan.doomed);
+	}
+}
+
+int
+progress_changed(const struct engine *e, const struct mbox *mb)
+{
+	struct figures	 f;
+	int		 side;
 
 	for (side = 0; side < SIDES; side++) {
-		const struct mside	*ms = &mb->s[side];
-
-		if (ms->did.ncopied > 0 || (ms->plan.nflags > 0 && ms->did.ops_sent) ||
-		    ms->did.nexpunged > 0 || ms->told.created || ms->told.newsub != 0)
+		progress_figures(e, mb, side, &f);
+		if (f.copied > 0 || f.flags > 0 || f.deleted > 0 ||
+		    f.created || f.subscribed || f.unsubscribed)
 			return 1;
 	}
 	return mb->npaired > 0;

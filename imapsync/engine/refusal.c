@@ -72,9 +72,7 @@ refusal_set(struct engine *e, struct mbox *mb, int side, uint32_t uid,
 	f->code = code;
 	f->size = size;
 	f->limit = limit;
-	/* This one has cost three sessions before it was refused. */
-	f->next = refusal_next(++f->attempts + (code == RC_CLOSED_CONNECTION),
-	    time(NULL));
+	f->next = refusal_next(++f->attempts, time(NULL));
 
 	memset(&m, 0, sizeof(m));
 	m.mailbox = mb->id;
