@@ -66,7 +66,8 @@ NET =		imapsync-net/lex.o imapsync-net/parse.o imapsync-net/fetch.o \
 		imapsync-net/copysend.o imapsync-net/copyrecv.o \
 		imapsync-net/watch.o imapsync-net/key.o imapsync-net/stream.o \
 		imapsync-net/tlsconf.o imapsync-net/pin.o \
-		imapsync-net/sasl.o imapsync-net/scram.o imapsync-net/socks.o
+		imapsync-net/b64.o imapsync-net/sasl.o imapsync-net/scram.o \
+		imapsync-net/socks.o
 STORE =		imapsync-store/db.o imapsync-store/file.o imapsync-store/left.o \
 		imapsync-store/pair.o
 
@@ -186,6 +187,7 @@ clean: clean-regress
 -include imapsync-net/stream.d
 -include imapsync-net/tlsconf.d
 -include imapsync-net/pin.d
+-include imapsync-net/b64.d
 -include imapsync-net/sasl.d
 -include imapsync-net/scram.d
 -include imapsync-net/socks.d

@@ -13,6 +13,7 @@
  */
 #include <stdio.h>
 
+#include "b64.h"
 #include "net.h"
 
 static void	session_next(struct net *);
