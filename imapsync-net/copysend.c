@@ -99,7 +99,7 @@ send_body(struct net *net, struct cmd *c, const struct fetch *f, uint64_t len)
 	struct buf	*b = &net->bout;
 	size_t		 n = strlen(f->flags);
 
-	if (!f->has_flags || f->has_date == 0)
+	if (!f->has_flags || f->has_date == FDATE_UNTOLD)
 		fatalx("%s sends BODY[] of UID %u in front of FLAGS and "
 		    "INTERNALDATE; this program can't copy from such a server",
 		    net->setup.host, f->uid);
@@ -107,8 +107,8 @@ send_body(struct net *net, struct cmd *c, const struct fetch *f, uint64_t len)
 	put(b, c->req->transfer, 4);
 	put(b, f->uid, 4);
 	put(b, len, 8);
-	put(b, f->has_date == 1, 1);
-	if (f->has_date == 1)
+	put(b, f->has_date == FDATE_TOLD, 1);
+	if (f->has_date == FDATE_TOLD)
 		buf_add(b, f->date, 26);
 	put(b, n, 2);
 	buf_add(b, f->flags, n);

@@ -310,7 +310,7 @@ mbox_meta(struct net *net, const struct fetch *f)
 			return 1;	/* it was expunged meanwhile */
 		m.key = net->headkey;
 		m.msgid = net->headmsgid;
-		if (f->has_date == 1)
+		if (f->has_date == FDATE_TOLD)
 			parse_date(f->date, &m.date);
 	}
 	uidset_del(&c->set, f->uid, f->uid);
