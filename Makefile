@@ -59,7 +59,9 @@ ENGINE =	imapsync/engine/engine.o imapsync/engine/events.o \
 		imapsync/engine/watch.o imapsync/engine/commands.o \
 		imapsync/engine/rules.o imapsync/engine/repair.o \
 		imapsync/engine/json.o
-NET =		imapsync-net/lex.o imapsync-net/parse.o imapsync-net/fetch.o \
+NET =		imapsync-net/worker.o imapsync-net/loop.o \
+		imapsync-net/setup.o \
+		imapsync-net/lex.o imapsync-net/parse.o imapsync-net/fetch.o \
 		imapsync-net/cmdq.o \
 		imapsync-net/session.o imapsync-net/request.o \
 		imapsync-net/mailbox.o imapsync-net/list.o \
@@ -173,6 +175,9 @@ clean: clean-regress
 -include imapsync/engine/rules.d
 -include imapsync/engine/repair.d
 -include imapsync/engine/json.d
+-include imapsync-net/worker.d
+-include imapsync-net/loop.d
+-include imapsync-net/setup.d
 -include imapsync-net/lex.d
 -include imapsync-net/parse.d
 -include imapsync-net/fetch.d

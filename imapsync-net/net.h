@@ -228,7 +228,6 @@ struct watch {
 struct net {
 	struct chan		 chan;
 	struct m_net_setup	 setup;		/* strings are our own */
-	int			 setupdone;
 	int			 fds[4];	/* by enum net_fd */
 	/* The server. */
 	struct stream		*st;
@@ -300,19 +299,37 @@ struct net {
 	uint32_t		 turns;
 };
 
-/* ---- main.c ---- */
+/* ---- worker.c: the bottom ---- */
 
-void		 main_setup(const struct msg *);
-void		 main_fd(const struct msg *);
-void		 main_connect(const struct msg *);
-
+/* All of it empty, with the channel's descriptor; net_log() without debug. */
+void		 net_init(struct net *, int fd);
+/* From now on log_*() and fatal*() speak to this worker's engine. */
+void		 net_log(struct net *, int debug);
 /* Milliseconds of a clock that only goes forward. */
 uint64_t	 net_now(void);
-/* The server's words as they may stand in a message. */
+/* The server's words as they may stand in a message: one line.  Returns dst. */
 char		*net_words(char *dst, size_t, const char *);
+/* The server is gone: FATAL and exit with 75, or an orderly end after LOGOUT. */
 __dead void	 net_lost(struct net *, const char *why);
-/* The engine wants no more: what is queued for it, then exit with 0. */
+/* The engine wants no more: what is queued for it (1 s), then exit with 0. */
 __dead void	 net_end(struct net *);
+
+/* ---- setup.c: SETUP, FD, CONNECT of the supervisor ---- */
+
+void		 setup_server(const struct msg *);
+void		 setup_fd(const struct msg *);
+/* Takes the server's descriptor, locks the process, begins the session. */
+void		 setup_connect(const struct msg *);
+
+/* ---- loop.c ---- */
+
+/*
+ * One turn: do all that can be done now, wait for descriptors until something is
+ * due, "most" ms at most (-1: as long as it takes), take what came.  Returns how
+ * many descriptors had something.
+ */
+int		 loop_turn(struct net *, int most);
+__dead void	 loop_run(struct net *);
 
 /* ---- cmdq.c: commands under way ---- */
 

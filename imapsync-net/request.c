@@ -647,9 +647,9 @@ on_logout(const struct msg *msg)
 }
 
 const struct proto_handler request_handlers[] = {
-	{ M_NET_SETUP,	 CH_SETUP,		main_setup },
-	{ M_NET_FD,	 CH_CONNECT,		main_fd },
-	{ M_NET_CONNECT, CH_CONNECT,		main_connect },
+	{ M_NET_SETUP,	 CH_SETUP,		setup_server },
+	{ M_NET_FD,	 CH_CONNECT,		setup_fd },
+	{ M_NET_CONNECT, CH_CONNECT,		setup_connect },
 	{ M_NET_PATTERN, CH_LOGIN | CH_READY,	on_pattern },
 	{ M_NET_LIST,	 CH_LOGIN | CH_READY,	on_list },
 	{ M_NET_LOGOUT,	 CH_LOGIN | CH_READY | CH_WATCH, on_logout },

@@ -1,0 +1,376 @@
+/*
+ * This file is part of imapsync, which keeps two IMAP servers identical.
+ *
+ * imapsync is free software: you can redistribute it and/or modify it under
+ * the terms of the GNU General Public License, version 3 or (at your option)
+ * any later version, with permission to link with LibreSSL and OpenSSL.
+ * It comes WITHOUT ANY WARRANTY.  See COPYING.
+ */
+
+/*
+ * The loop: one poll(2) over the engine, the lifeline, the server and the
+ * bridge, the limits of time, and what moves octets.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+
+#include "net.h"
+
+#define READ_MAX	(64 * 1024)	/* octets of one read */
+#define REQUESTS_MAX	(4 * 1024 * 1024) /* octets of requests in memory */
+#define NUDGE_MIN_MS	300	/* see nudge_due() */
+#define NUDGE_MAX_MS	5000
+#define CORK_MS		200	/* see corked() */
+#define CORK_OCTETS	(64 * 1024)
+#define BROKEN_MS	2000	/* for last words after a write has failed */
+#define LOGOUT_MS	3000	/* for LOGOUT to get out */
+
+/* Nobody reads as fast as the server sends. */
+static int
+throttled(const struct net *net)
+{
+	return chan_pending((struct chan *)&net->chan) >= QUEUE_HIGH ||
+	    net->bout.len >= QUEUE_HIGH;
+}
+
+static int
+answer_due(struct net *net)
+{
+	if (watch_idle(net))
+		return 0;
+	return net->phase == P_SOCKS || net->phase == P_TLS ||
+	    net->phase == P_GREETING || net->hold != NULL || cmdq_due(net) ||
+	    net->out.len > 0 || stream_unsent(net->st) > 0;
+}
+
+static void
+server_read(struct net *net)
+{
+	ssize_t	 n;
+
+	n = stream_read(net->st, &net->in, READ_MAX);
+	if (n == STREAM_EOF)
+		net_lost(net, "the connection was closed");
+	if (n == STREAM_ERROR)
+		net_lost(net, stream_error(net->st));
+	if (n > 0) {
+		net->heard = 1;
+		net->alive = net_now();
+		net->nudge_ms = NUDGE_MIN_MS;
+		session_input(net);
+	}
+}
+
+/*
+ * While more messages are due from the other worker, what is to be sent waits
+ * for them, up to CORK_OCTETS and CORK_MS: the commands for many mailboxes then
+ * go in few packets, which the server answers in few turns.
+ */
+static int
+corked(struct net *net)
+{
+	if (net->out.len == 0 || net->out.len >= CORK_OCTETS ||
+	    net->next == NULL || net->next->type != M_NET_RECV ||
+	    net->next->stage != 0 || net->recv.stage == RS_START ||
+	    net->hold != NULL || net->beof ||
+	    stream_unsent(net->st) > 0 ||
+	    (net->recv.cmd != NULL && net->recv.cmd->waiting)) {
+		net->corked = 0;
+		return 0;
+	}
+	if (net->corked == 0)
+		net->corked = net_now();
+	return net_now() - net->corked < CORK_MS;
+}
+
+static void
+server_write(struct net *net)
+{
+	struct recvstate	*rs = &net->recv;
+	size_t			 before = net->out.len + stream_unsent(net->st);
+	int			 flush;
+
+	if (before == 0 || net->broken || net->phase == P_TLS || corked(net))
+		return;
+	/* More of a body is about to follow: no end of a compressed block. */
+	flush = rs->cmd == NULL || rs->cmd->waiting || rs->stage != RS_BODY;
+	if (stream_write(net->st, &net->out, flush) == STREAM_ERROR) {
+		/* What the server has said before may still be read. */
+		net->broken = 1;
+		net->alive = net_now();
+		if (net->bye == NULL)
+			log_debug("%s: %s", net->setup.host,
+			    stream_error(net->st));
+		return;
+	}
+	if (net->out.len + stream_unsent(net->st) < before) {
+		watch_turn(net);
+		net->alive = net_now();
+	}
+	if (net->wipe && net->out.len == 0) {
+		buf_wipe(&net->out);
+		net->wipe = 0;
+	}
+}
+
+static void
+server_io(struct net *net)
+{
+	if (net->st == NULL)
+		return;
+	if (net->phase == P_TLS) {
+		session_tls(net);
+		if (net->phase == P_TLS)
+			return;
+	}
+	if (!throttled(net))
+		server_read(net);
+}
+
+static void
+bridge_read(struct net *net)
+{
+	ssize_t	 n;
+
+	if (net->beof || net->bin.len >= READ_MAX)
+		return;
+	n = read(net->bridge, buf_room(&net->bin, READ_MAX), READ_MAX);
+	if (n > 0) {
+		buf_wrote(&net->bin, n);
+	} else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+		net->beof = 1;
+}
+
+static void
+bridge_write(struct net *net)
+{
+	ssize_t	 n = 0;
+
+	while (!net->bbroken && net->bout.len > 0) {
+		n = write(net->bridge, buf_ptr(&net->bout), net->bout.len);
+		if (n <= 0)
+			break;
+		buf_drain(&net->bout, n);
+	}
+	/* The other worker is gone; why is its own, or the engine's, to say. */
+	if (n == -1 && errno != EAGAIN && errno != EINTR)
+		net->bbroken = 1;
+	if (net->bbroken)
+		buf_clear(&net->bout);
+}
+
+static void
+channel_read(struct net *net)
+{
+	int	 n = chan_read(&net->chan);
+
+	if (n == -1 || chan_dispatch(&net->chan, request_handlers, net) == -1)
+		fatalx("a bad message from imapsync: %s", net->chan.error);
+	/* Without LOGOUT: the session is over, nothing more may be sent. */
+	if (n == 0 && net->chan.state != CH_LOGOUT)
+		_exit(EX_SYNC_ERROR);
+}
+
+/*
+ * Cyrus (3.6.1, measured) waits for the socket although it holds commands that
+ * it has read and not yet inflated, when its buffer ends just behind one.  Any
+ * octet wakes it: while an answer is due and nothing comes, it gets some.
+ */
+static int
+nudge_due(struct net *net, int *left)
+{
+	uint64_t	 last = net->alive > net->nudged ? net->alive : net->nudged;
+	uint64_t	 now = net_now();
+
+	if (net->compress != 4 || net->broken || throttled(net) ||
+	    !cmdq_due(net) || net->out.len > 0 || stream_unsent(net->st) > 0)
+		return 0;
+	if (net->nudge_ms == 0)
+		net->nudge_ms = NUDGE_MIN_MS;
+	*left = now - last >= net->nudge_ms ? 0 :
+	    (int)(last + net->nudge_ms - now);
+	return 1;
+}
+
+static void
+nudge(struct net *net)
+{
+	int	 left;
+
+	if (!nudge_due(net, &left) || left > 0 || !stream_nudge(net->st))
+		return;
+	/* No sign of life: that the server is silent is still noticed. */
+	(void)stream_write(net->st, &net->out, 1);
+	net->nudged = net_now();
+	if (net->nudge_ms < NUDGE_MAX_MS)
+		net->nudge_ms *= 2;
+}
+
+/* How long the server may stay silent now: 0 if nothing is due. */
+static uint64_t
+patience(struct net *net)
+{
+	if (net->broken)
+		return BROKEN_MS;
+	if (net->phase == P_LOGOUT)
+		return LOGOUT_MS;
+	if (throttled(net) || !answer_due(net))
+		return 0;
+	return (uint64_t)net->setup.timeout * 1000;
+}
+
+/* Milliseconds to wait at most. */
+static int
+loop_timeout(struct net *net, int reading)
+{
+	uint64_t	 now = net_now(), end;
+	int		 ms, left;
+
+	if (reading && stream_readable(net->st))
+		return 0;
+	ms = recv_timeout(net);
+	left = watch_timeout(net);
+	if (left != -1 && (ms == -1 || left < ms))
+		ms = left;
+	if (corked(net)) {
+		left = CORK_MS - (int)(net_now() - net->corked);
+		if (ms == -1 || left < ms)
+			ms = left < 0 ? 0 : left;
+	}
+	if (nudge_due(net, &left) && (ms == -1 || left < ms))
+		ms = left;
+	if (patience(net) == 0) {
+		net->alive = now;
+		return ms;
+	}
+	end = net->alive + patience(net);
+	left = end <= now ? 0 : end - now > INT32_MAX ? INT32_MAX :
+	    (int)(end - now);
+	return ms == -1 || left < ms ? left : ms;
+}
+
+static void
+check_time(struct net *net)
+{
+	uint64_t	 most;
+	char		 why[64];
+
+	if (net->st == NULL || (most = patience(net)) == 0 ||
+	    net_now() - net->alive < most)
+		return;
+	if (net->broken)
+		net_lost(net, stream_error(net->st));
+	snprintf(why, sizeof(why), "no %s for %u seconds",
+	    net->phase == P_TLS ? "TLS handshake" :
+	    net->phase == P_GREETING ? "greeting" : "answer",
+	    net->setup.timeout);
+	net_lost(net, why);
+}
+
+enum { PFD_CHAN, PFD_LIFE, PFD_SERVER, PFD_BRIDGE, PFD_MAX };
+
+static void
+fill_pfds(struct net *net, struct pollfd *pfd, int reading)
+{
+	int	 writing;
+
+	memset(pfd, 0, sizeof(*pfd) * PFD_MAX);
+	pfd[PFD_CHAN].fd = net->chan.ib.fd;
+	if (net->chan.state != CH_LOGOUT && net->cost < REQUESTS_MAX)
+		pfd[PFD_CHAN].events |= POLLIN;
+	if (chan_pending(&net->chan) > 0)
+		pfd[PFD_CHAN].events |= POLLOUT;
+	pfd[PFD_LIFE].fd = FD_LIFELINE;
+	pfd[PFD_LIFE].events = POLLIN;
+	pfd[PFD_SERVER].fd = pfd[PFD_BRIDGE].fd = -1;
+	if (net->st != NULL) {
+		writing = !net->broken && !corked(net) && (net->out.len > 0 ||
+		    stream_unsent(net->st) > 0);
+		pfd[PFD_SERVER].events = stream_events(net->st, reading,
+		    writing);
+		if (pfd[PFD_SERVER].events != 0)
+			pfd[PFD_SERVER].fd = stream_fd(net->st);
+	}
+	if (net->bridge == -1)
+		return;
+	if (!net->beof && net->bin.len < READ_MAX)
+		pfd[PFD_BRIDGE].events |= POLLIN;
+	if (!net->bbroken && net->bout.len > 0)
+		pfd[PFD_BRIDGE].events |= POLLOUT;
+	if (pfd[PFD_BRIDGE].events != 0)
+		pfd[PFD_BRIDGE].fd = net->bridge;
+}
+
+/* All that can go on, goes on; nothing here waits. */
+static void
+work(struct net *net)
+{
+	int	 full;
+
+	if (net->st == NULL)
+		return;
+	/* What waited for room in the queue waits for nothing else. */
+	do {
+		recv_input(net);
+		watch_tick(net);
+		req_pump(net);
+		cmdq_flush(net);
+		full = net->out.len >= QUEUE_HIGH;
+		server_write(net);
+	} while (full && net->out.len < QUEUE_HIGH);
+	nudge(net);
+	bridge_write(net);
+	if (net->phase == P_LOGOUT && TAILQ_EMPTY(&net->tx) &&
+	    net->out.len == 0 && stream_unsent(net->st) == 0)
+		net_end(net);
+}
+
+/* What poll(2) has found. */
+static void
+take(struct net *net, const struct pollfd *pfd, int reading)
+{
+	if (pfd[PFD_LIFE].revents != 0)
+		_exit(EX_SYNC_ERROR);
+	if (pfd[PFD_CHAN].revents & (POLLERR | POLLNVAL) ||
+	    (pfd[PFD_CHAN].revents & (POLLIN | POLLHUP)) == POLLHUP)
+		_exit(EX_SYNC_ERROR);
+	if (pfd[PFD_CHAN].revents & POLLIN)
+		channel_read(net);
+	if (pfd[PFD_BRIDGE].revents & (POLLIN | POLLHUP | POLLERR))
+		bridge_read(net);
+	if (pfd[PFD_SERVER].revents != 0 ||
+	    (reading && stream_readable(net->st)))
+		server_io(net);
+	check_time(net);
+}
+
+int
+loop_turn(struct net *net, int most)
+{
+	struct pollfd	 pfd[PFD_MAX];
+	int		 n, reading, ms;
+
+	work(net);
+	if (chan_write(&net->chan) == -1)
+		_exit(EX_SYNC_ERROR);
+	reading = net->st != NULL && !throttled(net);
+	ms = net->st == NULL ? -1 : loop_timeout(net, reading);
+	if (most != -1 && (ms == -1 || most < ms))
+		ms = most;
+	fill_pfds(net, pfd, reading);
+	if ((n = poll(pfd, PFD_MAX, ms)) == -1) {
+		if (errno != EINTR)
+			fatal("poll");
+		return 0;
+	}
+	take(net, pfd, reading);
+	return n;
+}
+
+void
+loop_run(struct net *net)
+{
+	for (;;)
+		loop_turn(net, -1);
+}
