@@ -64,7 +64,9 @@ NET =		imapsync-net/worker.o imapsync-net/loop.o \
 		imapsync-net/lex.o imapsync-net/parse.o imapsync-net/fetch.o \
 		imapsync-net/cmdq.o \
 		imapsync-net/session.o imapsync-net/request.o \
+		imapsync-net/ops.o imapsync-net/handle.o \
 		imapsync-net/mailbox.o imapsync-net/list.o \
+		imapsync-net/stats.o \
 		imapsync-net/copysend.o imapsync-net/copyrecv.o \
 		imapsync-net/watch.o imapsync-net/key.o imapsync-net/stream.o \
 		imapsync-net/tlsconf.o imapsync-net/pin.o \
@@ -184,6 +186,9 @@ clean: clean-regress
 -include imapsync-net/cmdq.d
 -include imapsync-net/session.d
 -include imapsync-net/request.d
+-include imapsync-net/ops.d
+-include imapsync-net/handle.d
+-include imapsync-net/stats.d
 -include imapsync-net/mailbox.d
 -include imapsync-net/list.d
 -include imapsync-net/copysend.d

@@ -17,6 +17,7 @@
 #include "net.h"
 
 #define LITERAL_MINUS	4096	/* RFC 7888 section 5 */
+#define LINE_MAX_LEN	8000	/* octets of a command (RFC 7162 section 4) */
 
 struct cmd *
 cmd_new(struct net *net, enum cmd_kind kind, struct req *req,
@@ -35,7 +36,7 @@ cmd_new(struct net *net, enum cmd_kind kind, struct req *req,
 	if (req != NULL) {
 		req->pending++;
 		if ((c->handle = req->handle) != NULL)
-			mbox_hold(c->handle);
+			handle_hold(c->handle);
 	}
 	TAILQ_INSERT_TAIL(&net->answers, c, entry);
 	TAILQ_INSERT_TAIL(&net->tx, c, txentry);
@@ -65,7 +66,7 @@ cmd_free(struct net *net, struct cmd *c)
 	buf_free(&c->log);
 	uidset_free(&c->set);
 	if (c->handle != NULL)
-		mbox_release(net, c->handle);
+		handle_release(net, c->handle);
 	free(c);
 }
 
@@ -152,6 +153,20 @@ cmd_string(struct net *net, struct cmd *c, const char *s)
 	cmd_logged(c, "\"");
 	cmd_logged(c, c->secret ? "***" : s);
 	cmd_logged(c, "\"");
+}
+
+void
+cmd_set(struct cmd *c, const struct uidset *set, size_t *pos, size_t other,
+    int keep)
+{
+	char	 text[LINE_MAX_LEN];
+	size_t	 i = *pos;
+
+	uidset_format(set, pos, text, sizeof(text) - 128 - other);
+	cmd_puts(c, text);
+	if (keep)
+		for (; i < *pos; i++)
+			uidset_add(&c->set, set->r[i].lo, set->r[i].hi);
 }
 
 void
@@ -257,6 +272,7 @@ cmdq_abandon(struct net *net, struct cmd *c)
 {
 	uint64_t	 written = net->put - net->out.len;
 
+	net->shut = 1;
 	buf_clear(&c->text);
 	c->nbarriers = 0;
 	if (c->start == 0)
@@ -312,7 +328,7 @@ cmdq_tagged(struct net *net, const struct resp *r)
 		fatal_ex(EX_SYNC_TEMP, "%s answers a command that was not "
 		    "given: %s", net->setup.host,
 		    net_words(words, sizeof(words), r->text));
-	mbox_tagged(net, c, r);
+	handle_tagged(net, c, r);
 	/*
 	 * An answer in place of "+" ends the command.  An APPEND may be
 	 * answered while its octets are still on their way: then copyrecv.c

@@ -66,16 +66,6 @@ drop_find(struct recvstate *rs, uint32_t transfer)
 	return NULL;
 }
 
-void
-recv_refuse(struct net *net, uint32_t transfer)
-{
-	struct drop	*d;
-
-	d = xcalloc(1, sizeof(*d));
-	d->transfer = transfer;
-	TAILQ_INSERT_TAIL(&net->recv.drops, d, entry);
-}
-
 static __dead void
 recv_bad(const char *what)
 {
@@ -602,7 +592,7 @@ last_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 	req_check(net, r);
 }
 
-int
+static int
 recv_emit(struct net *net, struct req *r)
 {
 	struct recvstate	*rs = &net->recv;
@@ -627,6 +617,36 @@ recv_emit(struct net *net, struct req *r)
 		cmd_end(net, c);
 	}
 	return 1;
+}
+
+/* It is over before it began: what comes for it is dropped. */
+static void
+recv_unsent(struct net *net, struct req *r)
+{
+	struct drop	*d;
+
+	d = xcalloc(1, sizeof(*d));
+	d->transfer = r->transfer;
+	TAILQ_INSERT_TAIL(&net->recv.drops, d, entry);
+}
+
+static const struct req_ops recv_ops = {
+	.emit = recv_emit,
+	.unsent = recv_unsent
+};
+
+void
+recv_on_recv(const struct msg *msg)
+{
+	const struct m_net_recv	*m = msg->rec;
+	struct req		*r;
+
+	r = req_bound(msg, m->handle, &recv_ops, NULL);
+	r->recv = *m;
+	r->mailbox = xstrdup(m->mailbox);
+	r->flags = xstrdup(m->permflags);
+	r->transfer = m->transfer;
+	req_enter(msg->arg, r);
 }
 
 void

@@ -58,7 +58,7 @@ send_waits(struct net *net, const struct req *r)
 	return 0;
 }
 
-int
+static int
 send_emit(struct net *net, struct req *r)
 {
 	struct cmd	*c;
@@ -70,7 +70,7 @@ send_emit(struct net *net, struct req *r)
 			return 0;
 		c = cmd_new(net, K_SEND, r, send_tagged);
 		cmd_puts(c, "UID FETCH ");
-		req_set(c, &r->set, &r->pos, 0, 1);
+		cmd_set(c, &r->set, &r->pos, 0, 1);
 		cmd_puts(c, " (UID FLAGS INTERNALDATE BODY.PEEK[])");
 		cmd_end(net, c);
 	}
@@ -78,7 +78,7 @@ send_emit(struct net *net, struct req *r)
 }
 
 /* Behind the last part of a transfer the other side is told. */
-void
+static void
 send_finish(struct net *net, struct req *r)
 {
 	if (r->status != ST_OK) {
@@ -92,6 +92,25 @@ send_finish(struct net *net, struct req *r)
 	put(&net->bout, !(net->anyfailed && net->sendfailed == r->transfer), 1);
 	net->anyfailed = 0;
 }
+
+static const struct req_ops send_ops = {
+	.emit = send_emit,
+	.finish = send_finish
+};
+
+void
+send_on_send(const struct msg *msg)
+{
+	const struct m_net_send	*m = msg->rec;
+	struct req		*r;
+
+	r = req_bound(msg, m->handle, &send_ops, &m->set);
+	r->transfer = m->transfer;
+	r->last = m->last;
+	req_enter(msg->arg, r);
+}
+
+/* ---- a body ---- */
 
 void
 send_body(struct net *net, struct cmd *c, const struct fetch *f, uint64_t len)

@@ -143,7 +143,7 @@ list_command(struct net *net, struct req *r, size_t *i)
 	cmd_end(net, c);
 }
 
-int
+static int
 list_emit(struct net *net, struct req *r)
 {
 	size_t	 i = 0;
@@ -161,8 +161,8 @@ list_emit(struct net *net, struct req *r)
 	return 1;
 }
 
-int
-list_status_emit(struct net *net, struct req *r)
+static int
+status_emit(struct net *net, struct req *r)
 {
 	struct cmd	*c;
 
@@ -305,7 +305,9 @@ list_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 	req_answer(net, c, resp);
 }
 
-void
+/* ---- requests ---- */
+
+static void
 list_free(struct req *r)
 {
 	struct box	*b;
@@ -318,4 +320,63 @@ list_free(struct req *r)
 	for (i = 0; i < r->npatterns; i++)
 		free(r->patterns[i]);
 	free(r->patterns);
+	free((char *)r->list.reference);
+}
+
+static const struct req_ops list_ops = {
+	.emit = list_emit,
+	.free = list_free
+};
+static const struct req_ops status_ops = { .emit = status_emit };
+
+void
+list_on_pattern(const struct msg *msg)
+{
+	const struct m_net_pattern	*m = msg->rec;
+	struct net			*net = msg->arg;
+	struct req			*r = net->patreq;
+
+	if (r == NULL)
+		r = net->patreq = req_new(msg, &list_ops);
+	if (r->id != msg->id)
+		fatalx("a pattern of another LIST");
+	r->patterns = xreallocarray(r->patterns, r->npatterns + 1,
+	    sizeof(*r->patterns));
+	r->patterns[r->npatterns++] = xstrdup(m->pattern);
+	r->cost += strlen(m->pattern);
+}
+
+void
+list_on_list(const struct msg *msg)
+{
+	const struct m_net_list	*m = msg->rec;
+	struct net		*net = msg->arg;
+	struct req		*r = net->patreq;
+
+	if (r == NULL)
+		r = req_new(msg, &list_ops);
+	if (r->id != msg->id)
+		fatalx("a LIST with patterns of another");
+	net->patreq = NULL;
+	r->type = msg->type;	/* a PATTERN may have made it */
+	r->list = *m;
+	r->list.reference = xstrdup(m->reference);
+	req_queue(net, r);
+	if (net->phase >= P_READY)
+		return;
+	if (m->compress_first)
+		net->compressfirst = 1;
+	if (m->last)
+		net->lastlist = 1;
+}
+
+void
+list_on_status(const struct msg *msg)
+{
+	const struct m_net_status	*m = msg->rec;
+	struct req			*r;
+
+	r = req_new(msg, &status_ops);
+	r->mailbox = xstrdup(m->mailbox);
+	req_queue(msg->arg, r);
 }

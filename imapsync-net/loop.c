@@ -105,7 +105,7 @@ server_write(struct net *net)
 		return;
 	}
 	if (net->out.len + stream_unsent(net->st) < before) {
-		watch_turn(net);
+		stats_turn(net);
 		net->alive = net_now();
 	}
 	if (net->wipe && net->out.len == 0) {
@@ -160,12 +160,35 @@ bridge_write(struct net *net)
 		buf_clear(&net->bout);
 }
 
+/* What the worker takes, and when. */
+static const struct proto_handler loop_handlers[] = {
+	{ M_NET_SETUP,	 CH_SETUP,		setup_on_setup },
+	{ M_NET_FD,	 CH_CONNECT,		setup_on_fd },
+	{ M_NET_CONNECT, CH_CONNECT,		setup_on_connect },
+	{ M_NET_PATTERN, CH_LOGIN | CH_READY,	list_on_pattern },
+	{ M_NET_LIST,	 CH_LOGIN | CH_READY,	list_on_list },
+	{ M_NET_LOGOUT,	 CH_LOGIN | CH_READY | CH_WATCH, session_on_logout },
+	{ M_NET_STATUS,	 CH_READY,		list_on_status },
+	{ M_NET_OPEN,	 CH_READY,		ops_on_open },
+	{ M_NET_META,	 CH_READY,		ops_on_meta },
+	{ M_NET_SEARCH,	 CH_READY,		ops_on_search },
+	{ M_NET_SEND,	 CH_READY,		send_on_send },
+	{ M_NET_RECV,	 CH_READY,		recv_on_recv },
+	{ M_NET_STORE,	 CH_READY,		ops_on_store },
+	{ M_NET_EXPUNGE, CH_READY,		ops_on_expunge },
+	{ M_NET_NAME,	 CH_READY,		ops_on_name },
+	{ M_NET_WATCH,	 CH_READY,		watch_on_watch },
+	{ M_NET_UNWATCH, CH_READY | CH_WATCH,	watch_on_unwatch },
+	{ M_NET_STATS,	 CH_LOGIN | CH_READY | CH_WATCH, stats_on_stats },
+	{ M_NONE,	 0,			NULL }
+};
+
 static void
 channel_read(struct net *net)
 {
 	int	 n = chan_read(&net->chan);
 
-	if (n == -1 || chan_dispatch(&net->chan, request_handlers, net) == -1)
+	if (n == -1 || chan_dispatch(&net->chan, loop_handlers, net) == -1)
 		fatalx("a bad message from imapsync: %s", net->chan.error);
 	/* Without LOGOUT: the session is over, nothing more may be sent. */
 	if (n == 0 && net->chan.state != CH_LOGOUT)
@@ -311,6 +334,7 @@ work(struct net *net)
 	if (net->st == NULL)
 		return;
 	/* What waited for room in the queue waits for nothing else. */
+	session_tick(net);
 	do {
 		recv_input(net);
 		watch_tick(net);

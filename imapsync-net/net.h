@@ -99,16 +99,25 @@ struct cmd {
 	unsigned		 nmsgs;
 };
 
+/* What a kind of request does; all but emit may be NULL. */
+struct req_ops {
+	/* Queue commands; 1: these were all, 0: call again. */
+	int	(*emit)(struct net *, struct req *);
+	/* It ends without having been sent: its mailbox is not selected. */
+	void	(*unsent)(struct net *, struct req *);
+	/* All is answered: send what comes before DONE. */
+	void	(*finish)(struct net *, struct req *);
+	/* Free what only this kind has. */
+	void	(*free)(struct req *);
+};
+
 /* A request of the engine, from its arrival to its DONE. */
 struct req {
 	TAILQ_ENTRY(req)	 entry;
 	uint32_t		 type;
 	uint32_t		 id;
+	const struct req_ops	*ops;
 	struct handle		*handle;
-	/* Queue commands; 1: these were all, 0: call again. */
-	int			(*emit)(struct net *, struct req *);
-	/* All is answered: send what comes before DONE; may be NULL. */
-	void			(*finish)(struct net *, struct req *);
 	size_t			 cost;		/* octets of memory, about */
 	int			 emitted;
 	int			 stage;
@@ -237,6 +246,7 @@ struct net {
 	uint64_t		 put;		/* octets ever put into out */
 	int			 wipe;		/* out holds a secret */
 	int			 broken;	/* can't be written to */
+	int			 shut;		/* cmdq_abandon(): no more of it */
 	struct parser		 parser;
 	enum phase		 phase;
 	uint64_t		 alive;		/* ms: last sign of life */
@@ -316,10 +326,10 @@ __dead void	 net_end(struct net *);
 
 /* ---- setup.c: SETUP, FD, CONNECT of the supervisor ---- */
 
-void		 setup_server(const struct msg *);
-void		 setup_fd(const struct msg *);
+void		 setup_on_setup(const struct msg *);
+void		 setup_on_fd(const struct msg *);
 /* Takes the server's descriptor, locks the process, begins the session. */
-void		 setup_connect(const struct msg *);
+void		 setup_on_connect(const struct msg *);
 
 /* ---- loop.c ---- */
 
@@ -347,6 +357,12 @@ void		 cmd_printf(struct cmd *, const char *, ...)
 void		 cmd_string(struct net *, struct cmd *, const char *);
 /* "{n}" CRLF and a barrier, or "{n+}" CRLF; returns 1 if it is a barrier. */
 int		 cmd_literal(struct net *, struct cmd *, uint64_t n, int sync);
+/*
+ * Ranges of the set from *pos on that fit a line (with "other" octets in it)
+ * into the command's text, and into its set if "keep".
+ */
+void		 cmd_set(struct cmd *, const struct uidset *, size_t *pos,
+		    size_t other, int keep);
 /* CRLF: the command is complete. */
 void		 cmd_end(struct net *, struct cmd *);
 /*
@@ -365,7 +381,10 @@ struct cmd	*cmdq_find(struct net *, const char *tag);
 struct cmd	*cmdq_oldest(struct net *, enum cmd_kind);
 /* An answer is due: a command was sent as a whole, or waits for "+". */
 int		 cmdq_due(struct net *);
-/* Take back what of the open command is not yet written; never complete it. */
+/*
+ * Take back what of the open command is not yet written; never complete it.
+ * Nothing more is asked of the server from then on (net.shut).
+ */
 void		 cmdq_abandon(struct net *, struct cmd *);
 void		 cmd_free(struct net *, struct cmd *);
 
@@ -377,11 +396,22 @@ void		 session_tls(struct net *);
 /* Octets came: net.in. */
 void		 session_input(struct net *);
 /* The engine's last LIST is here: log in if the server is ready for it. */
-void		 session_login(struct net *);
+void		 session_tick(struct net *);
+/* M_NET_LOGOUT. */
+void		 session_on_logout(const struct msg *);
 
 /* ---- request.c: requests of the engine to commands ---- */
 
-extern const struct proto_handler request_handlers[];
+/* The request that the message is; its mailbox the one of "handle". */
+struct req	*req_new(const struct msg *, const struct req_ops *);
+struct req	*req_bound(const struct msg *, uint32_t handle,
+		    const struct req_ops *, const struct uidset *);
+/*
+ * In its place in the queue; req_enter(): unsent, unless its mailbox is the one
+ * opened last.
+ */
+void		 req_queue(struct net *, struct req *);
+void		 req_enter(struct net *, struct req *);
 /* Emit what may be emitted now. */
 void		 req_pump(struct net *);
 /* The common tagged answer: the worst one counts. */
@@ -391,48 +421,57 @@ void		 req_worse(struct req *, enum resp_status, enum resp_code,
 /* DONE, if all commands are emitted and answered; the request is gone then. */
 void		 req_check(struct net *, struct req *);
 enum resp_status req_status(const struct resp *);
-/*
- * Ranges of the set from *pos on that fit a line (with "other" octets in it)
- * into the command's text, and into its set if "keep".
- */
-void		 req_set(struct cmd *, const struct uidset *, size_t *pos,
-		    size_t other, int keep);
 /* VANISHED, UIDS, GONE: as many messages as the set needs. */
 void		 req_sendset(struct net *, uint32_t type, uint32_t id,
 		    const struct uidset *, uint8_t arg);
-void		 req_esearch(struct net *, const struct resp *);
 
-/* ---- mailbox.c: handles, and what the server says of a mailbox ---- */
+/* ---- handle.c: handles, and the numbers of the mailbox that is selected ---- */
 
-struct handle	*mbox_new(struct net *, uint32_t id, const struct m_net_open *);
-struct handle	*mbox_find(struct net *, uint32_t id);
-void		 mbox_hold(struct handle *);
-void		 mbox_release(struct net *, struct handle *);
-/* SELECT or EXAMINE as the OPEN wants it. */
-struct cmd	*mbox_select(struct net *, struct req *, struct handle *,
-		    void (*)(struct net *, struct cmd *, const struct resp *));
-/* Before and after a tagged answer is acted upon. */
-void		 mbox_tagged(struct net *, struct cmd *, const struct resp *);
-void		 mbox_untagged(struct net *, const struct resp *);
+struct handle	*handle_new(struct net *, uint32_t id,
+		    const struct m_net_open *);
+struct handle	*handle_find(struct net *, uint32_t id);
+void		 handle_hold(struct handle *);
+void		 handle_release(struct net *, struct handle *);
+/* A tagged answer has come, and is not yet acted upon. */
+void		 handle_tagged(struct net *, struct cmd *, const struct resp *);
+void		 handle_untagged(struct net *, const struct resp *);
 /*
  * No request names the mailbox that is selected any more: what the server says
  * of it is counted, but not told.
  */
-void		 mbox_mute(struct net *);
+void		 handle_mute(struct net *);
 /* UNSELECT was answered. */
-void		 mbox_unselected(struct net *);
-void		 mbox_body(struct net *, const struct fetch *, uint64_t);
-void		 mbox_data(struct net *, const void *, size_t);
-void		 mbox_end(struct net *);
+void		 handle_unselected(struct net *);
+
+/* ---- mailbox.c: SELECT, and what the server says of messages ---- */
+
+/* SELECT or EXAMINE as the OPEN wants it. */
+struct cmd	*mailbox_select(struct net *, struct req *, struct handle *,
+		    void (*)(struct net *, struct cmd *, const struct resp *));
+void		 mailbox_untagged(struct net *, const struct resp *);
+/* A BODY[...] as parse_ops has it. */
+void		 mailbox_body(struct net *, const struct fetch *, uint64_t);
+void		 mailbox_data(struct net *, const void *, size_t);
+void		 mailbox_end(struct net *);
+
+/* ---- ops.c: requests that are a few commands each ---- */
+
+void		 ops_esearch(struct net *, const struct resp *);
+void		 ops_on_open(const struct msg *);
+void		 ops_on_search(const struct msg *);
+void		 ops_on_meta(const struct msg *);
+void		 ops_on_store(const struct msg *);
+void		 ops_on_expunge(const struct msg *);
+void		 ops_on_name(const struct msg *);
 
 /* ---- list.c: LIST and STATUS ---- */
 
-int		 list_emit(struct net *, struct req *);
-int		 list_status_emit(struct net *, struct req *);
 void		 list_untagged(struct net *, const struct resp *);
 /* The capabilities after login are known: ask again what was refused. */
 void		 list_retry(struct net *);
-void		 list_free(struct req *);
+void		 list_on_pattern(const struct msg *);
+void		 list_on_list(const struct msg *);
+void		 list_on_status(const struct msg *);
 
 /* ---- copysend.c, copyrecv.c: bodies over the bridge ---- */
 
@@ -456,29 +495,22 @@ void		 list_free(struct req *);
 #define BR_END		2
 #define BR_HEAD_MAX	(1 + 4 + 4 + 8 + 1 + 26 + 2 + FLAGS_MAX)
 
-int		 send_emit(struct net *, struct req *);
-void		 send_finish(struct net *, struct req *);
+void		 send_on_send(const struct msg *);
 void		 send_body(struct net *, struct cmd *, const struct fetch *,
 		    uint64_t);
 void		 send_data(struct net *, const void *, size_t);
 void		 send_end(struct net *);
 
-int		 recv_emit(struct net *, struct req *);
-/* The request is over before it began: what comes for it is dropped. */
-void		 recv_refuse(struct net *, uint32_t transfer);
+void		 recv_on_recv(const struct msg *);
 /* Octets came over the bridge, or time has passed. */
 void		 recv_input(struct net *);
 /* Milliseconds until recv_input() must be called in any case, or -1. */
 int		 recv_timeout(struct net *);
 
-/* ---- watch.c: WATCH and STATS ---- */
+/* ---- watch.c: WATCH ---- */
 
-/* A WATCH has come; it is about to be queued. */
-void		 watch_new(struct net *, struct req *);
-int		 watch_emit(struct net *, struct req *);
-/* M_NET_UNWATCH, M_NET_STATS. */
-void		 watch_unwatch(const struct msg *);
-void		 watch_stats(const struct msg *);
+void		 watch_on_watch(const struct msg *);
+void		 watch_on_unwatch(const struct msg *);
 /* LOGOUT came: if a WATCH is on, it ends first. */
 void		 watch_logout(struct net *);
 /* 1: that was for the WATCH alone. */
@@ -489,9 +521,14 @@ void		 watch_tick(struct net *);
 int		 watch_timeout(struct net *);
 /* The server may be silent for as long as it likes. */
 int		 watch_idle(const struct net *);
+
+/* ---- stats.c: STATS ---- */
+
 /* The client speaks: if the server has spoken since, it is a turn. */
-void		 watch_turn(struct net *);
+void		 stats_turn(struct net *);
 /* The handshake of TLS is over; its turns are counted. */
-void		 watch_handshake(struct net *);
+void		 stats_handshake(struct net *);
+/* Answered at once, without the server. */
+void		 stats_on_stats(const struct msg *);
 
 #endif /* NET_H */

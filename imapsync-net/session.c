@@ -32,7 +32,7 @@ tls_start(struct net *net)
 {
 	if (stream_tls_start(net->st, &net->setup) == -1)
 		fatalx("%s: %s", net->setup.host, stream_error(net->st));
-	watch_turn(net);
+	stats_turn(net);
 	next_phase(net, P_TLS);
 }
 
@@ -83,7 +83,7 @@ session_tls(struct net *net)
 		    EX_SYNC_ERROR, "%s", why);
 	}
 	net->tls = 1;
-	watch_handshake(net);
+	stats_handshake(net);
 	log_debug("%s: %s, %s, key %s", net->setup.host,
 	    stream_tls_version(net->st), stream_tls_cipher(net->st),
 	    stream_tls_fingerprint(net->st));
@@ -418,7 +418,7 @@ session_preauth(struct net *net)
 	session_next(net);
 }
 
-void
+static void
 session_login(struct net *net)
 {
 	if (net->canlogin != 1 || !net->lastlist)
@@ -512,9 +512,9 @@ session_untagged(struct net *net, const struct resp *r)
 	else if (r->type == R_LIST || r->type == R_MBSTATUS)
 		list_untagged(net, r);
 	else if (r->type == R_ESEARCH)
-		req_esearch(net, r);
+		ops_esearch(net, r);
 	else
-		mbox_untagged(net, r);
+		mailbox_untagged(net, r);
 }
 
 static void
@@ -540,19 +540,19 @@ on_resp(void *arg, const struct resp *r)
 static void
 on_body(void *arg, const struct fetch *f, uint64_t len)
 {
-	mbox_body(arg, f, len);
+	mailbox_body(arg, f, len);
 }
 
 static void
 on_data(void *arg, const void *p, size_t n)
 {
-	mbox_data(arg, p, n);
+	mailbox_data(arg, p, n);
 }
 
 static void
 on_end(void *arg)
 {
-	mbox_end(arg);
+	mailbox_end(arg);
 }
 
 /* --debug: the line without what stood in literals. */
@@ -656,4 +656,46 @@ session_start(struct net *net)
 		socks(net);
 	} else
 		connected(net);
+}
+
+void
+session_tick(struct net *net)
+{
+	session_login(net);
+}
+
+/* ---- LOGOUT ---- */
+
+static void
+logout_tagged(struct net *net, struct cmd *c, const struct resp *resp)
+{
+	/* It was not waited for. */
+	log_debug("%s: %s answered %d", net->setup.host, c->tag, resp->word);
+}
+
+static int
+logout_emit(struct net *net, struct req *r)
+{
+	struct cmd	*c;
+
+	net->phase = P_LOGOUT;
+	c = cmd_new(net, K_SESSION, NULL, logout_tagged);
+	cmd_puts(c, "LOGOUT");
+	cmd_end(net, c);
+	r->pending = 1;		/* no DONE */
+	return 1;
+}
+
+static const struct req_ops logout_ops = { .emit = logout_emit };
+
+void
+session_on_logout(const struct msg *msg)
+{
+	struct net	*net = msg->arg;
+
+	net->chan.state = CH_LOGOUT;
+	watch_logout(net);
+	if (net->phase < P_READY)
+		net_end(net);	/* there is nothing to take leave of */
+	req_queue(net, req_new(msg, &logout_ops));
 }

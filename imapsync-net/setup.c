@@ -19,7 +19,7 @@
 #include "sandbox.h"
 
 void
-setup_server(const struct msg *msg)
+setup_on_setup(const struct msg *msg)
 {
 	const struct m_net_setup	*m = msg->rec;
 	struct net			*net = msg->arg;
@@ -45,7 +45,7 @@ setup_server(const struct msg *msg)
 }
 
 void
-setup_fd(const struct msg *msg)
+setup_on_fd(const struct msg *msg)
 {
 	const struct m_net_fd	*m = msg->rec;
 	struct net		*net = msg->arg;
@@ -71,7 +71,7 @@ bridge_open(struct net *net)
 }
 
 void
-setup_connect(const struct msg *msg)
+setup_on_connect(const struct msg *msg)
 {
 	struct net	*net = msg->arg;
 	int		 i;

@@ -9,7 +9,7 @@
 
 /*
  * WATCH: wait for what the server tells by itself, after NOTIFY (RFC 5465) of
- * all mailboxes or in IDLE (RFC 2177) of one; and STATS.
+ * all mailboxes or in IDLE (RFC 2177) of one.
  *
  * The answers to commands only say how far it is (net.watch.stage); what is to
  * be done then is watch_tick()'s to say, which the loop calls each time round.
@@ -30,50 +30,6 @@
 #define NAME_EVENTS	"MailboxName SubscriptionChange"
 
 /* ---- beginning and end ---- */
-
-void
-watch_new(struct net *net, struct req *r)
-{
-	struct watch	*w = &net->watch;
-
-	net->chan.state = CH_WATCH;
-	w->req = r;
-	w->stage = W_OFF;
-	w->ending = w->overflow = 0;
-}
-
-static void	watch_finish(struct net *, struct req *);
-
-/*
- * Not before all that was asked is answered: from then on what the server says
- * of the mailbox that is selected belongs to no request.
- */
-int
-watch_emit(struct net *net, struct req *r)
-{
-	struct watch	*w = &net->watch;
-
-	r->finish = watch_finish;
-	if (w->ending)
-		return 1;
-	if (!TAILQ_EMPTY(&net->answers))
-		return 0;
-	mbox_mute(net);
-	r->pending++;
-	w->stage = W_BEGIN;
-	watch_tick(net);
-	return 1;
-}
-
-void
-watch_unwatch(const struct msg *msg)
-{
-	struct net	*net = msg->arg;
-
-	/* Without a WATCH: it had ended when this was sent. */
-	if (net->watch.req != NULL)
-		net->watch.ending = 1;
-}
 
 void
 watch_logout(struct net *net)
@@ -154,7 +110,7 @@ watch_finish(struct net *net, struct req *r)
 	w->mailbox = NULL;
 	/* Its numbers are not for this DONE. */
 	if (r->handle != NULL)
-		mbox_release(net, r->handle);
+		handle_release(net, r->handle);
 	r->handle = NULL;
 	w->req = NULL;
 	w->stage = W_OFF;
@@ -359,7 +315,7 @@ static void
 unselect_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 {
 	if (resp->word == WORD_OK)
-		mbox_unselected(net);
+		handle_unselected(net);
 	watch_answered(net, c->req, W_FREE);
 }
 
@@ -406,10 +362,10 @@ examine(struct net *net)
 	memset(&open, 0, sizeof(open));
 	open.what = OPEN_EXAMINE;
 	open.mailbox = r->mailbox;
-	r->handle = mbox_new(net, 0, &open);
-	mbox_hold(r->handle);
-	mbox_select(net, r, r->handle, examine_tagged);
-	mbox_mute(net);		/* the engine can't name it */
+	r->handle = handle_new(net, 0, &open);
+	handle_hold(r->handle);
+	mailbox_select(net, r, r->handle, examine_tagged);
+	handle_mute(net);		/* the engine can't name it */
 }
 
 /* ---- the course of it ---- */
@@ -542,39 +498,57 @@ watch_idle(const struct net *net)
 	return net->watch.stage == W_IDLE;
 }
 
-/* ---- STATS ---- */
-
-void
-watch_turn(struct net *net)
-{
-	if (net->heard)
-		net->turns++;
-	net->heard = 0;
-}
+/* ---- requests ---- */
 
 /*
- * What the client sends to end the handshake is one; in TLS 1.2 the server's
- * own end of it makes what follows another.
+ * Not before all that was asked is answered: from then on what the server says
+ * of the mailbox that is selected belongs to no request.
  */
-void
-watch_handshake(struct net *net)
+static int
+watch_emit(struct net *net, struct req *r)
 {
-	net->turns++;
-	net->heard = strcmp(stream_tls_version(net->st), "TLSv1.3") != 0;
+	struct watch	*w = &net->watch;
+
+	if (w->ending)
+		return 1;
+	if (!TAILQ_EMPTY(&net->answers))
+		return 0;
+	handle_mute(net);
+	r->pending++;
+	w->stage = W_BEGIN;
+	watch_tick(net);
+	return 1;
+}
+
+static const struct req_ops watch_ops = {
+	.emit = watch_emit,
+	.finish = watch_finish
+};
+
+void
+watch_on_watch(const struct msg *msg)
+{
+	const struct m_net_watch	*m = msg->rec;
+	struct net			*net = msg->arg;
+	struct watch			*w = &net->watch;
+	struct req			*r;
+
+	r = req_new(msg, &watch_ops);
+	r->op = m->notify;
+	r->mailbox = xstrdup(m->mailbox);
+	net->chan.state = CH_WATCH;
+	w->req = r;
+	w->stage = W_OFF;
+	w->ending = w->overflow = 0;
+	req_queue(net, r);
 }
 
 void
-watch_stats(const struct msg *msg)
+watch_on_unwatch(const struct msg *msg)
 {
-	struct m_engine_stats	 m;
-	struct m_engine_done	 done;
-	struct net		*net = msg->arg;
+	struct net	*net = msg->arg;
 
-	memset(&m, 0, sizeof(m));
-	m.turns = net->turns;
-	stream_stats(net->st, &m.sent, &m.received);
-	chan_send(&net->chan, M_ENGINE_STATS, msg->id, &m);
-	memset(&done, 0, sizeof(done));
-	done.text = "";
-	chan_send(&net->chan, M_ENGINE_DONE, msg->id, &done);
+	/* Without a WATCH: it had ended when this was sent. */
+	if (net->watch.req != NULL)
+		net->watch.ending = 1;
 }
