@@ -28,13 +28,12 @@ cmd_new(struct net *net, enum cmd_kind kind, struct req *req,
 	c = xcalloc(1, sizeof(*c));
 	snprintf(c->tag, sizeof(c->tag), "A%u", ++net->ntags);
 	c->kind = kind;
-	c->req = req;
 	c->fn = fn;
 	c->open = 1;
 	c->intx = 1;
 	TAILQ_INIT(&c->msgs);
 	if (req != NULL) {
-		req->pending++;
+		c->req = req_hold(req);
 		if ((c->handle = req->handle) != NULL)
 			handle_hold(c->handle);
 	}
@@ -50,11 +49,14 @@ cmd_free(struct net *net, struct cmd *c)
 {
 	struct rmsg	*m;
 
-	TAILQ_REMOVE(&net->answers, c, entry);
+	if (!c->answered)
+		TAILQ_REMOVE(&net->answers, c, entry);
 	if (c->intx)
 		TAILQ_REMOVE(&net->tx, c, txentry);
 	if (net->hold == c)
 		net->hold = NULL;
+	if (c->slot != NULL && *c->slot == c)
+		*c->slot = NULL;
 	while ((m = TAILQ_FIRST(&c->msgs)) != NULL) {
 		TAILQ_REMOVE(&c->msgs, m, entry);
 		free(m->flags);
@@ -67,7 +69,16 @@ cmd_free(struct net *net, struct cmd *c)
 	uidset_free(&c->set);
 	if (c->handle != NULL)
 		handle_release(net, c->handle);
+	if (c->req != NULL)
+		req_release(net, &c->req);
 	free(c);
+}
+
+void
+cmd_keep(struct cmd **slot, struct cmd *c)
+{
+	*slot = c;
+	c->slot = slot;
 }
 
 /* ---- text ---- */
@@ -343,6 +354,9 @@ cmdq_tagged(struct net *net, const struct resp *r)
 	if (net->hold == c)
 		net->hold = NULL;
 	busy = c->intx;
+	/* From here on its tag is nobody's. */
+	TAILQ_REMOVE(&net->answers, c, entry);
+	c->answered = 1;
 	c->fn(net, c, r);
 	if (!busy)
 		cmd_free(net, c);

@@ -220,7 +220,6 @@ static void
 append_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 {
 	struct recvstate	*rs = &net->recv;
-	struct req		*r = c->req;
 
 	rs->unanswered -= c->nmsgs;
 	append_rate(rs, c->bytes);
@@ -232,7 +231,7 @@ append_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 		 * Refused in place of "+": the rest of the body need not be
 		 * sent.  Else the literal must be completed.
 		 */
-		rs->msg = NULL;
+		rs->taken = 0;
 		if (c->intx)
 			rs->early = 1;
 		else {
@@ -246,10 +245,8 @@ append_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 		append_done(net, c, resp);
 	else
 		append_refused(net, c, resp);
-	if (resp->rc == RC_OVERQUOTA && r->recv.mode == RECV_MULTI)
+	if (resp->rc == RC_OVERQUOTA && c->req->recv.mode == RECV_MULTI)
 		rs->full = 1;
-	r->pending--;
-	req_check(net, r);
 }
 
 /* ---- APPEND ---- */
@@ -301,12 +298,14 @@ append_head(struct net *net, int sync)
 	struct recvstate	*rs = &net->recv;
 	struct req		*r = rs->req;
 	struct cmd		*c = rs->cmd;
+	struct rmsg		*m;
 	char			*sent, *lost;
 	int			 keywords;
 
 	recv_flags(rs, &sent, &lost, &keywords);
-	rs->msg = rmsg_new(c, rs, sent, lost);
-	rs->msg->had_keywords = keywords;
+	m = rmsg_new(c, rs, sent, lost);
+	m->had_keywords = keywords;
+	rs->taken = 1;
 	rs->unanswered++;
 	if (sent[0] != '\0') {
 		cmd_puts(c, " (");
@@ -315,7 +314,7 @@ append_head(struct net *net, int sync)
 	}
 	if (rs->has_date && !r->recv.nodate) {
 		cmd_printf(c, " \"%s\"", rs->date);
-		rs->msg->had_date = 1;
+		m->had_date = 1;
 	}
 	cmd_puts(c, " ");
 	cmd_literal(net, c, rs->len, sync);
@@ -323,6 +322,13 @@ append_head(struct net *net, int sync)
 	r->appended = 1;
 	rs->left = rs->len;
 	rs->stage = RS_BODY;
+}
+
+/* An APPEND of the request is unanswered: it holds it, as net.recv does. */
+static int
+append_due(const struct req *r)
+{
+	return r->refs > 1;
 }
 
 static void
@@ -334,9 +340,18 @@ append_begin(struct net *net)
 		rs->t0 = net_now();
 		rs->acked = 0;
 	}
-	rs->cmd = cmd_new(net, K_APPEND, rs->req, append_tagged);
+	cmd_keep(&rs->cmd, cmd_new(net, K_APPEND, rs->req, append_tagged));
 	cmd_puts(rs->cmd, "APPEND ");
 	cmd_string(net, rs->cmd, rs->req->mailbox);
+}
+
+/* The message whose head was read is not sent. */
+static int
+recv_drop(struct recvstate *rs)
+{
+	rs->left = rs->len;
+	rs->stage = RS_DROP;
+	return 1;
 }
 
 /*
@@ -350,13 +365,17 @@ recv_start(struct net *net)
 	char			 why[96];
 	int			 one, multi;
 
+	if (r->handle->state == H_NO) {
+		/* What is complete may be there; nothing is added to it. */
+		append_end(net);
+		req_worse(r, r->appended ? ST_NO : ST_UNSENT, RC_NONE,
+		    "the mailbox could not be selected");
+		return recv_drop(rs);
+	}
 	if (rs->full) {
 		/* No room: it stays where it is, for another run. */
 		req_worse(r, ST_NO, RC_OVERQUOTA, "over quota");
-		rs->msg = NULL;
-		rs->left = rs->len;
-		rs->stage = RS_DROP;
-		return 1;
+		return recv_drop(rs);
 	}
 	if (net->caps.appendlimit > 0 && rs->len > net->caps.appendlimit) {
 		snprintf(why, sizeof(why), "larger than the server's "
@@ -364,10 +383,7 @@ recv_start(struct net *net)
 		    (unsigned long long)net->caps.appendlimit);
 		refused(net, r, rs->uid, rs->len, ST_UNSENT, RC_TOOBIG, 0, 0,
 		    why);
-		rs->msg = NULL;
-		rs->left = rs->len;
-		rs->stage = RS_DROP;
-		return 1;
+		return recv_drop(rs);
 	}
 	one = r->recv.mode == RECV_ONE ||
 	    (net->caps.appendlimit == 0 && rs->len > SMALL_MAX);
@@ -382,7 +398,7 @@ recv_start(struct net *net)
 		if (net->out.len >= QUEUE_HIGH ||
 		    !TAILQ_EMPTY(&net->tx) || net->hold != NULL ||
 		    rs->unanswered >= UNANSWERED_MAX ||
-		    ((one || rs->one) && r->pending > 0))
+		    ((one || rs->one) && append_due(r)))
 			return 0;
 		rs->one = one;
 		append_begin(net);
@@ -416,8 +432,8 @@ recv_over(struct net *net, int complete, const char *why)
 	append_end(net);
 	if (!complete)
 		req_worse(r, ST_NO, RC_NONE, why);
-	rs->req = NULL;
-	r->stage = 1;
+	r->over = 1;
+	req_release(net, &rs->req);
 }
 
 /* Returns 1 if there may be more to do. */
@@ -456,7 +472,7 @@ step_head(struct net *net)
 		recv_bad("an unknown record");
 	if (head_message(net, &used)) {
 		buf_drain(&net->bin, used);
-		rs->msg = NULL;
+		rs->taken = 0;
 		rs->left = rs->len;
 		rs->stage = drop ? RS_DROP : RS_START;
 		rs->idle = 0;
@@ -538,11 +554,11 @@ step_trailer(struct net *net)
 		recv_abort(net);
 		return 0;
 	}
-	if (rs->msg != NULL)
-		rs->msg->key = get(p + 1, 8);
+	if (rs->taken)
+		TAILQ_LAST(&rs->cmd->msgs, rmsgs)->key = get(p + 1, 8);
 	buf_drain(&net->bin, 9);
 	rs->stage = RS_HEAD;
-	rs->msg = NULL;
+	rs->taken = 0;
 	if (rs->cmd != NULL && (rs->early || rs->one ||
 	    rs->req->recv.mode != RECV_MULTI ||
 	    !(net->caps.bits & CAP_MULTIAPPEND) || rs->len == 0 ||
@@ -584,12 +600,10 @@ recv_run(struct net *net)
 static void
 last_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 {
-	struct req	*r = c->req;
-
 	/* What it told counts; a NO does not make the copies worse. */
+	(void)net;
+	(void)c;
 	(void)resp;
-	r->pending--;
-	req_check(net, r);
 }
 
 static int
@@ -598,15 +612,17 @@ recv_emit(struct net *net, struct req *r)
 	struct recvstate	*rs = &net->recv;
 	struct cmd		*c;
 
-	if (r->stage == 0) {
+	if (rs->req == NULL && !r->over) {
 		if (rs->limit == 0)
 			rs->limit = BATCH_MIN;
-		rs->req = r;
+		rs->req = req_hold(r);
+	}
+	if (!r->over) {
 		rs->full = 0;
 		recv_run(net);
-		if (r->stage == 0)
-			return 0;
 	}
+	if (!r->over)
+		return 0;
 	/*
 	 * Cyrus tells the MODSEQ of what was appended to nobody who does not
 	 * ask.
@@ -619,15 +635,21 @@ recv_emit(struct net *net, struct req *r)
 	return 1;
 }
 
-/* It is over before it began: what comes for it is dropped. */
-static void
+/*
+ * Over before it began: what comes for it is dropped.  One that is under way
+ * goes on, and takes no further message: see recv_start().
+ */
+static int
 recv_unsent(struct net *net, struct req *r)
 {
 	struct drop	*d;
 
+	if (net->recv.req == r || r->over)
+		return 0;
 	d = xcalloc(1, sizeof(*d));
 	d->transfer = r->transfer;
 	TAILQ_INSERT_TAIL(&net->recv.drops, d, entry);
+	return 1;
 }
 
 static const struct req_ops recv_ops = {

@@ -34,11 +34,9 @@ send_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 	 * the server says that messages were expunged (RFC 5530 section 3).
 	 */
 	if (resp->word == WORD_OK || (resp->word == WORD_NO &&
-	    resp->rc == RC_EXPUNGEISSUED)) {
+	    resp->rc == RC_EXPUNGEISSUED))
 		req_sendset(net, M_ENGINE_GONE, r->id, &c->set, 0);
-		r->pending--;
-		req_check(net, r);
-	} else
+	else
 		req_answer(net, c, resp);
 }
 

@@ -106,8 +106,8 @@ handle_selecting(struct net *net, const struct resp *r)
 
 	if (c == NULL || c->kind != K_SELECT)
 		return;
-	if (net->selecting != c) {
-		net->selecting = c;
+	if (!c->runs) {
+		c->runs = 1;
 		net->newexists = 0;
 	}
 	if (c->got)
@@ -185,7 +185,7 @@ handle_tagged(struct net *net, struct cmd *c, const struct resp *r)
 		h = c->handle;
 		if (r->word == WORD_OK) {
 			if (!c->got) {
-				if (net->selecting != c)
+				if (!c->runs)
 					net->newexists = 0;
 				handle_switch(net, c);
 			}
@@ -198,7 +198,6 @@ handle_tagged(struct net *net, struct cmd *c, const struct resp *r)
 			handle_current(net, NULL);
 			h->state = H_NO;
 		}
-		net->selecting = NULL;
 	} else if (net->current != NULL)
 		handle_code(net, net->current, r);
 	if (net->current != NULL)

@@ -232,15 +232,15 @@ list_untagged(struct net *net, const struct resp *resp)
 void
 list_retry(struct net *net)
 {
-	struct req	*r;
+	struct req	*r, *held;
 
 	TAILQ_FOREACH(r, &net->reqs, entry) {
 		if (r->tried != TRY_LATER)
 			continue;
 		r->tried = TRY_OFFERED;
 		list_emit(net, r);
-		/* One was counted so that the request stayed. */
-		r->pending--;
+		held = r;	/* by list_again(); its commands do now */
+		req_release(net, &held);
 	}
 }
 
@@ -266,12 +266,12 @@ list_again(struct net *net, struct req *r)
 	r->tried = TRY_OFFERED;
 	if (!net->caps.known) {
 		r->tried = TRY_LATER;
+		req_hold(r);	/* for list_retry() */
 		return 1;
 	}
 	if (list_caps(net, r) == hoped)
 		return 0;
 	list_emit(net, r);
-	r->pending--;
 	return 1;
 }
 
@@ -288,10 +288,8 @@ list_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 		if (resp->word == WORD_BAD)
 			r->refused = 1;
 		/* With all commands of the request answered, ask again. */
-		if (r->refused && r->pending > 1) {
-			r->pending--;
+		if (r->refused && r->refs > 1)
 			return;
-		}
 		if (r->refused && list_again(net, r))
 			return;
 		list_rest(net, r);

@@ -72,7 +72,7 @@ corked(struct net *net)
 {
 	if (net->out.len == 0 || net->out.len >= CORK_OCTETS ||
 	    net->next == NULL || net->next->type != M_NET_RECV ||
-	    net->next->stage != 0 || net->recv.stage == RS_START ||
+	    net->next->over || net->recv.stage == RS_START ||
 	    net->hold != NULL || net->beof ||
 	    stream_unsent(net->st) > 0 ||
 	    (net->recv.cmd != NULL && net->recv.cmd->waiting)) {

@@ -57,6 +57,8 @@ mailbox_asked(struct net *net, enum cmd_kind kind, uint32_t uid)
 void
 mailbox_body(struct net *net, const struct fetch *f, uint64_t len)
 {
+	struct cmd	*c;
+
 	net->body = f->section;
 	net->sending = NULL;
 	net->hashead = 0;
@@ -69,11 +71,11 @@ mailbox_body(struct net *net, const struct fetch *f, uint64_t len)
 			fatalx("%s sends BODY[] in front of the UID; this "
 			    "program can't copy from such a server",
 			    net->setup.host);
-		net->sending = mailbox_asked(net, K_SEND, f->uid);
-		if (net->sending != NULL) {
-			uidset_del(&net->sending->set, f->uid, f->uid);
-			send_body(net, net->sending, f, len);
-		}
+		if ((c = mailbox_asked(net, K_SEND, f->uid)) == NULL)
+			break;
+		cmd_keep(&net->sending, c);
+		uidset_del(&c->set, f->uid, f->uid);
+		send_body(net, c, f, len);
 		break;
 	default:
 		break;

@@ -91,6 +91,9 @@ struct cmd {
 	int			 hold;		/* nothing goes behind it */
 	int			 secret;
 	int			 got;		/* an untagged answer came */
+	int			 runs;		/* SELECT: see handle.c */
+	int			 answered;
+	struct cmd		**slot;		/* see cmd_keep() */
 	uint64_t		 start;		/* net.put when it began */
 	struct uidset		 set;		/* META, SEND: to come */
 	struct rmsgs		 msgs;		/* APPEND */
@@ -103,8 +106,11 @@ struct cmd {
 struct req_ops {
 	/* Queue commands; 1: these were all, 0: call again. */
 	int	(*emit)(struct net *, struct req *);
-	/* It ends without having been sent: its mailbox is not selected. */
-	void	(*unsent)(struct net *, struct req *);
+	/*
+	 * Its mailbox is not selected: 1 if it ends here, "unsent" (which it
+	 * does without this), 0 if it goes on by itself.
+	 */
+	int	(*unsent)(struct net *, struct req *);
 	/* All is answered: send what comes before DONE. */
 	void	(*finish)(struct net *, struct req *);
 	/* Free what only this kind has. */
@@ -119,9 +125,10 @@ struct req {
 	const struct req_ops	*ops;
 	struct handle		*handle;
 	size_t			 cost;		/* octets of memory, about */
+	unsigned		 refs;		/* see req_hold() */
+	int			 unsent;	/* it was over when it came */
 	int			 emitted;
-	int			 stage;
-	unsigned		 pending;	/* commands not yet answered */
+	int			 over;		/* RECV: no more records */
 	enum resp_status	 status;
 	enum resp_code		 code;
 	char			*text;
@@ -183,7 +190,7 @@ struct recvstate {
 	int			 has_date;
 	char			 date[27];
 	char			 flags[FLAGS_MAX];
-	struct rmsg		*msg;		/* NULL: it is dropped */
+	int			 taken;		/* it is the last of cmd's */
 	/* The APPEND being sent. */
 	struct cmd		*cmd;
 	int			 early;		/* it has its answer already */
@@ -220,7 +227,8 @@ enum watch_stage {
 	W_OVER		/* but for answers that are due */
 };
 struct watch {
-	struct req		*req;		/* the WATCH, or NULL */
+	struct req		*req;		/* the WATCH until it ends, or NULL */
+	uint32_t		 id;		/* its id, also behind that */
 	enum watch_stage	 stage;
 	int			 ending;	/* UNWATCH came, or LOGOUT */
 	int			 overflow;	/* NOTIFY is off */
@@ -284,7 +292,6 @@ struct net {
 	struct handles		 handles;
 	struct handle		*last;		/* of the last OPEN received */
 	struct handle		*current;	/* untagged data is its */
-	struct cmd		*selecting;	/* the SELECT that runs */
 	uint32_t		 newexists;	/* EXISTS seen meanwhile */
 	unsigned		 skipped;	/* names that were left out */
 	/* FETCH under way. */
@@ -386,7 +393,10 @@ int		 cmdq_due(struct net *);
  * Nothing more is asked of the server from then on (net.shut).
  */
 void		 cmdq_abandon(struct net *, struct cmd *);
+/* The request is released: its DONE may follow. */
 void		 cmd_free(struct net *, struct cmd *);
+/* The one pointer that another file keeps: cmd_free() clears it. */
+void		 cmd_keep(struct cmd **slot, struct cmd *);
 
 /* ---- session.c: from the first octet to READY ---- */
 
@@ -418,8 +428,14 @@ void		 req_pump(struct net *);
 void		 req_answer(struct net *, struct cmd *, const struct resp *);
 void		 req_worse(struct req *, enum resp_status, enum resp_code,
 		    const char *);
-/* DONE, if all commands are emitted and answered; the request is gone then. */
-void		 req_check(struct net *, struct req *);
+/*
+ * Whoever keeps a pointer to a request takes it by req_hold() and gives it up by
+ * req_release(), which clears it.  A command has one from its making to its end.
+ * While there is one the request is neither done nor freed; when the last one is
+ * given up, and all is emitted, it is: finish(), DONE.
+ */
+struct req	*req_hold(struct req *);
+void		 req_release(struct net *, struct req **);
 enum resp_status req_status(const struct resp *);
 /* VANISHED, UIDS, GONE: as many messages as the set needs. */
 void		 req_sendset(struct net *, uint32_t type, uint32_t id,

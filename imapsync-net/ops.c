@@ -86,11 +86,8 @@ open_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 
 	if (c->kind == K_SELECT && resp->word != WORD_OK)
 		r->refused = 1;
-	else if (r->refused) {
-		r->pending--;
-		req_check(net, r);
+	else if (r->refused)
 		return;
-	}
 	req_answer(net, c, resp);
 }
 

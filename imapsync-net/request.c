@@ -93,12 +93,13 @@ req_sending(struct net *net)
 	return r;
 }
 
-void
+/* DONE, if all is emitted and nobody points to it any more. */
+static void
 req_check(struct net *net, struct req *r)
 {
 	int	 send = r->type == M_NET_SEND;
 
-	if (!r->emitted || r->pending > 0)
+	if (!r->emitted || r->refs > 0)
 		return;
 	/* END must not come into the bodies of a SEND in front of this one. */
 	if (send && req_sending(net) != r)
@@ -113,6 +114,23 @@ req_check(struct net *net, struct req *r)
 		req_check(net, r);
 }
 
+struct req *
+req_hold(struct req *r)
+{
+	r->refs++;
+	return r;
+}
+
+void
+req_release(struct net *net, struct req **p)
+{
+	struct req	*r = *p;
+
+	*p = NULL;
+	r->refs--;
+	req_check(net, r);
+}
+
 enum resp_status
 req_status(const struct resp *resp)
 {
@@ -123,21 +141,27 @@ req_status(const struct resp *resp)
 void
 req_answer(struct net *net, struct cmd *c, const struct resp *resp)
 {
-	struct req	*r = c->req;
-
-	req_worse(r, req_status(resp), resp->rc, resp->text);
-	r->pending--;
-	req_check(net, r);
+	(void)net;
+	req_worse(c->req, req_status(resp), resp->rc, resp->text);
 }
 
-/* Nothing is asked of the server: an end with "unsent". */
-static void
+/* Nothing (more) is asked of the server: 1, if the request takes it so. */
+static int
 req_unsent(struct net *net, struct req *r, const char *why)
 {
+	if (r->ops->unsent != NULL && !r->ops->unsent(net, r))
+		return 0;
 	req_worse(r, ST_UNSENT, RC_NONE, why);
-	if (r->ops->unsent != NULL)
-		r->ops->unsent(net, r);
-	r->emitted = 1;
+	return 1;
+}
+
+/* The mailbox that the request is about was not selected. */
+static int
+req_homeless(struct net *net, struct req *r)
+{
+	return r->handle != NULL && r->type != M_NET_OPEN &&
+	    r->handle->state == H_NO &&
+	    req_unsent(net, r, "the mailbox could not be selected");
 }
 
 void
@@ -152,12 +176,8 @@ req_pump(struct net *net)
 		if (r->type != M_NET_RECV && (net->hold != NULL ||
 		    !TAILQ_EMPTY(&net->tx) || net->out.len >= QUEUE_HIGH))
 			return;
-		if (r->emitted)
-			;	/* it was over when it came */
-		else if (r->handle != NULL && r->type != M_NET_OPEN &&
-		    r->handle->state == H_NO)
-			req_unsent(net, r, "the mailbox could not be selected");
-		else if (r->ops->emit(net, r) == 0)
+		if (!r->unsent && !req_homeless(net, r) &&
+		    r->ops->emit(net, r) == 0)
 			return;
 		r->emitted = 1;
 		net->next = TAILQ_NEXT(r, entry);
@@ -187,7 +207,8 @@ void
 req_enter(struct net *net, struct req *r)
 {
 	if (r->handle == NULL)
-		req_unsent(net, r, "that mailbox is not the one opened last");
+		r->unsent = req_unsent(net, r,
+		    "that mailbox is not the one opened last");
 	req_queue(net, r);
 }
 

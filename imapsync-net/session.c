@@ -682,7 +682,7 @@ logout_emit(struct net *net, struct req *r)
 	c = cmd_new(net, K_SESSION, NULL, logout_tagged);
 	cmd_puts(c, "LOGOUT");
 	cmd_end(net, c);
-	r->pending = 1;		/* no DONE */
+	req_hold(r);		/* for ever: it has no DONE */
 	return 1;
 }
 

@@ -13,7 +13,7 @@
  *
  * The answers to commands only say how far it is (net.watch.stage); what is to
  * be done then is watch_tick()'s to say, which the loop calls each time round.
- * The WATCH counts as a command of its own (req.pending) until it is to end.
+ * The WATCH is held (net.watch.req) until it is to end.
  */
 #include "net.h"
 
@@ -44,24 +44,16 @@ watch_logout(struct net *net)
 static void
 watch_over(struct net *net)
 {
-	struct req	*r = net->watch.req;
-
 	net->watch.stage = W_OVER;
-	r->pending--;
-	req_check(net, r);
+	req_release(net, &net->watch.req);
 }
 
 /* A command of the WATCH was answered, and this is where it is now. */
 static void
-watch_answered(struct net *net, struct req *r, enum watch_stage stage)
+watch_answered(struct net *net, enum watch_stage stage)
 {
-	struct watch	*w = &net->watch;
-
-	r->pending--;
-	if (w->stage == W_OVER)
-		req_check(net, r);
-	else
-		w->stage = stage;
+	if (net->watch.stage != W_OVER)
+		net->watch.stage = stage;
 }
 
 /* ---- what the engine is told ---- */
@@ -73,7 +65,7 @@ changed_send(struct net *net)
 	struct m_engine_changed	 m;
 
 	m.mailbox = w->mailbox;
-	chan_send(&net->chan, M_ENGINE_CHANGED, w->req->id, &m);
+	chan_send(&net->chan, M_ENGINE_CHANGED, w->id, &m);
 	w->told = net_now();
 	w->late = 0;
 }
@@ -112,7 +104,6 @@ watch_finish(struct net *net, struct req *r)
 	if (r->handle != NULL)
 		handle_release(net, r->handle);
 	r->handle = NULL;
-	w->req = NULL;
 	w->stage = W_OFF;
 	if (net->chan.state == CH_WATCH)
 		net->chan.state = CH_READY;
@@ -165,7 +156,7 @@ watch_untagged(struct net *net, const struct resp *r)
 		return 0;
 	switch (r->type) {
 	case R_MBSTATUS:
-		chan_send(&net->chan, M_ENGINE_MAILBOX, w->req->id, &r->mb);
+		chan_send(&net->chan, M_ENGINE_MAILBOX, w->id, &r->mb);
 		return 1;
 	case R_LIST:
 		/* In front of NOTIFY's OK: no access to it (section 3.1). */
@@ -192,17 +183,17 @@ notify_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 
 	if (resp->word == WORD_OK || w->overflow) {
 		w->next = net_now() + NOOP_MS;
-		watch_answered(net, c->req, W_NOTIFIED);
+		watch_answered(net, W_NOTIFIED);
 		return;
 	}
 	/* BADEVENT, which not every server says, is a NO (section 3.1). */
 	if (resp->word == WORD_NO && resp->code != C_OVERFLOW && !w->reduced) {
 		w->reduced = 1;
-		watch_answered(net, c->req, W_FREE);
+		watch_answered(net, W_FREE);
 		return;
 	}
 	req_worse(c->req, req_status(resp), resp->rc, resp->text);
-	watch_answered(net, c->req, W_END);
+	watch_answered(net, W_END);
 }
 
 static void
@@ -227,11 +218,12 @@ restore_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 {
 	char	 words[256];
 
+	(void)c;
 	if (resp->word != WORD_OK)
 		fatal_ex(EX_SYNC_TEMP, "%s does not end its notifications: %s; "
 		    "leave --notify out", net->setup.host,
 		    net_words(words, sizeof(words), resp->text));
-	watch_answered(net, c->req, W_END);
+	watch_answered(net, W_END);
 }
 
 /*
@@ -260,6 +252,7 @@ idle_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 	enum watch_stage	 stage = W_EXAMINED;
 	char			 words[256];
 
+	(void)c;
 	if (w->stage == W_ASKED && resp->word != WORD_OK && !w->warned) {
 		w->warned = 1;
 		log_warnx("%s refuses IDLE: %s", net->setup.host,
@@ -269,7 +262,7 @@ idle_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 	if (w->stage == W_ASKED ||
 	    (w->stage == W_IDLE && net_now() < w->began + IDLE_MIN_MS))
 		stage = W_KEEP;
-	watch_answered(net, c->req, stage);
+	watch_answered(net, stage);
 }
 
 static void
@@ -314,9 +307,10 @@ idle_leave(struct net *net)
 static void
 unselect_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 {
+	(void)c;
 	if (resp->word == WORD_OK)
 		handle_unselected(net);
-	watch_answered(net, c->req, W_FREE);
+	watch_answered(net, W_FREE);
 }
 
 static void
@@ -338,7 +332,7 @@ examine_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 
 	if (resp->word != WORD_OK) {
 		req_worse(c->req, req_status(resp), resp->rc, resp->text);
-		watch_answered(net, c->req, W_END);
+		watch_answered(net, W_END);
 		return;
 	}
 	memset(&m, 0, sizeof(m));
@@ -349,7 +343,7 @@ examine_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 	m.messages = h->exists;
 	m.modseq = h->selmodseq;
 	chan_send(&net->chan, M_ENGINE_MAILBOX, c->req->id, &m);
-	watch_answered(net, c->req, W_EXAMINED);
+	watch_answered(net, W_EXAMINED);
 }
 
 static void
@@ -373,8 +367,9 @@ examine(struct net *net)
 static void
 noop_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 {
+	(void)c;
 	(void)resp;
-	watch_answered(net, c->req, net->watch.stage);
+	watch_answered(net, net->watch.stage);
 }
 
 static void
@@ -509,12 +504,14 @@ watch_emit(struct net *net, struct req *r)
 {
 	struct watch	*w = &net->watch;
 
-	if (w->ending)
+	(void)r;	/* it is w->req */
+	if (w->ending) {
+		req_release(net, &w->req);
 		return 1;
+	}
 	if (!TAILQ_EMPTY(&net->answers))
 		return 0;
 	handle_mute(net);
-	r->pending++;
 	w->stage = W_BEGIN;
 	watch_tick(net);
 	return 1;
@@ -537,7 +534,8 @@ watch_on_watch(const struct msg *msg)
 	r->op = m->notify;
 	r->mailbox = xstrdup(m->mailbox);
 	net->chan.state = CH_WATCH;
-	w->req = r;
+	w->req = req_hold(r);
+	w->id = r->id;
 	w->stage = W_OFF;
 	w->ending = w->overflow = 0;
 	req_queue(net, r);
