@@ -20,25 +20,23 @@
 #define LINE_MAX_LEN	8000	/* octets of a command (RFC 7162 section 4) */
 
 struct cmd *
-cmd_new(struct net *net, enum cmd_kind kind, struct req *req,
-    void (*fn)(struct net *, struct cmd *, const struct resp *))
+cmd_new(struct net *net, enum cmd_kind kind, struct req *req, cmd_fn fn)
 {
 	struct cmd	*c;
 
 	c = xcalloc(1, sizeof(*c));
-	snprintf(c->tag, sizeof(c->tag), "A%u", ++net->ntags);
+	snprintf(c->tag, sizeof(c->tag), "A%u", ++net->cmdq.ntags);
 	c->kind = kind;
 	c->fn = fn;
 	c->open = 1;
 	c->intx = 1;
-	TAILQ_INIT(&c->msgs);
 	if (req != NULL) {
 		c->req = req_hold(req);
 		if ((c->handle = req->handle) != NULL)
 			handle_hold(c->handle);
 	}
-	TAILQ_INSERT_TAIL(&net->answers, c, entry);
-	TAILQ_INSERT_TAIL(&net->tx, c, txentry);
+	TAILQ_INSERT_TAIL(&net->cmdq.answers, c, entry);
+	TAILQ_INSERT_TAIL(&net->cmdq.tx, c, txentry);
 	cmd_printf(c, "%s ", c->tag);
 	return c;
 }
@@ -47,22 +45,16 @@ cmd_new(struct net *net, enum cmd_kind kind, struct req *req,
 void
 cmd_free(struct net *net, struct cmd *c)
 {
-	struct rmsg	*m;
-
 	if (!c->answered)
-		TAILQ_REMOVE(&net->answers, c, entry);
+		TAILQ_REMOVE(&net->cmdq.answers, c, entry);
 	if (c->intx)
-		TAILQ_REMOVE(&net->tx, c, txentry);
-	if (net->hold == c)
-		net->hold = NULL;
+		TAILQ_REMOVE(&net->cmdq.tx, c, txentry);
+	if (net->cmdq.hold == c)
+		net->cmdq.hold = NULL;
 	if (c->slot != NULL && *c->slot == c)
 		*c->slot = NULL;
-	while ((m = TAILQ_FIRST(&c->msgs)) != NULL) {
-		TAILQ_REMOVE(&c->msgs, m, entry);
-		free(m->flags);
-		free(m->lost);
-		free(m);
-	}
+	if (c->free != NULL)
+		c->free(c);
 	buf_wipe(&c->text);
 	buf_free(&c->text);
 	buf_free(&c->log);
@@ -222,9 +214,9 @@ tx_move(struct net *net, struct cmd *c, size_t n)
 	if (n == 0)
 		return;
 	if (c->start == 0)
-		c->start = net->put + 1;	/* 0 is "not yet" */
+		c->start = net->cmdq.put + 1;	/* 0 is "not yet" */
 	buf_add(&net->out, buf_ptr(&c->text), n);
-	net->put += n;
+	net->cmdq.put += n;
 	buf_drain(&c->text, n);
 	for (i = 0; i < c->nbarriers; i++)
 		c->barrier[i] -= n;
@@ -237,7 +229,8 @@ cmdq_flush(struct net *net)
 {
 	struct cmd	*c;
 
-	while (net->hold == NULL && (c = TAILQ_FIRST(&net->tx)) != NULL) {
+	while (net->cmdq.hold == NULL &&
+	    (c = TAILQ_FIRST(&net->cmdq.tx)) != NULL) {
 		if (c->waiting)
 			return;
 		if (c->nbarriers > 0) {
@@ -256,18 +249,17 @@ cmdq_flush(struct net *net)
 		if (c->secret)
 			buf_wipe(&c->text);
 		buf_free(&c->text);
-		TAILQ_REMOVE(&net->tx, c, txentry);
+		TAILQ_REMOVE(&net->cmdq.tx, c, txentry);
 		c->intx = 0;
-		c->when = net_now();
 		if (c->hold)
-			net->hold = c;
+			net->cmdq.hold = c;
 	}
 }
 
 int
 cmd_clear(struct net *net, struct cmd *c)
 {
-	return c == TAILQ_FIRST(&net->tx) && net->hold == NULL &&
+	return c == TAILQ_FIRST(&net->cmdq.tx) && net->cmdq.hold == NULL &&
 	    !c->waiting && c->nbarriers == 0 && c->text.len == 0;
 }
 
@@ -275,15 +267,15 @@ void
 cmd_octets(struct net *net, const void *p, size_t n)
 {
 	buf_add(&net->out, p, n);
-	net->put += n;
+	net->cmdq.put += n;
 }
 
 void
 cmdq_abandon(struct net *net, struct cmd *c)
 {
-	uint64_t	 written = net->put - net->out.len;
+	uint64_t	 written = net->cmdq.put - net->out.len;
 
-	net->shut = 1;
+	net->cmdq.shut = 1;
 	buf_clear(&c->text);
 	c->nbarriers = 0;
 	if (c->start == 0)
@@ -293,7 +285,7 @@ cmdq_abandon(struct net *net, struct cmd *c)
 		net->out.len = c->start - 1 - written;
 	else
 		net->out.len = 0;
-	net->put = written + net->out.len;
+	net->cmdq.put = written + net->out.len;
 }
 
 /* ---- answers ---- */
@@ -303,7 +295,7 @@ cmdq_find(struct net *net, const char *tag)
 {
 	struct cmd	*c;
 
-	TAILQ_FOREACH(c, &net->answers, entry)
+	TAILQ_FOREACH(c, &net->cmdq.answers, entry)
 		if (strcmp(c->tag, tag) == 0)
 			return c;
 	return NULL;
@@ -314,7 +306,7 @@ cmdq_oldest(struct net *net, enum cmd_kind kind)
 {
 	struct cmd	*c;
 
-	TAILQ_FOREACH(c, &net->answers, entry)
+	TAILQ_FOREACH(c, &net->cmdq.answers, entry)
 		if (c->kind == kind)
 			return c;
 	return NULL;
@@ -323,7 +315,7 @@ cmdq_oldest(struct net *net, enum cmd_kind kind)
 int
 cmdq_due(struct net *net)
 {
-	struct cmd	*c = TAILQ_FIRST(&net->answers);
+	struct cmd	*c = TAILQ_FIRST(&net->cmdq.answers);
 
 	return c != NULL && (!c->intx || c->waiting);
 }
@@ -346,16 +338,16 @@ cmdq_tagged(struct net *net, const struct resp *r)
 	 * goes on.
 	 */
 	if (c->intx && (c->waiting || !c->open)) {
-		TAILQ_REMOVE(&net->tx, c, txentry);
+		TAILQ_REMOVE(&net->cmdq.tx, c, txentry);
 		c->intx = 0;
 		c->waiting = 0;
 		buf_wipe(&c->text);
 	}
-	if (net->hold == c)
-		net->hold = NULL;
+	if (net->cmdq.hold == c)
+		net->cmdq.hold = NULL;
 	busy = c->intx;
 	/* From here on its tag is nobody's. */
-	TAILQ_REMOVE(&net->answers, c, entry);
+	TAILQ_REMOVE(&net->cmdq.answers, c, entry);
 	c->answered = 1;
 	c->fn(net, c, r);
 	if (!busy)
@@ -366,10 +358,10 @@ cmdq_tagged(struct net *net, const struct resp *r)
 void
 cmdq_cont(struct net *net, const struct resp *r)
 {
-	struct cmd	*c = TAILQ_FIRST(&net->tx);
+	struct cmd	*c = TAILQ_FIRST(&net->cmdq.tx);
 
-	if (net->hold != NULL && net->hold->cont != NULL) {
-		net->hold->cont(net, net->hold, r);
+	if (net->cmdq.hold != NULL && net->cmdq.hold->cont != NULL) {
+		net->cmdq.hold->cont(net, net->cmdq.hold, r);
 		return;
 	}
 	if (c == NULL || !c->waiting) {

@@ -49,7 +49,7 @@ send_waits(struct net *net, const struct req *r)
 {
 	struct cmd	*c;
 
-	TAILQ_FOREACH(c, &net->answers, entry)
+	TAILQ_FOREACH(c, &net->cmdq.answers, entry)
 		if (c->kind == K_SEND && c->handle == r->handle &&
 		    c->req->transfer != r->transfer)
 			return 1;
@@ -80,15 +80,16 @@ static void
 send_finish(struct net *net, struct req *r)
 {
 	if (r->status != ST_OK) {
-		net->anyfailed = 1;
-		net->sendfailed = r->transfer;
+		net->send.failed = 1;
+		net->send.transfer = r->transfer;
 	}
 	if (!r->last)
 		return;
-	put(&net->bout, BR_END, 1);
-	put(&net->bout, r->transfer, 4);
-	put(&net->bout, !(net->anyfailed && net->sendfailed == r->transfer), 1);
-	net->anyfailed = 0;
+	put(&net->bridge.out, BR_END, 1);
+	put(&net->bridge.out, r->transfer, 4);
+	put(&net->bridge.out, !(net->send.failed &&
+	    net->send.transfer == r->transfer), 1);
+	net->send.failed = 0;
 }
 
 static const struct req_ops send_ops = {
@@ -113,7 +114,7 @@ send_on_send(const struct msg *msg)
 void
 send_body(struct net *net, struct cmd *c, const struct fetch *f, uint64_t len)
 {
-	struct buf	*b = &net->bout;
+	struct buf	*b = &net->bridge.out;
 	size_t		 n = strlen(f->flags);
 
 	if (!f->has_flags || f->has_date == FDATE_UNTOLD)
@@ -129,19 +130,19 @@ send_body(struct net *net, struct cmd *c, const struct fetch *f, uint64_t len)
 		buf_add(b, f->date, 26);
 	put(b, n, 2);
 	buf_add(b, f->flags, n);
-	key_init(&net->key);
+	key_init(&net->send.key);
 }
 
 void
 send_data(struct net *net, const void *p, size_t n)
 {
-	key_feed(&net->key, p, n);
-	buf_add(&net->bout, p, n);
+	key_feed(&net->send.key, p, n);
+	buf_add(&net->bridge.out, p, n);
 }
 
 void
 send_end(struct net *net)
 {
-	put(&net->bout, 1, 1);
-	put(&net->bout, key_final(&net->key, NULL), 8);
+	put(&net->bridge.out, 1, 1);
+	put(&net->bridge.out, key_final(&net->send.key, NULL), 8);
 }

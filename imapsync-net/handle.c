@@ -25,10 +25,10 @@ handle_new(struct net *net, uint32_t id, const struct m_net_open *open)
 	h->open.mailbox = h->mailbox;
 	h->perm = xstrdup("");
 	h->mailboxid = xstrdup("");
-	TAILQ_INSERT_TAIL(&net->handles, h, entry);
-	if (net->last != NULL)
-		handle_release(net, net->last);
-	net->last = h;
+	TAILQ_INSERT_TAIL(&net->handles.all, h, entry);
+	if (net->handles.last != NULL)
+		handle_release(net, net->handles.last);
+	net->handles.last = h;
 	handle_hold(h);
 	return h;
 }
@@ -37,7 +37,9 @@ handle_new(struct net *net, uint32_t id, const struct m_net_open *open)
 struct handle *
 handle_find(struct net *net, uint32_t id)
 {
-	return net->last != NULL && net->last->id == id ? net->last : NULL;
+	struct handle	*h = net->handles.last;
+
+	return h != NULL && h->id == id ? h : NULL;
 }
 
 void
@@ -51,7 +53,7 @@ handle_release(struct net *net, struct handle *h)
 {
 	if (--h->refs > 0)
 		return;
-	TAILQ_REMOVE(&net->handles, h, entry);
+	TAILQ_REMOVE(&net->handles.all, h, entry);
 	free(h->mailbox);
 	free(h->perm);
 	free(h->mailboxid);
@@ -70,9 +72,9 @@ handle_current(struct net *net, struct handle *h)
 {
 	if (h != NULL)
 		handle_hold(h);
-	if (net->current != NULL)
-		handle_release(net, net->current);
-	net->current = h;
+	if (net->handles.current != NULL)
+		handle_release(net, net->handles.current);
+	net->handles.current = h;
 }
 
 /* From here on the server talks of the mailbox that is being selected. */
@@ -83,7 +85,7 @@ handle_switch(struct net *net, struct cmd *c)
 
 	c->got = 1;
 	handle_current(net, h);
-	h->exists = net->newexists;
+	h->exists = net->handles.newexists;
 	h->uidvalidity = h->uidnext = 0;
 	h->modseq = h->codemodseq = h->maxmodseq = 0;
 	h->has_code = h->nomodseq = 0;
@@ -102,27 +104,27 @@ handle_switch(struct net *net, struct cmd *c)
 static void
 handle_selecting(struct net *net, const struct resp *r)
 {
-	struct cmd	*c = TAILQ_FIRST(&net->answers);
+	struct cmd	*c = TAILQ_FIRST(&net->cmdq.answers);
 
 	if (c == NULL || c->kind != K_SELECT)
 		return;
 	if (!c->runs) {
 		c->runs = 1;
-		net->newexists = 0;
+		net->handles.newexists = 0;
 	}
 	if (c->got)
 		return;
 	if (r->type == R_STATUS && r->code == C_CLOSED) {
-		net->newexists = 0;
+		net->handles.newexists = 0;
 		handle_switch(net, c);
 		return;
 	}
-	if (net->current == NULL ||
+	if (net->handles.current == NULL ||
 	    (r->type == R_STATUS && r->code == C_UIDVALIDITY) ||
 	    (r->type == R_VANISHED && r->earlier))
 		handle_switch(net, c);
 	else if (r->type == R_EXISTS)
-		net->newexists = r->num;
+		net->handles.newexists = r->num;
 }
 
 /* HIGHESTMODSEQ by RFC 7162 section 6. */
@@ -186,7 +188,7 @@ handle_tagged(struct net *net, struct cmd *c, const struct resp *r)
 		if (r->word == WORD_OK) {
 			if (!c->got) {
 				if (!c->runs)
-					net->newexists = 0;
+					net->handles.newexists = 0;
 				handle_switch(net, c);
 			}
 			handle_code(net, h, r);
@@ -198,10 +200,10 @@ handle_tagged(struct net *net, struct cmd *c, const struct resp *r)
 			handle_current(net, NULL);
 			h->state = H_NO;
 		}
-	} else if (net->current != NULL)
-		handle_code(net, net->current, r);
-	if (net->current != NULL)
-		handle_modseq(net->current);
+	} else if (net->handles.current != NULL)
+		handle_code(net, net->handles.current, r);
+	if (net->handles.current != NULL)
+		handle_modseq(net->handles.current);
 }
 
 void
@@ -211,7 +213,7 @@ handle_untagged(struct net *net, const struct resp *r)
 	uint64_t	 n;
 
 	handle_selecting(net, r);
-	if ((h = net->current) == NULL)
+	if ((h = net->handles.current) == NULL)
 		return;
 	switch (r->type) {
 	case R_EXISTS:
@@ -238,11 +240,11 @@ handle_untagged(struct net *net, const struct resp *r)
 void
 handle_mute(struct net *net)
 {
-	if (net->last != NULL)
-		handle_release(net, net->last);
-	net->last = NULL;
-	if (net->current != NULL)
-		net->current->id = 0;
+	if (net->handles.last != NULL)
+		handle_release(net, net->handles.last);
+	net->handles.last = NULL;
+	if (net->handles.current != NULL)
+		net->handles.current->id = 0;
 }
 
 void

@@ -14,9 +14,6 @@
 
 #include "net.h"
 
-/* A LIST that goes behind LOGIN can't know what the server will offer. */
-enum tried { TRY_NOT = 0, TRY_HOPE, TRY_OFFERED, TRY_LATER };
-
 #define LIST_LINE	7000	/* octets of one command */
 
 /* A name of which either LIST or STATUS is still to come. */
@@ -149,8 +146,8 @@ list_emit(struct net *net, struct req *r)
 	size_t	 i = 0;
 
 	if (r->tried == TRY_NOT)
-		r->tried = net->loggedin && net->caps.known ? TRY_OFFERED :
-		    TRY_HOPE;
+		r->tried = net->login == LOGIN_DONE && net->caps.known ?
+		    TRY_OFFERED : TRY_HOPE;
 	if (r->boxes == NULL) {
 		r->boxes = xcalloc(1, sizeof(*r->boxes));
 		RB_INIT(r->boxes);
@@ -185,7 +182,7 @@ list_untagged(struct net *net, const struct resp *resp)
 	struct box	*b, find;
 
 	if (resp->type == R_MBSTATUS)
-		TAILQ_FOREACH(c, &net->answers, entry)
+		TAILQ_FOREACH(c, &net->cmdq.answers, entry)
 			if (c->kind == K_STATUS && !c->got &&
 			    name_cmp(c->req->mailbox, resp->name) == 0) {
 				c->got = 1;
@@ -234,7 +231,7 @@ list_retry(struct net *net)
 {
 	struct req	*r, *held;
 
-	TAILQ_FOREACH(r, &net->reqs, entry) {
+	TAILQ_FOREACH(r, &net->queue.reqs, entry) {
 		if (r->tried != TRY_LATER)
 			continue;
 		r->tried = TRY_OFFERED;
@@ -284,7 +281,7 @@ list_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 		if (resp->word == WORD_OK && !c->got)
 			req_worse(r, ST_BAD, RC_NONE,
 			    "an OK to STATUS without its answer");
-	} else if (r->tried == TRY_HOPE && net->loggedin) {
+	} else if (r->tried == TRY_HOPE && net->login == LOGIN_DONE) {
 		if (resp->word == WORD_BAD)
 			r->refused = 1;
 		/* With all commands of the request answered, ask again. */
@@ -332,10 +329,10 @@ list_on_pattern(const struct msg *msg)
 {
 	const struct m_net_pattern	*m = msg->rec;
 	struct net			*net = msg->arg;
-	struct req			*r = net->patreq;
+	struct req			*r = net->queue.half;
 
 	if (r == NULL)
-		r = net->patreq = req_new(msg, &list_ops);
+		r = net->queue.half = req_new(msg, &list_ops);
 	if (r->id != msg->id)
 		fatalx("a pattern of another LIST");
 	r->patterns = xreallocarray(r->patterns, r->npatterns + 1,
@@ -349,13 +346,13 @@ list_on_list(const struct msg *msg)
 {
 	const struct m_net_list	*m = msg->rec;
 	struct net		*net = msg->arg;
-	struct req		*r = net->patreq;
+	struct req		*r = net->queue.half;
 
 	if (r == NULL)
 		r = req_new(msg, &list_ops);
 	if (r->id != msg->id)
 		fatalx("a LIST with patterns of another");
-	net->patreq = NULL;
+	net->queue.half = NULL;
 	r->type = msg->type;	/* a PATTERN may have made it */
 	r->list = *m;
 	r->list.reference = xstrdup(m->reference);
@@ -363,9 +360,9 @@ list_on_list(const struct msg *msg)
 	if (net->phase >= P_READY)
 		return;
 	if (m->compress_first)
-		net->compressfirst = 1;
+		net->queue.compressfirst = 1;
 	if (m->last)
-		net->lastlist = 1;
+		net->queue.lastlist = 1;
 }
 
 void

@@ -31,7 +31,7 @@ static int
 throttled(const struct net *net)
 {
 	return chan_pending((struct chan *)&net->chan) >= QUEUE_HIGH ||
-	    net->bout.len >= QUEUE_HIGH;
+	    net->bridge.out.len >= QUEUE_HIGH;
 }
 
 static int
@@ -40,8 +40,8 @@ answer_due(struct net *net)
 	if (watch_idle(net))
 		return 0;
 	return net->phase == P_SOCKS || net->phase == P_TLS ||
-	    net->phase == P_GREETING || net->hold != NULL || cmdq_due(net) ||
-	    net->out.len > 0 || stream_unsent(net->st) > 0;
+	    net->phase == P_GREETING || net->cmdq.hold != NULL ||
+	    cmdq_due(net) || net->out.len > 0 || stream_unsent(net->st) > 0;
 }
 
 static void
@@ -55,9 +55,9 @@ server_read(struct net *net)
 	if (n == STREAM_ERROR)
 		net_lost(net, stream_error(net->st));
 	if (n > 0) {
-		net->heard = 1;
+		stats_heard(net);
 		net->alive = net_now();
-		net->nudge_ms = NUDGE_MIN_MS;
+		net->loop.nudge_ms = NUDGE_MIN_MS;
 		session_input(net);
 	}
 }
@@ -71,33 +71,28 @@ static int
 corked(struct net *net)
 {
 	if (net->out.len == 0 || net->out.len >= CORK_OCTETS ||
-	    net->next == NULL || net->next->type != M_NET_RECV ||
-	    net->next->over || net->recv.stage == RS_START ||
-	    net->hold != NULL || net->beof ||
-	    stream_unsent(net->st) > 0 ||
-	    (net->recv.cmd != NULL && net->recv.cmd->waiting)) {
-		net->corked = 0;
+	    stream_unsent(net->st) > 0 || !recv_expects(net)) {
+		net->loop.corked = 0;
 		return 0;
 	}
-	if (net->corked == 0)
-		net->corked = net_now();
-	return net_now() - net->corked < CORK_MS;
+	if (net->loop.corked == 0)
+		net->loop.corked = net_now();
+	return net_now() - net->loop.corked < CORK_MS;
 }
 
 static void
 server_write(struct net *net)
 {
-	struct recvstate	*rs = &net->recv;
-	size_t			 before = net->out.len + stream_unsent(net->st);
-	int			 flush;
+	struct loop	*lo = &net->loop;
+	size_t		 before = net->out.len + stream_unsent(net->st);
 
-	if (before == 0 || net->broken || net->phase == P_TLS || corked(net))
+	if (before == 0 || lo->broken || net->phase == P_TLS || corked(net))
 		return;
-	/* More of a body is about to follow: no end of a compressed block. */
-	flush = rs->cmd == NULL || rs->cmd->waiting || rs->stage != RS_BODY;
-	if (stream_write(net->st, &net->out, flush) == STREAM_ERROR) {
+	/* Within a body a compressed block does not end. */
+	if (stream_write(net->st, &net->out, !recv_inbody(net)) ==
+	    STREAM_ERROR) {
 		/* What the server has said before may still be read. */
-		net->broken = 1;
+		lo->broken = 1;
 		net->alive = net_now();
 		if (net->bye == NULL)
 			log_debug("%s: %s", net->setup.host,
@@ -131,33 +126,35 @@ server_io(struct net *net)
 static void
 bridge_read(struct net *net)
 {
-	ssize_t	 n;
+	struct bridge	*br = &net->bridge;
+	ssize_t		 n;
 
-	if (net->beof || net->bin.len >= READ_MAX)
+	if (br->eof || br->in.len >= READ_MAX)
 		return;
-	n = read(net->bridge, buf_room(&net->bin, READ_MAX), READ_MAX);
+	n = read(br->fd, buf_room(&br->in, READ_MAX), READ_MAX);
 	if (n > 0) {
-		buf_wrote(&net->bin, n);
+		buf_wrote(&br->in, n);
 	} else if (n == 0 || (errno != EAGAIN && errno != EINTR))
-		net->beof = 1;
+		br->eof = 1;
 }
 
 static void
 bridge_write(struct net *net)
 {
-	ssize_t	 n = 0;
+	struct bridge	*br = &net->bridge;
+	ssize_t		 n = 0;
 
-	while (!net->bbroken && net->bout.len > 0) {
-		n = write(net->bridge, buf_ptr(&net->bout), net->bout.len);
+	while (!br->broken && br->out.len > 0) {
+		n = write(br->fd, buf_ptr(&br->out), br->out.len);
 		if (n <= 0)
 			break;
-		buf_drain(&net->bout, n);
+		buf_drain(&br->out, n);
 	}
 	/* The other worker is gone; why is its own, or the engine's, to say. */
 	if (n == -1 && errno != EAGAIN && errno != EINTR)
-		net->bbroken = 1;
-	if (net->bbroken)
-		buf_clear(&net->bout);
+		br->broken = 1;
+	if (br->broken)
+		buf_clear(&br->out);
 }
 
 /* What the worker takes, and when. */
@@ -203,16 +200,17 @@ channel_read(struct net *net)
 static int
 nudge_due(struct net *net, int *left)
 {
-	uint64_t	 last = net->alive > net->nudged ? net->alive : net->nudged;
-	uint64_t	 now = net_now();
+	struct loop	*lo = &net->loop;
+	uint64_t	 last, now = net_now();
 
-	if (net->compress != 4 || net->broken || throttled(net) ||
+	if (net->compress != COMPRESS_ON || lo->broken || throttled(net) ||
 	    !cmdq_due(net) || net->out.len > 0 || stream_unsent(net->st) > 0)
 		return 0;
-	if (net->nudge_ms == 0)
-		net->nudge_ms = NUDGE_MIN_MS;
-	*left = now - last >= net->nudge_ms ? 0 :
-	    (int)(last + net->nudge_ms - now);
+	if (lo->nudge_ms == 0)
+		lo->nudge_ms = NUDGE_MIN_MS;
+	last = net->alive > lo->nudged ? net->alive : lo->nudged;
+	*left = now - last >= lo->nudge_ms ? 0 :
+	    (int)(last + lo->nudge_ms - now);
 	return 1;
 }
 
@@ -225,16 +223,16 @@ nudge(struct net *net)
 		return;
 	/* No sign of life: that the server is silent is still noticed. */
 	(void)stream_write(net->st, &net->out, 1);
-	net->nudged = net_now();
-	if (net->nudge_ms < NUDGE_MAX_MS)
-		net->nudge_ms *= 2;
+	net->loop.nudged = net_now();
+	if (net->loop.nudge_ms < NUDGE_MAX_MS)
+		net->loop.nudge_ms *= 2;
 }
 
 /* How long the server may stay silent now: 0 if nothing is due. */
 static uint64_t
 patience(struct net *net)
 {
-	if (net->broken)
+	if (net->loop.broken)
 		return BROKEN_MS;
 	if (net->phase == P_LOGOUT)
 		return LOGOUT_MS;
@@ -257,7 +255,7 @@ loop_timeout(struct net *net, int reading)
 	if (left != -1 && (ms == -1 || left < ms))
 		ms = left;
 	if (corked(net)) {
-		left = CORK_MS - (int)(net_now() - net->corked);
+		left = CORK_MS - (int)(net_now() - net->loop.corked);
 		if (ms == -1 || left < ms)
 			ms = left < 0 ? 0 : left;
 	}
@@ -282,7 +280,7 @@ check_time(struct net *net)
 	if (net->st == NULL || (most = patience(net)) == 0 ||
 	    net_now() - net->alive < most)
 		return;
-	if (net->broken)
+	if (net->loop.broken)
 		net_lost(net, stream_error(net->st));
 	snprintf(why, sizeof(why), "no %s for %u seconds",
 	    net->phase == P_TLS ? "TLS handshake" :
@@ -300,7 +298,7 @@ fill_pfds(struct net *net, struct pollfd *pfd, int reading)
 
 	memset(pfd, 0, sizeof(*pfd) * PFD_MAX);
 	pfd[PFD_CHAN].fd = net->chan.ib.fd;
-	if (net->chan.state != CH_LOGOUT && net->cost < REQUESTS_MAX)
+	if (net->chan.state != CH_LOGOUT && net->queue.cost < REQUESTS_MAX)
 		pfd[PFD_CHAN].events |= POLLIN;
 	if (chan_pending(&net->chan) > 0)
 		pfd[PFD_CHAN].events |= POLLOUT;
@@ -308,21 +306,21 @@ fill_pfds(struct net *net, struct pollfd *pfd, int reading)
 	pfd[PFD_LIFE].events = POLLIN;
 	pfd[PFD_SERVER].fd = pfd[PFD_BRIDGE].fd = -1;
 	if (net->st != NULL) {
-		writing = !net->broken && !corked(net) && (net->out.len > 0 ||
-		    stream_unsent(net->st) > 0);
+		writing = !net->loop.broken && !corked(net) &&
+		    (net->out.len > 0 || stream_unsent(net->st) > 0);
 		pfd[PFD_SERVER].events = stream_events(net->st, reading,
 		    writing);
 		if (pfd[PFD_SERVER].events != 0)
 			pfd[PFD_SERVER].fd = stream_fd(net->st);
 	}
-	if (net->bridge == -1)
+	if (net->bridge.fd == -1)
 		return;
-	if (!net->beof && net->bin.len < READ_MAX)
+	if (!net->bridge.eof && net->bridge.in.len < READ_MAX)
 		pfd[PFD_BRIDGE].events |= POLLIN;
-	if (!net->bbroken && net->bout.len > 0)
+	if (!net->bridge.broken && net->bridge.out.len > 0)
 		pfd[PFD_BRIDGE].events |= POLLOUT;
 	if (pfd[PFD_BRIDGE].events != 0)
-		pfd[PFD_BRIDGE].fd = net->bridge;
+		pfd[PFD_BRIDGE].fd = net->bridge.fd;
 }
 
 /* All that can go on, goes on; nothing here waits. */
@@ -345,7 +343,7 @@ work(struct net *net)
 	} while (full && net->out.len < QUEUE_HIGH);
 	nudge(net);
 	bridge_write(net);
-	if (net->phase == P_LOGOUT && TAILQ_EMPTY(&net->tx) &&
+	if (net->phase == P_LOGOUT && TAILQ_EMPTY(&net->cmdq.tx) &&
 	    net->out.len == 0 && stream_unsent(net->st) == 0)
 		net_end(net);
 }

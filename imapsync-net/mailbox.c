@@ -16,8 +16,7 @@
 /* ---- SELECT ---- */
 
 struct cmd *
-mailbox_select(struct net *net, struct req *r, struct handle *h,
-    void (*fn)(struct net *, struct cmd *, const struct resp *))
+mailbox_select(struct net *net, struct req *r, struct handle *h, cmd_fn fn)
 {
 	const struct m_net_open	*o = &h->open;
 	struct cmd		*c;
@@ -45,8 +44,8 @@ mailbox_asked(struct net *net, enum cmd_kind kind, uint32_t uid)
 {
 	struct cmd	*c;
 
-	TAILQ_FOREACH(c, &net->answers, entry) {
-		if (c->kind == K_SELECT && c->handle != net->current)
+	TAILQ_FOREACH(c, &net->cmdq.answers, entry) {
+		if (c->kind == K_SELECT && c->handle != net->handles.current)
 			break;
 		if (c->kind == kind && uidset_has(&c->set, uid))
 			return c;
@@ -59,12 +58,12 @@ mailbox_body(struct net *net, const struct fetch *f, uint64_t len)
 {
 	struct cmd	*c;
 
-	net->body = f->section;
-	net->sending = NULL;
-	net->hashead = 0;
+	net->body.section = f->section;
+	net->body.send = NULL;
+	net->body.hashead = 0;
 	switch (f->section) {
 	case SECT_HEADER:
-		key_init(&net->key);
+		key_init(&net->body.key);
 		break;
 	case SECT_ALL:
 		if (f->uid == 0 && cmdq_oldest(net, K_SEND) != NULL)
@@ -73,7 +72,7 @@ mailbox_body(struct net *net, const struct fetch *f, uint64_t len)
 			    net->setup.host);
 		if ((c = mailbox_asked(net, K_SEND, f->uid)) == NULL)
 			break;
-		cmd_keep(&net->sending, c);
+		cmd_keep(&net->body.send, c);
 		uidset_del(&c->set, f->uid, f->uid);
 		send_body(net, c, f, len);
 		break;
@@ -85,22 +84,22 @@ mailbox_body(struct net *net, const struct fetch *f, uint64_t len)
 void
 mailbox_data(struct net *net, const void *p, size_t n)
 {
-	if (net->body == SECT_HEADER)
-		key_feed(&net->key, p, n);
-	else if (net->sending != NULL)
+	if (net->body.section == SECT_HEADER)
+		key_feed(&net->body.key, p, n);
+	else if (net->body.send != NULL)
 		send_data(net, p, n);
 }
 
 void
 mailbox_end(struct net *net)
 {
-	if (net->body == SECT_HEADER) {
-		net->headkey = key_final(&net->key, &net->headmsgid);
-		net->hashead = 1;
-	} else if (net->sending != NULL)
+	if (net->body.section == SECT_HEADER) {
+		net->body.headkey = key_final(&net->body.key, &net->body.msgid);
+		net->body.hashead = 1;
+	} else if (net->body.send != NULL)
 		send_end(net);
-	net->body = SECT_NONE;
-	net->sending = NULL;
+	net->body.section = SECT_NONE;
+	net->body.send = NULL;
 }
 
 /* Returns 1 if the response answers a META. */
@@ -118,10 +117,10 @@ mailbox_meta(struct net *net, const struct fetch *f)
 	m.date = DATE_NONE;
 	m.flags = f->has_flags ? f->flags : "";
 	if (!c->req->brief) {
-		if (!net->hashead || f->section != SECT_HEADER)
+		if (!net->body.hashead || f->section != SECT_HEADER)
 			return 1;	/* it was expunged meanwhile */
-		m.key = net->headkey;
-		m.msgid = net->headmsgid;
+		m.key = net->body.headkey;
+		m.msgid = net->body.msgid;
 		if (f->has_date == FDATE_TOLD)
 			parse_date(f->date, &m.date);
 	}
@@ -134,7 +133,7 @@ static void
 mailbox_fetch(struct net *net, const struct fetch *f)
 {
 	struct m_engine_flags	 m;
-	struct handle		*h = net->current;
+	struct handle		*h = net->handles.current;
 
 	/* Without a UID it can't be told whose it is (RFC 7162 section 3.2). */
 	if (h == NULL || h->id == 0 || f->uid == 0)
@@ -159,11 +158,11 @@ mailbox_untagged(struct net *net, const struct resp *r)
 	struct handle	*h;
 
 	handle_untagged(net, r);
-	if ((h = net->current) == NULL)
+	if ((h = net->handles.current) == NULL)
 		return;
 	if (r->type == R_FETCH) {
 		mailbox_fetch(net, r->fetch);
-		net->hashead = 0;
+		net->body.hashead = 0;
 	} else if (r->type == R_VANISHED && h->id != 0)
 		req_sendset(net, M_ENGINE_VANISHED, h->id, &r->set,
 		    r->earlier);

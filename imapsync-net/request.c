@@ -47,10 +47,10 @@ void
 req_queue(struct net *net, struct req *r)
 {
 	r->cost += r->set.n * sizeof(*r->set.r);
-	net->cost += r->cost;
-	TAILQ_INSERT_TAIL(&net->reqs, r, entry);
-	if (net->next == NULL)
-		net->next = r;
+	net->queue.cost += r->cost;
+	TAILQ_INSERT_TAIL(&net->queue.reqs, r, entry);
+	if (net->queue.next == NULL)
+		net->queue.next = r;
 }
 
 void
@@ -87,7 +87,7 @@ req_sending(struct net *net)
 {
 	struct req	*r;
 
-	TAILQ_FOREACH(r, &net->reqs, entry)
+	TAILQ_FOREACH(r, &net->queue.reqs, entry)
 		if (r->type == M_NET_SEND)
 			break;
 	return r;
@@ -107,8 +107,8 @@ req_check(struct net *net, struct req *r)
 	if (r->ops->finish != NULL)
 		r->ops->finish(net, r);
 	req_done(net, r);
-	TAILQ_REMOVE(&net->reqs, r, entry);
-	net->cost -= r->cost;
+	TAILQ_REMOVE(&net->queue.reqs, r, entry);
+	net->queue.cost -= r->cost;
 	req_free(net, r);
 	if (send && (r = req_sending(net)) != NULL)
 		req_check(net, r);
@@ -164,23 +164,29 @@ req_homeless(struct net *net, struct req *r)
 	    req_unsent(net, r, "the mailbox could not be selected");
 }
 
+int
+req_room(const struct net *net)
+{
+	return net->cmdq.hold == NULL && TAILQ_EMPTY(&net->cmdq.tx) &&
+	    net->out.len < QUEUE_HIGH;
+}
+
 void
 req_pump(struct net *net)
 {
 	struct req	*r;
 
-	while ((r = net->next) != NULL && !net->shut) {
+	while ((r = net->queue.next) != NULL && !net->cmdq.shut) {
 		if (net->phase < P_READY &&
-		    (r->type != M_NET_LIST || !net->listpacket))
+		    (r->type != M_NET_LIST || !net->queue.early))
 			return;
-		if (r->type != M_NET_RECV && (net->hold != NULL ||
-		    !TAILQ_EMPTY(&net->tx) || net->out.len >= QUEUE_HIGH))
+		if (r->type != M_NET_RECV && !req_room(net))
 			return;
 		if (!r->unsent && !req_homeless(net, r) &&
 		    r->ops->emit(net, r) == 0)
 			return;
 		r->emitted = 1;
-		net->next = TAILQ_NEXT(r, entry);
+		net->queue.next = TAILQ_NEXT(r, entry);
 		req_check(net, r);
 	}
 }

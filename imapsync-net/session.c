@@ -9,7 +9,7 @@
 
 /*
  * From the first octet to READY: proxy, TLS, greeting, login, ENABLE, COMPRESS,
- * in as few turns as is safe (design.md section 4, "Connect").
+ * in as few turns as is safe; and LOGOUT.
  */
 #include <stdio.h>
 
@@ -48,10 +48,10 @@ connected(struct net *net)
 static void
 socks(struct net *net)
 {
-	switch (socks_step(net->socks, &net->in, &net->out)) {
+	switch (socks_step(net->session.socks, &net->in, &net->out)) {
 	case 1:
-		socks_free(net->socks);
-		net->socks = NULL;
+		socks_free(net->session.socks);
+		net->session.socks = NULL;
 		if (net->setup.type == CONN_IMAPS && net->in.len > 0)
 			fatalx("the proxy of %s sends octets of its own in "
 			    "front of TLS", net->setup.host);
@@ -60,9 +60,9 @@ socks(struct net *net)
 	case 0:
 		break;
 	default:
-		fatal_ex(socks_temporary(net->socks) ? EX_SYNC_TEMP :
+		fatal_ex(socks_temporary(net->session.socks) ? EX_SYNC_TEMP :
 		    EX_SYNC_ERROR, "%s: %s", net->setup.host,
-		    socks_error(net->socks));
+		    socks_error(net->session.socks));
 	}
 	net->wipe = 1;
 }
@@ -82,7 +82,7 @@ session_tls(struct net *net)
 		    strstr(why, "onnection reset") != NULL ? EX_SYNC_TEMP :
 		    EX_SYNC_ERROR, "%s", why);
 	}
-	net->tls = 1;
+	net->session.tls = 1;
 	stats_handshake(net);
 	log_debug("%s: %s, %s, key %s", net->setup.host,
 	    stream_tls_version(net->st), stream_tls_cipher(net->st),
@@ -109,8 +109,8 @@ starttls_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 	if (resp->word != WORD_OK)
 		fatalx("%s refuses STARTTLS: %s", net->setup.host,
 		    net_words(words, sizeof(words), resp->text));
-	net->starttls = 1;
-	parse_stop(&net->parser);
+	net->session.starttls = 1;
+	parse_stop(&net->session.parser);
 }
 
 /* ---- capabilities ---- */
@@ -140,7 +140,7 @@ caps_told(struct net *net, const struct caps *caps)
 	if (net->phase >= P_READY)
 		return;
 	net->caps = *caps;
-	net->newcaps = 1;
+	net->session.newcaps = 1;
 }
 
 /* ---- behind the login ---- */
@@ -150,7 +150,7 @@ enable_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 {
 	(void)c;
 	(void)resp;	/* only the untagged ENABLED counts (RFC 5161) */
-	net->enable = 2;
+	net->session.enable = ENABLE_ANSWERED;
 	session_next(net);
 }
 
@@ -158,9 +158,9 @@ static void
 compress_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 {
 	(void)c;
-	net->compress = resp->word == WORD_OK ? 2 : 3;
-	if (net->compress == 2)
-		parse_stop(&net->parser);
+	net->compress = resp->word == WORD_OK ? COMPRESS_OK : COMPRESS_REFUSED;
+	if (net->compress == COMPRESS_OK)
+		parse_stop(&net->session.parser);
 }
 
 static void
@@ -168,12 +168,12 @@ compress_ask(struct net *net)
 {
 	struct cmd	*c;
 
-	if (!net->setup.compress || net->compress != 0)
+	if (!net->setup.compress || net->compress != COMPRESS_NOT)
 		return;
-	if (net->loggedin && net->caps.known &&
+	if (net->login == LOGIN_DONE && net->caps.known &&
 	    !(net->caps.bits & CAP_COMPRESS))
 		return;
-	net->compress = 1;
+	net->compress = COMPRESS_ASKED;
 	c = cmd_new(net, K_SESSION, NULL, compress_tagged);
 	cmd_puts(c, "COMPRESS DEFLATE");
 	c->hold = 1;
@@ -189,20 +189,20 @@ session_packet(struct net *net)
 {
 	struct cmd	*c;
 
-	if (net->listpacket)
+	if (net->queue.early)
 		return;
-	if (!net->loggedin || !net->caps.known ||
+	if (net->login != LOGIN_DONE || !net->caps.known ||
 	    (net->caps.bits & (CAP_ENABLE | CAP_QRESYNC)) ==
 	    (CAP_ENABLE | CAP_QRESYNC)) {
-		net->enable = 1;
+		net->session.enable = ENABLE_SENT;
 		c = cmd_new(net, K_SESSION, NULL, enable_tagged);
 		cmd_puts(c, "ENABLE QRESYNC");
 		cmd_end(net, c);
 	} else
-		net->enable = 2;
-	if (net->compressfirst)
+		net->session.enable = ENABLE_ANSWERED;
+	if (net->queue.compressfirst)
 		compress_ask(net);
-	net->listpacket = 1;
+	net->queue.early = 1;
 	req_pump(net);
 	compress_ask(net);
 }
@@ -215,11 +215,11 @@ session_ready(struct net *net)
 	memset(&m, 0, sizeof(m));
 	m.caps = net->caps.bits;
 	m.qresync = net->qresync;
-	m.preauth = net->preauth;
+	m.preauth = net->session.preauth;
 	m.appendlimit = net->caps.appendlimit;
 	m.tls = stream_tls_version(net->st);
 	m.cipher = stream_tls_cipher(net->st);
-	m.mechanism = net->preauth ? "PREAUTH" : net->mech;
+	m.mechanism = net->session.preauth ? "PREAUTH" : net->session.mech;
 	net->phase = P_READY;
 	net->chan.state = CH_READY;
 	chan_send(&net->chan, M_ENGINE_READY, 0, &m);
@@ -252,12 +252,12 @@ login_done(struct net *net, const struct resp *resp)
 {
 	wipe(net->setup.password);
 	wipe(net->setup.proxy_password);
-	sasl_free(net->sasl);
-	net->sasl = NULL;
-	net->loggedin = 1;
+	sasl_free(net->session.sasl);
+	net->session.sasl = NULL;
+	net->login = LOGIN_DONE;
 	if (resp->code == C_CAPABILITY)
 		caps_told(net, &resp->caps);
-	if (!net->newcaps) {
+	if (!net->session.newcaps) {
 		net->caps.known = 0;
 		caps_ask(net);
 	}
@@ -278,7 +278,7 @@ login_command(struct net *net)
 {
 	struct cmd	*c;
 
-	net->mech = "LOGIN";
+	net->session.mech = "LOGIN";
 	c = cmd_new(net, K_SESSION, NULL, login_tagged);
 	cmd_puts(c, "LOGIN ");
 	c->secret = net->setup.debug < 2;	/* so far: for the log */
@@ -320,13 +320,14 @@ auth_cont(struct net *net, struct cmd *c, const struct resp *resp)
 	int		 bad;
 
 	(void)c;
-	if (net->initial) {
-		net->initial = 0;
-		bad = sasl_initial(net->sasl, &out) != 1;
+	if (net->session.initial) {
+		net->session.initial = 0;
+		bad = sasl_initial(net->session.sasl, &out) != 1;
 	} else {
 		buf_room(&in, 1);
 		bad = b64_decode(&in, resp->text, strlen(resp->text)) == -1 ||
-		    sasl_step(net->sasl, buf_ptr(&in), in.len, &out) == -1;
+		    sasl_step(net->session.sasl, buf_ptr(&in), in.len,
+		    &out) == -1;
 	}
 	auth_line(net, bad ? NULL : &out, "*");
 	buf_wipe(&in);
@@ -338,7 +339,7 @@ auth_cont(struct net *net, struct cmd *c, const struct resp *resp)
 static void
 auth_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 {
-	const char	*why = sasl_error(net->sasl);
+	const char	*why = sasl_error(net->session.sasl);
 
 	(void)c;
 	if (resp->word != WORD_OK) {
@@ -346,8 +347,9 @@ auth_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 			fatalx("%s: %s", net->setup.host, why);
 		login_refused(net, resp);
 	}
-	if (sasl_finish(net->sasl) == -1)
-		fatalx("%s: %s", net->setup.host, sasl_error(net->sasl));
+	if (sasl_finish(net->session.sasl) == -1)
+		fatalx("%s: %s", net->setup.host,
+		    sasl_error(net->session.sasl));
 	login_done(net, resp);
 }
 
@@ -355,20 +357,22 @@ static void
 authenticate(struct net *net)
 {
 	struct buf	 initial = BUF_INIT, line = BUF_INIT;
+	struct sasl	*sa;
 	struct cmd	*c;
 	char		 why[256];
 
-	net->sasl = sasl_new(net->mech, &net->setup, net->st, why,
+	sa = sasl_new(net->session.mech, &net->setup, net->st, why,
 	    sizeof(why));
-	if (net->sasl == NULL)
+	if (sa == NULL)
 		fatalx("%s", why);
+	net->session.sasl = sa;
 	c = cmd_new(net, K_SESSION, NULL, auth_tagged);
 	c->cont = auth_cont;
 	c->hold = 1;
-	cmd_printf(c, "AUTHENTICATE %s", net->mech);
+	cmd_printf(c, "AUTHENTICATE %s", net->session.mech);
 	if (!(net->caps.bits & CAP_SASL_IR))
-		net->initial = sasl_initial(net->sasl, &initial);
-	else if (sasl_initial(net->sasl, &initial) == 1) {
+		net->session.initial = sasl_initial(sa, &initial);
+	else if (sasl_initial(sa, &initial) == 1) {
 		cmd_puts(c, " ");
 		c->secret = net->setup.debug < 2;
 		if (initial.len == 0)
@@ -395,11 +399,11 @@ session_auth(struct net *net)
 	offer.mechs = net->caps.mechs;
 	offer.logindisabled = (net->caps.bits & CAP_LOGINDISABLED) != 0;
 	offer.tls = sasl_tls(net->st);
-	net->mech = sasl_choose(&net->setup, &offer, why, sizeof(why));
-	if (net->mech == NULL)
+	net->session.mech = sasl_choose(&net->setup, &offer, why, sizeof(why));
+	if (net->session.mech == NULL)
 		fatalx("%s", why);
-	net->newcaps = 0;
-	if (strcmp(net->mech, "LOGIN-COMMAND") == 0)
+	net->session.newcaps = 0;
+	if (strcmp(net->session.mech, "LOGIN-COMMAND") == 0)
 		login_command(net);
 	else
 		authenticate(net);
@@ -408,7 +412,7 @@ session_auth(struct net *net)
 static void
 session_preauth(struct net *net)
 {
-	net->loggedin = 1;
+	net->login = LOGIN_DONE;
 	wipe(net->setup.password);
 	wipe(net->setup.proxy_password);
 	if (!net->caps.known)
@@ -421,10 +425,10 @@ session_preauth(struct net *net)
 static void
 session_login(struct net *net)
 {
-	if (net->canlogin != 1 || !net->lastlist)
+	if (net->login != LOGIN_WAIT || !net->queue.lastlist)
 		return;
-	net->canlogin = 2;
-	if (net->preauth)
+	net->login = LOGIN_SENT;
+	if (net->session.preauth)
 		session_preauth(net);
 	else
 		session_auth(net);
@@ -436,21 +440,22 @@ session_next(struct net *net)
 {
 	struct cmd	*c;
 
-	if (net->loggedin) {
+	if (net->login == LOGIN_DONE) {
 		if (!net->caps.known || net->phase >= P_READY)
 			return;
 		session_packet(net);
-		if (net->enable == 2)
+		if (net->session.enable == ENABLE_ANSWERED)
 			session_ready(net);
 		return;
 	}
-	if (net->canlogin)
+	if (net->login != LOGIN_NOT)
 		return;
-	if (!net->caps.known && !net->preauth) {
+	if (!net->caps.known && !net->session.preauth) {
 		caps_ask(net);
 		return;
 	}
-	if (net->setup.type == CONN_IMAP && net->setup.starttls && !net->tls) {
+	if (net->setup.type == CONN_IMAP && net->setup.starttls &&
+	    !net->session.tls) {
 		if (!(net->caps.bits & CAP_STARTTLS))
 			fatalx("%s does not offer STARTTLS; not logging in",
 			    net->setup.host);
@@ -460,7 +465,7 @@ session_next(struct net *net)
 		cmd_end(net, c);
 		return;
 	}
-	net->canlogin = 1;
+	net->login = LOGIN_WAIT;
 	session_login(net);
 }
 
@@ -481,9 +486,9 @@ greeting(struct net *net, const struct resp *resp)
 		caps_told(net, &resp->caps);
 	next_phase(net, P_LOGIN);
 	if (resp->word == WORD_PREAUTH) {
-		net->preauth = 1;
+		net->session.preauth = 1;
 		if (net->setup.type == CONN_IMAP && net->setup.starttls &&
-		    !net->tls)
+		    !net->session.tls)
 			fatalx("%s greets with PREAUTH, so STARTTLS is not "
 			    "possible; not going on in the clear",
 			    net->setup.host);
@@ -567,7 +572,8 @@ on_trace(void *arg, const char *line, size_t len)
 
 	if (!log_debugging())
 		return;
-	if (net->sasl != NULL && line[0] == '+' && net->setup.debug < 2) {
+	if (net->session.sasl != NULL && line[0] == '+' &&
+	    net->setup.debug < 2) {
 		log_debug("S: + ***");
 		return;
 	}
@@ -604,9 +610,9 @@ not_understood(struct net *net)
 
 	if (net->phase == P_GREETING)
 		fatalx("%s does not greet as an IMAP server does: %s",
-		    net->setup.host, net->parser.error);
-	parse_excerpt(&net->parser, line, sizeof(line));
-	fatalx("%s sent %s: %s", net->setup.host, net->parser.error,
+		    net->setup.host, net->session.parser.error);
+	parse_excerpt(&net->session.parser, line, sizeof(line));
+	fatalx("%s sent %s: %s", net->setup.host, net->session.parser.error,
 	    net_words(words, sizeof(words), line));
 }
 
@@ -620,12 +626,13 @@ session_input(struct net *net)
 	if (net->phase < P_GREETING)
 		return;
 	while (net->in.len > 0) {
-		n = parse_feed(&net->parser, buf_ptr(&net->in), net->in.len);
+		n = parse_feed(&net->session.parser, buf_ptr(&net->in),
+		    net->in.len);
 		if (n == -1)
 			not_understood(net);
 		buf_drain(&net->in, n);
-		if (net->starttls) {
-			net->starttls = 0;
+		if (net->session.starttls) {
+			net->session.starttls = 0;
 			/* Somebody in between would like to be under TLS. */
 			if (net->in.len > 0)
 				fatalx("%s sent octets behind its answer to "
@@ -634,8 +641,8 @@ session_input(struct net *net)
 			tls_start(net);
 			return;
 		}
-		if (net->compress == 2) {
-			net->compress = 4;
+		if (net->compress == COMPRESS_OK) {
+			net->compress = COMPRESS_ON;
 			if (stream_compress(net->st, &net->in) == -1)
 				fatalx("%s: %s", net->setup.host,
 				    stream_error(net->st));
@@ -647,11 +654,11 @@ session_input(struct net *net)
 void
 session_start(struct net *net)
 {
-	parse_init(&net->parser, &session_ops, net);
+	parse_init(&net->session.parser, &session_ops, net);
 	/* Room at once: what is moved to get more may be a secret. */
 	buf_room(&net->out, 16 * 1024);
 	if (net->setup.proxy != PROXY_NONE) {
-		net->socks = socks_new(&net->setup);
+		net->session.socks = socks_new(&net->setup);
 		next_phase(net, P_SOCKS);
 		socks(net);
 	} else

@@ -60,9 +60,9 @@ bridge_open(struct net *net)
 {
 	int	 fd = net->fds[NETFD_BRIDGE], flags;
 
-	net->bridge = fd;
+	net->bridge.fd = fd;
 	if (fd == -1) {
-		net->beof = net->bbroken = 1;
+		net->bridge.eof = net->bridge.broken = 1;
 		return;
 	}
 	if ((flags = fcntl(fd, F_GETFL)) == -1 ||

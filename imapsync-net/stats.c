@@ -13,11 +13,17 @@
 #include "net.h"
 
 void
+stats_heard(struct net *net)
+{
+	net->stats.heard = 1;
+}
+
+void
 stats_turn(struct net *net)
 {
-	if (net->heard)
-		net->turns++;
-	net->heard = 0;
+	if (net->stats.heard)
+		net->stats.turns++;
+	net->stats.heard = 0;
 }
 
 /*
@@ -27,8 +33,8 @@ stats_turn(struct net *net)
 void
 stats_handshake(struct net *net)
 {
-	net->turns++;
-	net->heard = strcmp(stream_tls_version(net->st), "TLSv1.3") != 0;
+	net->stats.turns++;
+	net->stats.heard = strcmp(stream_tls_version(net->st), "TLSv1.3") != 0;
 }
 
 void
@@ -39,7 +45,7 @@ stats_on_stats(const struct msg *msg)
 	struct net		*net = msg->arg;
 
 	memset(&m, 0, sizeof(m));
-	m.turns = net->turns;
+	m.turns = net->stats.turns;
 	stream_stats(net->st, &m.sent, &m.received);
 	chan_send(&net->chan, M_ENGINE_STATS, msg->id, &m);
 	memset(&done, 0, sizeof(done));

@@ -113,11 +113,11 @@ watch_finish(struct net *net, struct req *r)
 static int
 is_news(const struct net *net, const struct resp *r)
 {
-	if (net->current == NULL)
+	if (net->handles.current == NULL)
 		return 0;
 	switch (r->type) {
 	case R_EXISTS:
-		return r->num != net->current->exists;
+		return r->num != net->handles.current->exists;
 	case R_EXPUNGE:
 		return 1;
 	case R_VANISHED:
@@ -169,7 +169,7 @@ watch_untagged(struct net *net, const struct resp *r)
 		return 0;
 	default:
 		if (w->stage >= W_NOTIFY && is_news(net, r))
-			changed(net, net->current->mailbox);
+			changed(net, net->handles.current->mailbox);
 		return 0;
 	}
 }
@@ -206,7 +206,7 @@ notify_set(struct net *net)
 	c = cmd_new(net, K_SESSION, w->req, notify_tagged);
 	cmd_puts(c, "NOTIFY SET STATUS ");
 	/* The others' events do not cover what is selected (section 3.1). */
-	if (net->current != NULL)
+	if (net->handles.current != NULL)
 		cmd_puts(c, "(selected (" MESSAGE_EVENTS ")) ");
 	cmd_puts(c, w->reduced ? "(personal (" MESSAGE_EVENTS "))" :
 	    "(personal (" MESSAGE_EVENTS " " NAME_EVENTS "))");
@@ -299,7 +299,7 @@ idle_leave(struct net *net)
 	net->watch.stage = W_LEAVE;
 	log_debug("C: DONE");
 	cmd_octets(net, "DONE\r\n", 6);
-	net->hold = NULL;
+	net->cmdq.hold = NULL;
 }
 
 /* ---- what is selected ---- */
@@ -389,10 +389,10 @@ watch_begin(struct net *net, uint64_t now)
 	struct watch	*w = &net->watch;
 	uint32_t	 caps = net->caps.bits;
 
-	if (w->stage == W_BEGIN && net->current != NULL &&
+	if (w->stage == W_BEGIN && net->handles.current != NULL &&
 	    (caps & CAP_UNSELECT))
 		unselect(net);
-	else if (w->req->op && (caps & CAP_NOTIFY))
+	else if (w->req->notify && (caps & CAP_NOTIFY))
 		notify_set(net);
 	else if (w->req->mailbox[0] != '\0' && (caps & CAP_IDLE))
 		examine(net);
@@ -509,7 +509,7 @@ watch_emit(struct net *net, struct req *r)
 		req_release(net, &w->req);
 		return 1;
 	}
-	if (!TAILQ_EMPTY(&net->answers))
+	if (!TAILQ_EMPTY(&net->cmdq.answers))
 		return 0;
 	handle_mute(net);
 	w->stage = W_BEGIN;
@@ -531,7 +531,7 @@ watch_on_watch(const struct msg *msg)
 	struct req			*r;
 
 	r = req_new(msg, &watch_ops);
-	r->op = m->notify;
+	r->notify = m->notify;
 	r->mailbox = xstrdup(m->mailbox);
 	net->chan.state = CH_WATCH;
 	w->req = req_hold(r);

@@ -85,11 +85,11 @@ net_init(struct net *net, int fd)
 	net_log(net, 0);
 	for (i = 0; i < nitems(net->fds); i++)
 		net->fds[i] = -1;
-	net->bridge = -1;
-	TAILQ_INIT(&net->answers);
-	TAILQ_INIT(&net->tx);
-	TAILQ_INIT(&net->reqs);
-	TAILQ_INIT(&net->handles);
+	net->bridge.fd = -1;
+	TAILQ_INIT(&net->cmdq.answers);
+	TAILQ_INIT(&net->cmdq.tx);
+	TAILQ_INIT(&net->queue.reqs);
+	TAILQ_INIT(&net->handles.all);
 	TAILQ_INIT(&net->recv.drops);
 }
 

@@ -451,7 +451,7 @@ peer_new(void)
 	p->net.st = stream_new(sv[1]);
 	pair(sv);
 	p->bridge = sv[0];
-	p->net.bridge = sv[1];
+	p->net.bridge.fd = sv[1];
 	p->net.chan.state = CH_LOGIN;
 	session_start(&p->net);
 	return p;
@@ -484,7 +484,7 @@ peer_end(struct peer *p)
 	close(p->server);
 	close(stream_fd(p->net.st));
 	close(p->bridge);
-	close(p->net.bridge);
+	close(p->net.bridge.fd);
 }
 
 /* ---- requests ---- */
