@@ -114,9 +114,9 @@ static int
 head_message(struct net *net, size_t *used)
 {
 	struct copyrecv	*rs = &net->recv;
-	const uint8_t		*p = buf_ptr(&net->bridge.in);
-	size_t			 n, have = net->bridge.in.len;
-	int64_t			 t;
+	const uint8_t	*p = buf_ptr(&net->bridge.in);
+	size_t		 n, have = net->bridge.in.len;
+	int64_t		 t;
 
 	if (have < 18 || have < (*used = p[17] ? 46 : 20))
 		return 0;
@@ -314,7 +314,7 @@ static void
 append_end(struct net *net)
 {
 	struct copyrecv	*rs = &net->recv;
-	struct cmd		*c = rs->cmd;
+	struct cmd	*c = rs->cmd;
 
 	if (c == NULL)
 		return;
@@ -331,11 +331,11 @@ static void
 append_head(struct net *net, int sync)
 {
 	struct copyrecv	*rs = &net->recv;
-	struct req		*r = rs->req;
-	struct cmd		*c = rs->cmd;
-	struct rmsg		*m;
-	char			*sent, *lost;
-	int			 keywords;
+	struct req	*r = rs->req;
+	struct cmd	*c = rs->cmd;
+	struct rmsg	*m;
+	char		*sent, *lost;
+	int		 keywords;
 
 	recv_flags(rs, &sent, &lost, &keywords);
 	m = append_add(c->append, rs, sent, lost);
@@ -401,9 +401,9 @@ static int
 recv_start(struct net *net)
 {
 	struct copyrecv	*rs = &net->recv;
-	struct req		*r = rs->req;
-	char			 why[96];
-	int			 one, multi;
+	struct req	*r = rs->req;
+	char		 why[96];
+	int		 one, multi;
 
 	if (r->handle->state == H_NO) {
 		/* What is complete may be there; nothing is added to it. */
@@ -465,7 +465,7 @@ static void
 recv_over(struct net *net, int complete, const char *why)
 {
 	struct copyrecv	*rs = &net->recv;
-	struct req		*r = rs->req;
+	struct req	*r = rs->req;
 
 	append_end(net);
 	if (!complete)
@@ -479,11 +479,11 @@ static int
 step_head(struct net *net)
 {
 	struct copyrecv	*rs = &net->recv;
-	const uint8_t		*p;
-	struct drop		*d;
-	uint32_t		 transfer;
-	size_t			 used;
-	int			 drop, complete;
+	const uint8_t	*p;
+	struct drop	*d;
+	uint32_t	 transfer;
+	size_t		 used;
+	int		 drop, complete;
 
 	if (net->bridge.in.len < 6)
 		goto more;
@@ -530,7 +530,7 @@ static int
 step_body(struct net *net)
 {
 	struct copyrecv	*rs = &net->recv;
-	size_t			 n = net->bridge.in.len;
+	size_t		 n = net->bridge.in.len;
 
 	if (rs->left == 0) {
 		rs->stage = RS_TRAILER;
@@ -554,7 +554,7 @@ static int
 step_drop(struct net *net)
 {
 	struct copyrecv	*rs = &net->recv;
-	size_t			 n = net->bridge.in.len;
+	size_t		 n = net->bridge.in.len;
 
 	if (n > rs->left)
 		n = rs->left;
@@ -574,7 +574,7 @@ static int
 step_trailer(struct net *net)
 {
 	struct copyrecv	*rs = &net->recv;
-	const uint8_t		*p;
+	const uint8_t	*p;
 
 	if (net->bridge.in.len < 9) {
 		if (net->bridge.eof && rs->req != NULL) {
@@ -610,7 +610,7 @@ static void
 recv_run(struct net *net)
 {
 	struct copyrecv	*rs = &net->recv;
-	int			 go = 1;
+	int		 go = 1;
 
 	while (go && rs->dying == 0) {
 		switch (rs->stage) {
@@ -648,7 +648,7 @@ static int
 recv_emit(struct net *net, struct req *r)
 {
 	struct copyrecv	*rs = &net->recv;
-	struct cmd		*c;
+	struct cmd	*c;
 
 	if (rs->req == NULL && !r->over) {
 		if (rs->limit == 0)
@@ -713,7 +713,7 @@ void
 recv_input(struct net *net)
 {
 	struct copyrecv	*rs = &net->recv;
-	struct cmd		*c;
+	struct cmd	*c;
 
 	if (rs->dying == 0)
 		recv_run(net);
@@ -731,8 +731,8 @@ int
 recv_timeout(struct net *net)
 {
 	struct copyrecv	*rs = &net->recv;
-	uint64_t		 now = net_now();
-	uint64_t		 when = rs->dying != 0 ? rs->dying : rs->idle;
+	uint64_t	 now = net_now();
+	uint64_t	 when = rs->dying != 0 ? rs->dying : rs->idle;
 
 	if (when == 0)
 		return -1;
