@@ -91,6 +91,9 @@ enum proto_type {
 	M_ENGINE_REFUSED,
 	M_ENGINE_FAILED,
 	M_ENGINE_GONE,
+	M_ENGINE_WITHHELD,
+	M_ENGINE_DUE,
+	M_ENGINE_SPOILT,
 	M_ENGINE_CHANGED,
 	M_ENGINE_STATS,
 
@@ -451,6 +454,7 @@ struct m_engine_opened {
 	uint32_t	 above;		/* messages above n (OPEN_ABOVE) */
 	uint64_t	 modseq;	/* HIGHESTMODSEQ of the SELECT; 0: NOMODSEQ */
 	uint8_t		 readonly;
+	uint8_t		 notsticky;	/* UIDNOTSTICKY (RFC 4315) */
 	uint8_t		 perm_any;	/* PERMANENTFLAGS has \* */
 	const char	*permflags;	/* the others, canonical */
 	const char	*mailboxid;	/* RFC 8474; "" */
@@ -498,7 +502,8 @@ struct m_engine_copied {
 enum resp_code { RC_NONE = 0, RC_OTHER, RC_ALREADYEXISTS, RC_NONEXISTENT,
 	RC_TRYCREATE, RC_NOPERM, RC_CANNOT, RC_LIMIT, RC_TOOBIG, RC_OVERQUOTA,
 	RC_UNAVAILABLE, RC_INUSE, RC_EXPUNGEISSUED, RC_CORRUPTION,
-	RC_CONTACTADMIN, RC_SERVERBUG, RC_CLOSED_CONNECTION, RC_MAX = RC_CLOSED_CONNECTION };
+	RC_CONTACTADMIN, RC_SERVERBUG, RC_CLOSED_CONNECTION, RC_WITHHELD,
+	RC_MAX = RC_WITHHELD };
 enum resp_status { ST_OK = 0, ST_NO, ST_BAD, ST_UNSENT, ST_MAX = ST_UNSENT };
 
 /* M_ENGINE_REFUSED (many): one message that the target did not take. */
@@ -520,9 +525,39 @@ struct m_engine_failed {
 	struct uidset	 set;		/* on the source */
 };
 
-/* M_ENGINE_GONE: id is the SEND's. */
+/*
+ * M_ENGINE_GONE: id is the SEND's.  These UIDs are no more: VANISHED named them
+ * in this session, or a list that was taken behind the FETCH lacks them.
+ */
 struct m_engine_gone {
 	struct uidset	 set;
+};
+
+/*
+ * M_ENGINE_WITHHELD: id is the SEND's.  The server did not give these messages
+ * (no FETCH by the tagged answer, BODY[] NIL, NO), and they are there.
+ */
+struct m_engine_withheld {
+	uint8_t		 status;	/* of the FETCH: ST_OK, ST_NO, ST_BAD */
+	const char	*text;		/* the server's words; "" if ok */
+	struct uidset	 set;
+};
+
+/*
+ * M_ENGINE_DUE: id is a SEND's, META's or RECV's.  The connection is lost (FATAL
+ * follows), and this UID (on the source) was the first that was due.
+ */
+struct m_engine_due {
+	uint32_t	 uid;
+	uint8_t		 alone;		/* RECV: nothing else was under way */
+};
+
+/*
+ * M_ENGINE_SPOILT: id is a handle.  The server sent something about this mailbox
+ * that can't be read: what else it told may not be all.
+ */
+struct m_engine_spoilt {
+	const char	*text;		/* what was read, as far as it goes */
 };
 
 /* M_ENGINE_CHANGED: id is the WATCH's; "" if the server did not say where. */
@@ -945,59 +980,6 @@ void		 proto_free(uint32_t type, union proto_rec *rec);
 int		 proto_set_part(const struct uidset *set, size_t *i,
 		    struct uidset *part);
 
-/* ---- channels ---- */
-
-struct chan {
-	struct imsgbuf	 ib;
-	struct buf	 batch;		/* records not yet framed */
-	uint32_t	 batch_type;
-	uint32_t	 batch_id;
-	uint32_t	 state;		/* bits (struct proto_handler); 1 at first */
-	const char	*peer;		/* its name in messages */
-	char		 error[160];	/* why chan_dispatch() failed */
-};
-
-/* A message as its handler gets it; nothing of it outlives the call. */
-struct msg {
-	void		*arg;		/* chan_dispatch()'s */
-	uint32_t	 type;
-	uint32_t	 id;		/* the request's */
-	const void	*rec;		/* the struct of that type */
-	int		 fd;		/* -1, or the handler's to keep */
-};
-
-/* What a process takes, and when: "states" is a mask against chan.state. */
-struct proto_handler {
-	uint32_t	 type;
-	uint32_t	 states;
-	void		(*fn)(const struct msg *);
-};
-
-void		 chan_init(struct chan *, int fd, const char *peer);
-/*
- * Queue a record; "many" types are packed.  Fatal if it can't be encoded.  rec
- * may be NULL for a type whose struct has nothing but "unused".
- */
-void		 chan_send(struct chan *, uint32_t type, uint32_t id,
-		    const void *rec);
-/* As chan_send(), with a descriptor, which becomes the queue's. */
-void		 chan_send_fd(struct chan *, uint32_t type, uint32_t id,
-		    const void *rec, int fd);
-/* No further descriptor will come: imsgbuf_nofds(). */
-void		 chan_nofds(struct chan *);
-/* Octets not yet written. */
-size_t		 chan_pending(struct chan *);
-/* As imsgbuf_write(), imsgbuf_flush(), imsgbuf_read(), batch included. */
-int		 chan_write(struct chan *);
-int		 chan_flush(struct chan *, int ms);
-int		 chan_read(struct chan *);
-/*
- * Hand every whole message to its handler.  The table ends with type M_NONE.
- * Returns 0, or -1 with "error" set if a message is malformed or not allowed
- * now; nothing more must be read from that peer, and chan_read() fails.
- */
-int		 chan_dispatch(struct chan *, const struct proto_handler *,
-		    void *arg);
-void		 chan_close(struct chan *);
+#include "chan.h"
 
 #endif /* PROTO_H */
