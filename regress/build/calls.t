@@ -79,11 +79,19 @@ sub symbols
 	return (\%defined, \%needed);
 }
 
+# A directory's objects, but for those whose source is gone.
+sub objects
+{
+	my ($dir) = @_;
+
+	return grep { -e s/\.o$/.c/r } glob "$top/$dir/*.o";
+}
+
 # { file => { file that it calls => [symbols] } } for the objects of a directory.
 sub calls
 {
 	my ($dir) = @_;
-	my ($defined, $needed) = symbols(glob "$top/$dir/*.o");
+	my ($defined, $needed) = symbols(objects($dir));
 	my (%home, %calls);
 
 	for my $file (keys %$defined) {
@@ -165,6 +173,15 @@ for my $dir (sort keys %layers) {
 	is(join("\n", upwards($calls, $layers{$dir})), '',
 	    "$dir: calls go down");
 }
+
+# Unit tests take what they use from one archive of all.
+my %definitions;
+for my $dir (qw(imapsync imapsync/engine imapsync-net imapsync-store)) {
+	my ($defined) = symbols(grep { !m{/main\.o$} } objects($dir));
+	push @{$definitions{$_}}, $dir for map { keys %$_ } values %$defined;
+}
+is(join(' ', grep { @{$definitions{$_}} > 1 } sort keys %definitions), '',
+    'no name is defined in two programs');
 
 my (undef, $needed) = symbols(map { "$top/imapsync-net/$_.o" } @pure);
 is(join(' ', grep { !/$pure/ } sort keys %{$needed->{$_}}), '',
