@@ -145,8 +145,8 @@ on_refused(const struct msg *msg)
 {
 	const struct m_engine_refused	*m = msg->rec;
 
-	buf_printf(line(msg), " %u %s %d %s\n", m->uid, stati[m->status],
-	    m->code, m->text);
+	buf_printf(line(msg), " %u %s %s\n", m->uid, stati[m->status],
+	    m->text);
 }
 
 static inline void
@@ -195,8 +195,6 @@ on_done(const struct msg *msg)
 	struct buf			*b = line(msg);
 
 	buf_printf(b, " %s", stati[m->status]);
-	if (m->code != RC_NONE)
-		buf_printf(b, " %d", m->code);
 	if (m->status != ST_OK)
 		buf_printf(b, " %s", m->text);
 	buf_puts(b, "\n");
