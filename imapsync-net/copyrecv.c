@@ -654,11 +654,10 @@ recv_emit(struct net *net, struct req *r)
 		if (rs->limit == 0)
 			rs->limit = BATCH_MIN;
 		rs->req = req_hold(r);
-	}
-	if (!r->over) {
 		rs->full = 0;
-		recv_run(net);
 	}
+	if (!r->over)
+		recv_run(net);
 	if (!r->over)
 		return 0;
 	/*

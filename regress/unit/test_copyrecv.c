@@ -481,6 +481,35 @@ test_appendlimit(void)
 	peer_end(p);
 }
 
+/* No room: the rest of that RECV is dropped, the next is tried. */
+static void
+test_overquota(void)
+{
+	struct peer	*p = peer_ready(CAPS);
+
+	opened(p, 10, "A3");
+	asks_recv(p, 11, 10, 5, RECV_MULTI);
+	head(p, 5, 1, 70000);
+	octets(p, 70000);
+	trailer(p, 1);
+	ok(wait_text(p, &p->got, "x\r\n"), "one is sent");
+	says(p, "A4 NO [OVERQUOTA] full\r\n");
+	is_told(p, "REFUSED 11 1 no full\n", "over quota");
+	buf_clear(&p->got);
+	message(p, 5, 2, "def");
+	message(p, 5, 3, "ghi");
+	end(p, 5, 1);
+	is_sent(p, "A5 UID FETCH * (UID MODSEQ)\r\n", "the rest is not sent");
+	says(p, "A5 OK x\r\n");
+	is_told(p, "DONE 11 no over quota\n", "told");
+	asks_recv(p, 12, 10, 6, RECV_MULTI);
+	message(p, 6, 2, "def");
+	end(p, 6, 1);
+	is_sent(p, "A6 APPEND \"box\" {3+}\r\ndef\r\n"
+	    "A7 UID FETCH * (UID MODSEQ)\r\n", "another RECV is tried");
+	peer_end(p);
+}
+
 /* ---- ends ---- */
 
 /* The source can't give all, or is gone between two messages. */
@@ -573,6 +602,7 @@ main(void)
 	test_flags();
 	test_one();
 	test_appendlimit();
+	test_overquota();
 	test_incomplete();
 	test_broken();
 	return tap_done();
