@@ -237,8 +237,7 @@ struct m_net_status {
  * SELECT (EXAMINE if "examine") mailbox, with (QRESYNC (uidvalidity modseq 1:n))
  * if modseq is not 0 (without the set if n is 0).  Then, as asked:
  *   full:	UID FETCH 1:n (UID FLAGS): each is a FLAGS event, none is left out
- *   above:	UID SEARCH RETURN (COUNT) UID n+1:4294967295 -> opened.above
- *   fresh:	UID SEARCH RETURN (ALL) UID uidnext:n (if uidnext <= n) -> UIDS
+ *   new:	UID SEARCH RETURN (ALL) UID uidnext:4294967295 -> UIDS
  *   all:	UID SEARCH RETURN (ALL) UID 1:n (if n > 0) -> UIDS
  * An OK without an ESEARCH line is an error, not an empty set (RFC 4731).
  * Answers: VANISHED*, FLAGS*, UIDS*, one OPENED (if the SELECT was OK) when all
@@ -247,9 +246,8 @@ struct m_net_status {
  */
 #define OPEN_EXAMINE	0x01
 #define OPEN_FULL	0x02
-#define OPEN_ABOVE	0x04
-#define OPEN_FRESH	0x08
-#define OPEN_ALL	0x10
+#define OPEN_NEW	0x04
+#define OPEN_ALL	0x08
 struct m_net_open {
 	uint8_t		 what;		/* OPEN_* */
 	uint32_t	 uidvalidity;	/* 0: none known */
@@ -451,7 +449,6 @@ struct m_engine_opened {
 	uint32_t	 uidvalidity;
 	uint32_t	 uidnext;	/* 0: not told */
 	uint32_t	 exists;
-	uint32_t	 above;		/* messages above n (OPEN_ABOVE) */
 	uint64_t	 modseq;	/* HIGHESTMODSEQ of the SELECT; 0: NOMODSEQ */
 	uint8_t		 readonly;
 	uint8_t		 notsticky;	/* UIDNOTSTICKY (RFC 4315) */
@@ -653,7 +650,7 @@ struct m_engine_paired {
 
 /*
  * M_ENGINE_UIDS: a part of a set; from a network worker the answer to SEARCH
- * and OPEN (what: OPEN_FRESH or OPEN_ALL), from the store to PAIR (unpaired UIDs
+ * and OPEN (what: OPEN_NEW or OPEN_ALL), from the store to PAIR (unpaired UIDs
  * of "side").
  */
 struct m_engine_uids {

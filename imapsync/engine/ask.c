@@ -250,7 +250,8 @@ a_opened(struct engine *e, struct req *r, const void *rec)
 	s->uidvalidity = m->uidvalidity;
 	s->uidnext = m->uidnext;
 	s->exists = s->exists_end = m->exists;
-	s->above = s->n == 0 ? m->exists : m->above;
+	s->above = (uint32_t)(uidset_count(&s->fresh) -
+	    uidset_upto(&s->fresh, s->n));
 	s->modseq = s->modseq_end = m->modseq;
 	s->readonly = m->readonly;
 	s->notsticky = m->notsticky;
@@ -304,7 +305,7 @@ a_list(struct engine *e, struct req *r, const void *rec)
 	(void)e;
 	if (!(r->what & m->what))
 		return 0;
-	uidset_or(m->what == OPEN_FRESH ? &r->sess->fresh : &r->sess->all,
+	uidset_or(m->what == OPEN_NEW ? &r->sess->fresh : &r->sess->all,
 	    &m->set);
 	return 1;
 }

@@ -128,7 +128,7 @@ struct sess {
 	uint32_t	 uidvalidity;
 	uint32_t	 uidnext;
 	uint32_t	 exists;	/* when opened */
-	uint32_t	 above;
+	uint32_t	 above;		/* of "fresh", those above n */
 	uint64_t	 modseq;	/* H0 of this SELECT */
 	uint64_t	 modseq_end;	/* by RFC 7162 section 6, and */
 	uint32_t	 exists_end;	/* EXISTS, as the last DONE told */
@@ -137,7 +137,7 @@ struct sess {
 	char		*permflags;
 	char		*mailboxid;
 	struct uidset	 all;		/* OPEN_ALL, SEARCH */
-	struct uidset	 fresh;		/* OPEN_FRESH */
+	struct uidset	 fresh;		/* OPEN_NEW: UIDs from U on */
 	struct uidset	 earlier;	/* VANISHED (EARLIER) */
 	struct uidset	 vanished;	/* VANISHED */
 	/* For the judgement of HIGHESTMODSEQ (execute.c, finish.c). */

@@ -119,10 +119,7 @@ disc_open(struct engine *e, struct mbox *mb, int side)
 		return;
 	if (k->water.uidvalidity == 0)
 		modseq = 0;
-	if (k->n > 0)
-		what |= OPEN_ABOVE;
-	if (k->water.uidnext <= k->n)
-		what |= OPEN_FRESH;
+	what |= OPEN_NEW;
 	if (modseq == 0 && mb->nrows > 0 && k->n > 0) {
 		what |= OPEN_FULL;
 		if (k->nrefused > 0 || !uidset_empty(&k->left))
@@ -192,9 +189,6 @@ disc_new(struct mbox *mb, int side)
 	if (s == NULL)
 		return;
 	uidset_copy(&ms->found.new, &s->fresh);
-	if (s->above > 0)
-		uidset_add(&ms->found.new, ms->known.n + 1,
-		    s->uidnext > ms->known.n + 1 ? s->uidnext - 1 : UINT32_MAX);
 	RB_FOREACH(f, refusals, &ms->known.refusals)
 		uidset_del(&ms->found.new, f->uid, f->uid);
 	ms->found.nleft = uidset_count(&ms->known.left);
@@ -217,6 +211,8 @@ disc_ask_rows(struct engine *e, struct mbox *mb, int side)
 		uidset_add(&set, c->uid, c->uid);
 	uidset_or(&set, &f->disc->earlier);
 	uidset_or(&set, &f->disc->fresh);
+	if (mb->s[side].known.n < UINT32_MAX)
+		uidset_del(&set, mb->s[side].known.n + 1, UINT32_MAX);
 	ask_rows(e, mb, side, &set, &look_rows);
 	uidset_free(&set);
 }
@@ -299,8 +295,7 @@ disc_merge(struct engine *e, struct mbox *mb, int side)
 			row->gone[side] = 1;
 		uidset_del(&ms->found.new, row->uid[side], row->uid[side]);
 	}
-	ms->found.nfresh = ms->known.n == 0 ? 0 : uidset_count(&ms->found.new) -
-	    (ms->found.disc->above > 0 ? uidset_max(&ms->found.new) - ms->known.n : 0);
+	ms->found.nfresh = uidset_upto(&ms->found.new, ms->known.n);
 	disc_refusals(e, mb, side);
 	disc_left(e, mb, side);
 }

@@ -146,18 +146,7 @@ draw(struct engine *e, int side, uint64_t done, uint64_t all, uint64_t octets,
 uint64_t
 progress_to_copy(const struct mside *src)
 {
-	struct uidset	 above = UIDSET_INIT;
-	uint64_t	 n, all = uidset_count(&src->found.new);
-
-	if (src->found.disc == NULL)
-		return 0;
-	uidset_copy(&above, &src->found.new);
-	if (src->known.n > 0)
-		uidset_del(&above, 1, src->known.n);
-	n = uidset_count(&above);
-	uidset_free(&above);
-	return all - n + (n < src->found.disc->above ? n : src->found.disc->above) +
-	    uidset_count(&src->told.offer) +
+	return uidset_count(&src->found.new) + uidset_count(&src->told.offer) +
 	    uidset_count(&src->told.suspect);
 }
 
