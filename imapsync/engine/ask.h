@@ -45,6 +45,8 @@ struct answers {
 		    const struct m_engine_done *);
 	void	(*mailbox)(struct engine *, struct req *,
 		    const struct m_engine_mailbox *);
+	void	(*spoilt)(struct engine *, struct req *,
+		    const struct m_engine_spoilt *);
 	/* Of an OPEN.  NULL: VANISHED is kept in the session. */
 	void	(*vanished)(struct engine *, struct sess *,
 		    const struct m_engine_vanished *);
@@ -153,6 +155,7 @@ struct asks {
 	int		 open[CHANNELS];
 	struct reqs	 reqs;
 	struct sesses	 sesses;
+	int64_t		 heard;		/* ms: the last answer, or question */
 	uint32_t	 last_id;
 	uint32_t	 reset_id;	/* the last one of the pass before */
 	uint32_t	 pending[CHANNELS]; /* requests that are not answered */

@@ -14,7 +14,6 @@
 
 #define COMMIT_ROWS	1000	/* notes to a transaction while copying */
 #define FAULTS		5	/* "not now" for so many messages in a row */
-#define WITHHELD_LINES	10	/* messages that are named, a mailbox */
 
 /* A copy in another way is made behind those that are under way. */
 void
@@ -249,24 +248,6 @@ got_gone(struct engine *e, struct req *r, const struct m_engine_gone *m)
 /* ---- what the source does not give ---- */
 
 static void
-withhold(struct engine *e, struct mbox *mb, int side, uint32_t uid,
-    const char *text)
-{
-	struct side_did	*d = &mb->s[side].did;
-	int		 isnew;
-
-	uidset_add(&d->copied, uid, uid);
-	isnew = refusal_set(e, mb, side, uid, RC_WITHHELD, 0, 0,
-	    text[0] != '\0' ? text : "it gave no message");
-	if (isnew && d->nwithheld++ < WITHHELD_LINES)
-		log_warnx("%s: the %s server has message UID %u and does not "
-		    "give it: %s; it stays to be copied, and is asked for "
-		    "again by the next run", name_show(e, mb->name),
-		    side_name[side], uid,
-		    text[0] != '\0' ? text : "no message came");
-}
-
-static void
 got_withheld(struct engine *e, struct req *r,
     const struct m_engine_withheld *m)
 {
@@ -275,7 +256,7 @@ got_withheld(struct engine *e, struct req *r,
 
 	for (i = 0; i < m->set.n; i++)
 		for (u = m->set.r[i].lo; ; u++) {
-			withhold(e, r->mb, r->side, u, m->text);
+			refusal_withheld(e, r->mb, r->side, u, m->text);
 			if (u == m->set.r[i].hi)
 				break;
 		}
@@ -285,13 +266,13 @@ got_withheld(struct engine *e, struct req *r,
 static void
 got_send_due(struct engine *e, struct req *r, const struct m_engine_due *m)
 {
-	recover_due(e, r->mb, r->side, m->uid, DUE_SOURCE);
+	refusal_due(e, r->mb, r->side, m->uid, DUE_SOURCE);
 }
 
 static void
 got_recv_due(struct engine *e, struct req *r, const struct m_engine_due *m)
 {
-	recover_due(e, r->mb, OTHER(r->side), m->uid,
+	refusal_due(e, r->mb, OTHER(r->side), m->uid,
 	    m->alone ? DUE_TARGET : DUE_BATCH);
 }
 

@@ -109,7 +109,8 @@ static void
 disc_open(struct engine *e, struct mbox *mb, int side)
 {
 	static const struct answers	 to = {
-		.done = look_opened, .flags = disc_flags
+		.done = look_opened, .flags = disc_flags,
+		.spoilt = look_spoilt
 	};
 	struct side_known		*k = &mb->s[side].known;
 	uint64_t			 modseq = k->water.modseq;

@@ -72,7 +72,7 @@ struct server {
 };
 
 /*
- * recover.c: a connection ended, and this message of "side" was the first that
+ * refusal.c: a connection ended, and this message of "side" was the first that
  * was due: the source had to give it, or it was in an APPEND, alone or with
  * others.
  */
@@ -105,6 +105,12 @@ struct exec {
 	struct copies	 again;
 };
 
+/* pair.c: all messages of a side that META told of. */
+struct same {
+	uint64_t	 n;
+	uint64_t	 sum;
+};
+
 /* guard.c: keys of doomed messages, by the side that told. */
 struct kcount;
 RB_HEAD(kcounts, kcount);
@@ -128,8 +134,9 @@ struct said {
 	char		*text;
 };
 TAILQ_HEAD(saids, said);
+enum drawn { DRAWN_NONE = 0, DRAWN_COPY, DRAWN_WAIT };
 struct progress {
-	int		 drawn;		/* a progress line stands there */
+	enum drawn	 drawn;		/* the line that stands there */
 	int64_t		 last;		/* ms: when it was drawn */
 	struct saids	 now;
 	struct saids	 before;
@@ -144,6 +151,7 @@ struct engine {
 	struct mboxlist	 list;
 	struct exec	 exec;
 	struct due_last	 due;
+	struct same	 same[SIDES];
 	struct kcounts	 kcounts[SIDES];
 	struct watching	 watch;
 	struct progress	 progress;

@@ -167,7 +167,9 @@ new_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 static int
 guard_reappeared(struct engine *e)
 {
-	static const struct answers	 open = { .done = look_opened };
+	static const struct answers	 open = {
+		.done = look_opened, .spoilt = look_spoilt
+	};
 	static const struct answers	 to = {
 		.meta = got_new, .done = new_done
 	};

@@ -309,6 +309,7 @@ mbox_free(struct mbox *mb)
 	for (side = 0; side < SIDES; side++) {
 		mside_free(&mb->s[side]);
 		mark_free(&mb->mark[side]);
+		uidset_free(&mb->pairing.asked[side]);
 	}
 	free(mb->lost);
 	free(mb->name);

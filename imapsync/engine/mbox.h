@@ -229,6 +229,9 @@ struct mbox {
 		enum pair_mode		 mode;
 		const struct answers	*to;
 		int			 target;	/* recover.c: of the mark */
+		struct sess		*look[SIDES];
+		struct uidset		 asked[SIDES];	/* and not told */
+		uint64_t		 n[SIDES];	/* that were asked */
 	} pairing;
 	uint32_t	 npaired;
 	char		*lost;		/* flags named as not kept, this run */

@@ -26,6 +26,9 @@ struct sess	*look_open(struct engine *, struct mbox *, int side, int what,
 /* For "done" of an OPEN: it stops the mailbox where it is not OK. */
 void		 look_opened(struct engine *, struct req *,
 		    const struct m_engine_done *);
+/* For "spoilt" of every OPEN: it stops the mailbox. */
+void		 look_spoilt(struct engine *, struct req *,
+		    const struct m_engine_spoilt *);
 /* Rows of the state to the mailbox's: for ask_rows() and ask_sample(). */
 extern const struct answers look_rows;
 struct row	*look_row(struct req *, const struct m_engine_row *);
@@ -34,6 +37,15 @@ struct row	*look_row(struct req *, const struct m_engine_row *);
 int		 refusal_set(struct engine *, struct mbox *, int side,
 		    uint32_t uid, int code, uint64_t size, uint64_t limit,
 		    const char *text);
+/*
+ * The source has a message and does not give it, with these words ("": none):
+ * named, and a refusal of the source's.
+ */
+void		 refusal_withheld(struct engine *, struct mbox *, int side,
+		    uint32_t uid, const char *text);
+/* A connection ends under this message: see struct due_last. */
+void		 refusal_due(struct engine *, struct mbox *, int side,
+		    uint32_t uid, enum due);
 /* It was taken at last, or is gone. */
 void		 refusal_end(struct engine *, struct mbox *, int side,
 		    uint32_t uid);
@@ -80,9 +92,6 @@ int		 recover_run(struct engine *);
 int		 recover_commit(struct engine *);
 /* Every command of the mailbox has been answered. */
 void		 recover_done(struct engine *, struct mbox *);
-/* A connection ends under this message: see struct due_last. */
-void		 recover_due(struct engine *, struct mbox *, int side,
-		    uint32_t uid, enum due);
 /* A server is lost: what the state must know of it. */
 void		 recover_lost(struct engine *);
 

@@ -342,18 +342,6 @@ recover_done(struct engine *e, struct mbox *mb)
 
 /* ---- a connection that ends ---- */
 
-void
-recover_due(struct engine *e, struct mbox *mb, int side, uint32_t uid,
-    enum due kind)
-{
-	if (e->due.mb != NULL)
-		return;
-	e->due.mb = mb;
-	e->due.side = side;
-	e->due.uid = uid;
-	e->due.kind = kind;
-}
-
 /*
  * A message under which a connection ended comes last and alone in the next
  * run; if that ends as well it is refused for a while, so that the rest goes on.

@@ -181,7 +181,7 @@ session_open(struct engine *e, struct mbox *mb, int side)
 {
 	static const struct answers	 to = {
 		.done = session_opened, .vanished = session_vanished,
-		.flags = session_flags
+		.flags = session_flags, .spoilt = look_spoilt
 	};
 	struct mside			*ms = &mb->s[side];
 

@@ -45,7 +45,9 @@ verify_opened(struct engine *e, struct req *r, const struct m_engine_done *m)
 		    side_name[r->side], m->text);
 }
 
-static const struct answers	 opened = { .done = verify_opened };
+static const struct answers	 opened = {
+	.done = verify_opened, .spoilt = look_spoilt
+};
 
 /* ---- D3 and D4: count, list, select again ---- */
 
