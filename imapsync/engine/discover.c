@@ -79,8 +79,10 @@ disc_repair(struct engine *e)
 			continue;
 		mb->repair = 1;
 		mb->nrows = 0;
-		for (side = 0; side < SIDES; side++)
+		for (side = 0; side < SIDES; side++) {
 			mb->s[side].known.n = 0;
+			mb->s[side].known.water.uidnext = 1;
+		}
 	}
 }
 

@@ -70,6 +70,8 @@ name_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 	if (m->status == ST_OK) {
 		*ans = ANS_OK;
 		note(e, r->mb);
+		/* Another change of it is not told while this goes on. */
+		r->mb->soon = 1;
 		return;
 	}
 	*ans = ANS_NONE;
