@@ -137,9 +137,12 @@ loop_wait(struct engine *e, int64_t ms)
 			break;
 		if (ended(e) && (unanswered(e) == 0 || e->watch.on))
 			break;
-		if (e->watch.on && e->watch.changed && ms != -1)
+		if (e->watch.on && ms != -1 && (e->watch.changed ||
+		    now >= e->watch.wake))
 			break;
 		left = e->watch.on ? 60000 : 1000;
+		if (e->watch.on && ms != -1 && e->watch.wake - now < left)
+			left = e->watch.wake - now;
 		if (until - now < left)
 			left = until - now;
 		if (ended(e) && e->end.at - now < left)

@@ -291,21 +291,12 @@ watch_sleep(struct engine *e, int64_t ms)
 
 	if (ms > SLEEP_MS)
 		ms = SLEEP_MS;
-	if (ms < 0)
-		ms = 0;
 	if (loop_wait(e, ms) == -1)
 		return -1;
 	if (((int64_t)time(NULL) - wall) * 1000 - (end_now() - mono) >
 	    SLEEP_MS)
 		e->watch.changed = 1;
 	return 0;
-}
-
-/* The first moment at which something is to be done. */
-static int64_t
-watch_until(struct engine *e, int64_t until)
-{
-	return e->watch.wake < until ? e->watch.wake : until;
 }
 
 int
@@ -324,8 +315,7 @@ watch_wait(struct engine *e)
 		if (watch_several(e) && end_now() + POLL_MS < next)
 			next = end_now() + POLL_MS;
 		while (!e->watch.changed && end_now() < next) {
-			if (watch_sleep(e, watch_until(e, next) -
-			    end_now()) == -1)
+			if (watch_sleep(e, next - end_now()) == -1)
 				return -1;
 			e->watch.changed |= end_now() >= e->watch.wake;
 		}
