@@ -33,7 +33,7 @@
 #include "imsg.h"
 #include "uidset.h"
 
-#define PROTO_VERSION	2
+#define PROTO_VERSION	3
 
 #define NAME_MAX_LEN	1024	/* octets of a mailbox name, NUL included */
 #define NAME_SEP	'\001'	/* the NUL of a neutral name */
@@ -44,11 +44,20 @@
 /* Descriptors at fixed numbers after exec. */
 #define FD_CHANNEL	3	/* worker: to the engine; engine: control socket */
 #define FD_LIFELINE	4	/* read end of the supervisor's pipe: EOF is the end */
-#define FD_READY	5	/* store: one octet is written once it is open */
+#define FD_READY	5	/* store: one octet is written, READY_* */
 #define FD_ENGINE_LOCAL	5	/* engine: the channels, and the log or none */
 #define FD_ENGINE_REMOTE 6
 #define FD_ENGINE_STORE	7
 #define FD_ENGINE_LOG	8
+
+/*
+ * What the store says of itself.  "Late": the last good run is longer ago than
+ * the patience of its SETUP.  If it fails otherwise it writes nothing.
+ */
+#define READY_OPEN	'r'	/* it is open */
+#define READY_LATE	'l'	/* the same, and late */
+#define READY_BUSY	'b'	/* it is in use by another run */
+#define READY_BUSY_LATE	'B'	/* the same, and nothing was committed since */
 
 enum side { LOCAL = 0, REMOTE = 1 };
 #define SIDES		2
@@ -143,6 +152,7 @@ enum proto_type {
 	M_STORE_SEEN,
 	M_STORE_PAIR,
 	M_STORE_DIFF,
+	M_STORE_SYNCED,
 	M_STORE_COMMIT,
 	M_STORE_CLOSE,
 
@@ -627,7 +637,8 @@ struct m_engine_uids {
  * M_ENGINE_DONE: the request is answered.  Where a request is several commands
  * the worst answer counts.  modseq and exists are those of the mailbox that the
  * request's handle names, at its last tagged answer (modseq by RFC 7162 section
- * 6, 0: none); 0 elsewhere.  count: PAIR, the pairs made.
+ * 6, 0: none); 0 elsewhere.  count: PAIR, the pairs made.  time: LOAD, when
+ * the last good run was, seconds since 1970, 0 if there was none.
  */
 struct m_engine_done {
 	uint8_t		 status;	/* enum resp_status */
@@ -635,6 +646,7 @@ struct m_engine_done {
 	uint32_t	 exists;
 	uint32_t	 count;
 	uint64_t	 modseq;
+	int64_t		 time;
 	const char	*text;		/* the server's words; "" if ok */
 };
 
@@ -670,12 +682,17 @@ enum run_command { CMD_SYNC = 0, CMD_CHECK, CMD_REPAIR, CMD_DELETE, CMD_RENAME }
 #define PROP_DELETE	0x04
 #define PROP_ALL	0x07
 enum direction { DIR_BOTH = 0, DIR_TO_LOCAL, DIR_TO_REMOTE };
+/*
+ * Patience: FATAL with EX_SYNC_TEMP is no word to the user (but to the log)
+ * unless "late".
+ */
 struct m_engine_setup {
 	uint32_t	 version;
 	uint8_t		 debug;
 	uint8_t		 quiet;
 	uint8_t		 dryrun;
 	uint8_t		 allow_delete;
+	uint8_t		 two_accounts;	/* they are, though they look alike */
 	uint8_t		 retry;
 	uint8_t		 selectors;	/* SEL_* */
 	uint8_t		 slow[SIDES];	/* through a tunnel or proxy: 5 s, not 2 */
@@ -693,6 +710,8 @@ struct m_engine_setup {
 	uint32_t	 interval;	/* seconds from one look to the next */
 	uint64_t	 max_size;	/* octets; 0: no limit */
 	uint32_t	 max_age;	/* seconds; 0: no limit */
+	uint32_t	 patience;	/* seconds; 0: none */
+	uint8_t		 late;		/* it is over, or how long is not known */
 	const char	*reference[SIDES];
 	const char	*host[SIDES];	/* for messages */
 	const char	*prefix;	/* log-prefix */
@@ -721,6 +740,7 @@ struct m_engine_status { uint8_t unused; };
 struct m_store_setup {
 	uint32_t	 version;
 	uint8_t		 dryrun;	/* nothing may reach the disk */
+	uint32_t	 patience;	/* seconds; 0: never late */
 	const char	*path;		/* absolute, of the state file */
 	const char	*identity[SIDES]; /* "user@host" and the reference */
 };
@@ -890,6 +910,14 @@ struct m_store_diff {
 	uint32_t	 mailbox;
 	uint8_t		 side;
 	uint32_t	 n;
+};
+/*
+ * A run has ended well: both servers were reached and compared, and all was
+ * done but for what was named.  That this is so is written with whatever else
+ * the transaction holds, or else once an hour.
+ */
+struct m_store_synced {
+	uint8_t		 unused;
 };
 struct m_store_commit {
 	uint8_t		 unused;

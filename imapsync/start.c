@@ -178,7 +178,8 @@ start_store(struct session *s)
 	while ((ret = sup_poll(&pfd, 1, -1)) == -1 && !sup_stopped())
 		;
 	if (ret == 1)
-		ret = read(ready[0], &octet, 1) == 1;
+		ret = read(ready[0], &octet, 1) == 1 &&
+		    (octet == READY_OPEN || octet == READY_LATE);
 	close(ready[0]);
 	return ret;
 }

@@ -143,7 +143,21 @@ subtest 'exit statuses' => sub {
 	$i->lose_state;
 };
 
+subtest 'a state that belongs to nobody yet' => sub {
+	# The first configuration is wrong, as first ones are.
+	my $host = Imapsync::Imapsync->new(local => $local,
+	    remote => $remote->section(username => undef));
+	$r = $host->status_is(1, 'without username');
+	ok(defined $host->state_file, 'a state was made');
+	$host->change(remote => $remote->section);
+	$host->sync_ok('with it');
+	$host->silent_ok('and again');
+};
+
 subtest 'the state belongs to a pair' => sub {
+	my $c = $local->client;
+	$c->append('INBOX', message(3));
+	$c->close;
 	$i->sync_ok('first run');
 	my $pid = $i->start;
 	$i->wait($pid);
