@@ -8,8 +8,8 @@
  */
 
 /*
- * The values of the configuration, one function a kind of value.  No message
- * shows a value: it may be a password on the wrong line.
+ * The values of the configuration, one function a kind of value.  What is wrong
+ * is said without the value: conf.c knows whether it can be shown.
  */
 #include <arpa/inet.h>
 

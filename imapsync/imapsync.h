@@ -89,7 +89,7 @@ struct conf {
 char		*conf_path(const char *arg, char *why, size_t size);
 /*
  * Read a file.  Returns 0; -1 with one line "file:line: text" for each error in
- * "errors", none of which shows a value.  conf_parse() does the same with text
+ * "errors", none of which shows a secret.  conf_parse() does the same with text
  * that is in memory.  In both cases conf_free() is called afterwards; it wipes
  * all secrets.
  */

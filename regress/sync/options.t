@@ -17,7 +17,7 @@ use Imapsync::Imapsync;
 
 my $i = Imapsync::Imapsync->new(
     local => { type => 'tunnel', command => 'false' },
-    remote => { type => 'tunnel', command => 'false' });
+    remote => { type => 'tunnel', command => 'false too' });
 
 sub wrong
 {
