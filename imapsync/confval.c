@@ -684,6 +684,17 @@ confval_maxage(struct conf_ctx *ctx, const char *val)
 	return 0;
 }
 
+uint32_t
+confval_duration(const char *val)
+{
+	static const uint64_t	 unit[] = { 60, 3600, 86400, 7 * 86400 };
+	size_t			 len = strlen(val);
+
+	if (len == 0 || isdigit((unsigned char)val[len - 1]))
+		return 0;
+	return (uint32_t)val_quantity(val, "mhdw", unit, INT32_MAX);
+}
+
 int
 confval_ignore(struct conf_ctx *ctx, const char *val)
 {

@@ -132,6 +132,11 @@ int		 confval_maxsize(struct conf_ctx *, const char *);
 int		 confval_maxage(struct conf_ctx *, const char *);
 /* 1 or 0; -1 if it is neither. */
 int		 confval_bool(const char *);
+/*
+ * Seconds of a number with m, h, d or w behind it; 0 if it is none, or longer
+ * than 68 years.
+ */
+uint32_t	 confval_duration(const char *);
 /* Is it an IPv4 or IPv6 address (a scope allowed)? */
 int		 confval_isaddr(const char *);
 
@@ -172,7 +177,7 @@ void		 connect_free(struct connect_end *);
 
 /*
  * Run password-command where there is one and no password yet.  Returns 0, or
- * -1 after a message, or without one because sup_stopped().
+ * the exit status after a message, or without one because sup_stopped().
  */
 int		 secret_password(struct conf_side *);
 /*
@@ -217,7 +222,8 @@ pid_t		 spawn_command(const char *command, int in, int out,
 enum backoff_kind { BACKOFF_NONE = 0,
 	BACKOFF_DONE,		/* all was well */
 	BACKOFF_LOST,		/* a server could not be reached, or was lost */
-	BACKOFF_REFUSED,	/* the configuration, a password, ... */
+	BACKOFF_REFUSED,	/* it can't work: the configuration, ... */
+	BACKOFF_FAILED,		/* it may work later: a certificate, ... */
 	BACKOFF_CRASHED,	/* a process of ours was killed by a signal */
 	BACKOFF_KINDS };
 
@@ -229,7 +235,8 @@ struct backoff {
 enum backoff_kind backoff_kind(int status, int crashed);
 /*
  * A session of that kind has ended after "lived" ms.  Returns the ms to wait
- * for the next one, or -1 if there should be none.  "interval" is what follows
+ * for the next one, or -1 if there should be none: the first was REFUSED (later
+ * ones count as FAILED, since it did work).  "interval" is what follows
  * BACKOFF_DONE.  "random" is any number: others that lost the same server must
  * not all come back in the same moment.
  */
@@ -250,9 +257,16 @@ int		 backoff_jumped(int64_t before, int64_t now);
  * (sup_lost(): in whatever bad way).
  */
 #define sup_error(...)	log_mbox(LOG_LV_ERROR, NULL, __VA_ARGS__)
-#define sup_lost(...)	log_mbox(sup_level(BACKOFF_LOST), NULL, __VA_ARGS__)
-#define sup_failed(...)	log_mbox(sup_level(BACKOFF_REFUSED), NULL, __VA_ARGS__)
+#define sup_failed(...)	log_mbox(sup_level(BACKOFF_FAILED), NULL, __VA_ARGS__)
 enum log_level	 sup_level(enum backoff_kind);
+/*
+ * A server can't be reached, or was lost.  As long as --patience is not over it
+ * is a matter of the log alone.
+ */
+void		 sup_lost(const char *, ...)
+		    __attribute__((__format__(printf, 1, 2)));
+/* Is the message that the sink has got not for standard error? */
+int		 sup_hushed(void);
 
 /* ---- a session: start.c, supervise.c ---- */
 
@@ -288,6 +302,8 @@ struct session {
 	int			 signals;	/* that were dealt with */
 	int			 crashed;	/* a child died by a signal */
 	int			 unstarted;	/* one could not be executed */
+	int			 late;		/* see struct sup_end */
+	int			 overdue;	/* late, as the store says */
 };
 
 /*
@@ -304,6 +320,7 @@ struct sup_opts {
 	int		 quiet;
 	int		 dryrun;
 	int		 allow_delete;
+	int		 two_accounts;
 	int		 retry;
 	int		 json;
 	int		 watch;
@@ -313,8 +330,11 @@ struct sup_opts {
 	uint8_t		 target;	/* TARGET_* */
 	uint16_t	 columns;	/* as in struct m_engine_setup */
 	uint32_t	 interval;	/* seconds from look to look */
+	uint32_t	 patience;	/* seconds; 0: none */
+	const char	*patience_text;	/* as the user wrote it */
 	enum backoff_kind again;	/* how the session before ended; NONE:
 					   well, or there was none */
+	int		 unsaid;	/* ... which was a matter of the log */
 	char	       **args;		/* MAILBOX ... */
 	size_t		 nargs;
 	char	       **adopt;
@@ -325,14 +345,19 @@ struct sup_opts {
 extern const char *const sup_names[PROCS];	/* "the store" */
 /* Once, before the first session: signals.  The options are kept. */
 void		 sup_init(mode_t umask_at_start, const struct sup_opts *);
+/* How a session has ended, beside its status. */
+struct sup_end {
+	int		 crashed;	/* by a signal that was not ours */
+	int		 late;		/* --patience is over, or it can't be
+					   told whether it is */
+};
 /*
  * One session from the start of the store to the end of the last process.
- * Returns its exit status, and in *crashed whether a process was killed by a
- * signal that was not ours; all secrets of the configuration are wiped, so the
- * next session reads it again.
+ * Returns its status, which may be EX_SYNC_LATER; all secrets of the
+ * configuration are wiped, so the next session reads it again.
  */
 int		 sup_session(struct conf *, const struct sup_opts *,
-		    int *crashed);
+		    struct sup_end *);
 /*
  * Between two sessions: wait so long, or until sup_stopped(), SIGHUP, or the
  * machine wakes up.

@@ -42,6 +42,7 @@ static volatile sig_atomic_t	 sup_signal;	/* the first */
 static volatile sig_atomic_t	 sup_count;	/* SIGINT, SIGTERM so far */
 static volatile sig_atomic_t	 sup_hup;
 static volatile sig_atomic_t	 sup_usr1;
+static int			 sup_hush;	/* for the log alone */
 
 /* ---- signals and time ---- */
 
@@ -174,13 +175,40 @@ sup_wall(void)
 enum log_level
 sup_level(enum backoff_kind kind)
 {
+	const struct sup_opts	*o = sup_options;
 	enum backoff_kind	 last = BACKOFF_NONE;
 
-	if (sup_options != NULL)
-		last = sup_options->again;
+	if (o != NULL)
+		last = o->again;
+	/* What only the log was told of is new to the user. */
+	if (kind == BACKOFF_LOST && o != NULL && o->unsaid &&
+	    sup_current != NULL && sup_current->late)
+		return LOG_LV_ERROR;
 	if (last == kind || (kind == BACKOFF_LOST && last != BACKOFF_NONE))
 		return LOG_LV_DEBUG;
 	return LOG_LV_ERROR;
+}
+
+void
+sup_lost(const char *fmt, ...)
+{
+	const struct sup_opts	*o = sup_options;
+	char			 text[LOG_TEXT_MAX];
+	va_list			 ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	sup_hush = o != NULL && o->patience != 0 && !o->debug &&
+	    sup_current != NULL && !sup_current->late;
+	log_mbox(sup_level(BACKOFF_LOST), NULL, "%s", text);
+	sup_hush = 0;
+}
+
+int
+sup_hushed(void)
+{
+	return sup_hush;
 }
 
 void
@@ -381,15 +409,16 @@ sup_status(const struct session *s)
 		status = EX_SYNC_ERROR;
 	if (status == 127)
 		status = EX_SYNC_ERROR;
-	if (!sup_stopped() &&
-	    (status == EX_SYNC_ERROR || status == EX_SYNC_TEMP))
+	if (!sup_stopped() && (status == EX_SYNC_ERROR ||
+	    status == EX_SYNC_LATER || status == EX_SYNC_TEMP))
 		for (side = 0; side < SIDES; side++)
 			sup_tunnel_status(s, side);
 	return status;
 }
 
 int
-sup_session(struct conf *conf, const struct sup_opts *opts, int *crashed)
+sup_session(struct conf *conf, const struct sup_opts *opts,
+    struct sup_end *end)
 {
 	struct session	 s;
 	int		 i, status;
@@ -397,6 +426,7 @@ sup_session(struct conf *conf, const struct sup_opts *opts, int *crashed)
 	memset(&s, 0, sizeof(s));
 	s.conf = conf;
 	s.opts = opts;
+	s.late = opts->patience != 0;
 	for (i = 0; i < SUP_CHANNELS; i++)
 		s.chan[i] = -1;
 	for (i = 0; i < SIDES; i++) {
@@ -415,7 +445,12 @@ sup_session(struct conf *conf, const struct sup_opts *opts, int *crashed)
 	sup_run(&s);
 	if (s.procs[P_ENGINE].pid != 0)
 		status = sup_status(&s);
-	*crashed = s.crashed || (s.procs[P_ENGINE].killed && !sup_stopped());
+	if (status == EX_SYNC_TEMP && s.overdue && !sup_stopped())
+		sup_lost("no run was good for more than %s",
+		    opts->patience_text);
+	end->crashed = s.crashed ||
+	    (s.procs[P_ENGINE].killed && !sup_stopped());
+	end->late = s.late;
 	sup_current = NULL;
 	return status;
 }
