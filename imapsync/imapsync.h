@@ -9,7 +9,7 @@
 
 /*
  * The supervisor's parts, one prefix a file: conf_, pattern_, connect_,
- * secret_, spawn_, start_, sup_, backoff_.
+ * secret_, spawn_, start_, sup_, backoff_, errs_.
  */
 #ifndef IMAPSYNC_H
 #define IMAPSYNC_H
@@ -209,12 +209,32 @@ void		 spawn_init(mode_t umask_at_start);
 /* Start a worker or the engine: its pid, or -1 (errno). */
 pid_t		 spawn_program(const struct spawn *);
 /*
- * Start a user's command with "in" and "out" as standard input and output (-1:
- * ours), split into words or by /bin/sh -c if it has shell metacharacters.  Its
- * pid, or -1 (errno).  It exits with 127 if it can't be executed.
+ * Start a user's command with "in", "out" and "err" as standard input, output
+ * and error (-1: ours), split into words or by /bin/sh -c if it has shell
+ * metacharacters.  Its pid, or -1 (errno).  It exits with 127 if it can't be
+ * executed.
  */
-pid_t		 spawn_command(const char *command, int in, int out,
-		    int null_stderr);
+#define SPAWN_NULL	(-2)		/* as "err": /dev/null */
+pid_t		 spawn_command(const char *command, int in, int out, int err);
+
+/* ---- errs.c: what tunnels say on their standard error ---- */
+
+/*
+ * Begin: the descriptor to give to the tunnel of that side.  What it says is
+ * shown as it comes if "relay".
+ */
+int		 errs_open(int side, int relay);
+/* What to wait for, ERRS_FDS at most: how many.  Then errs_turn() never waits. */
+#define ERRS_FDS	(SIDES + 1)
+nfds_t		 errs_pollfds(struct pollfd *);
+void		 errs_turn(void);
+/* Read what is left, close; the lines stay until errs_open(). */
+void		 errs_close(void);
+/*
+ * The i-th of the last lines, or NULL; *relayed tells whether it was shown.
+ * They are as they came, but without control characters for a line's end.
+ */
+const char	*errs_line(int side, size_t i, int *relayed);
 
 /* ---- backoff.c: when the next session of --watch begins ---- */
 
@@ -370,6 +390,11 @@ void		 sup_pause(int64_t ms, const char *reason);
 void		 sup_default(int on);
 /* The signal (SIGINT, SIGTERM) that asked us to end, or 0. */
 int		 sup_stopped(void);
+/*
+ * A command of the user's has failed: if that was Ctrl-C we are about to be told
+ * as well, and there is nothing to say.
+ */
+void		 sup_settle(void);
 /* If there was one: let it end this process now, by its default action. */
 void		 sup_raise(void);
 /*

@@ -135,14 +135,16 @@ secret_password(struct conf_side *cs)
 	cmd.fd = fds[0];
 	/* What it complains of is as well known as our own message. */
 	cmd.pid = spawn_command(cs->password_command, -1, fds[1],
-	    sup_level(BACKOFF_FAILED) == LOG_LV_DEBUG && !log_debugging());
+	    sup_level(BACKOFF_FAILED) == LOG_LV_DEBUG && !log_debugging() ?
+	    SPAWN_NULL : -1);
 	if (cmd.pid == -1)
 		fatal("fork");
 	close(fds[1]);
 	secret_output(&cmd);
 	close(cmd.fd);
 	secret_wait(&cmd);
-	ok = cmd.why == NULL;
+	if (!(ok = cmd.why == NULL))
+		sup_settle();
 	if (ok)
 		cs->password = xstrndup(cmd.line, cmd.len);
 	else if (!sup_stopped())

@@ -207,14 +207,15 @@ start_tunnel(struct session *s, int side)
 {
 	struct conf_side	*cs = &s->conf->side[side];
 	struct proc		*p = &s->procs[P_TUNNEL + side];
-	int			 sv[2];
+	int			 err, sv[2];
 
 	if (cs->type != CONN_TUNNEL)
 		return 0;
 	start_socketpair(sv);
-	p->pid = spawn_command(cs->command, sv[1], sv[1],
-	    (cs->null_stderr || sup_level(BACKOFF_LOST) == LOG_LV_DEBUG) &&
-	    !s->opts->debug);
+	err = errs_open(side, s->opts->debug || (!cs->null_stderr &&
+	    sup_level(BACKOFF_LOST) != LOG_LV_DEBUG));
+	p->pid = spawn_command(cs->command, sv[1], sv[1], err);
+	close(err);
 	close(sv[1]);
 	s->ends[side].fd = sv[0];
 	if (p->pid == -1) {
