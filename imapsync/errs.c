@@ -126,6 +126,7 @@ errs_write(int ms)
 		pfd.events = POLLOUT;
 		if (poll(&pfd, 1, ms) != 1)
 			return;
+		await_clear();
 		n = write(STDERR_FILENO, buf_ptr(&errs_out),
 		    errs_out.len < OUT_PART ? errs_out.len : OUT_PART);
 		if (n == -1 && (errno == EAGAIN || errno == EINTR))

@@ -9,7 +9,7 @@
 
 /*
  * The supervisor's parts, one prefix a file: conf_, pattern_, connect_,
- * secret_, spawn_, start_, sup_, backoff_, errs_.
+ * secret_, spawn_, start_, sup_, backoff_, errs_, await_.
  */
 #ifndef IMAPSYNC_H
 #define IMAPSYNC_H
@@ -235,6 +235,30 @@ void		 errs_close(void);
  * They are as they came, but without control characters for a line's end.
  */
 const char	*errs_line(int side, size_t i, int *relayed);
+
+/* ---- await.c: what is waited for ---- */
+
+#define AWAIT_TOLD	0x01	/* the caller answers SIGUSR1 */
+#define AWAIT_ASKS	0x02	/* a command may ask on the terminal meanwhile */
+/* The width of the terminal (0: none), and the log (-1: none). */
+void		 await_init(uint16_t columns, int logfd);
+/* Something is awaited from now on; the same, in other words; nothing is. */
+void		 await_begin(int flags, const char *, ...)
+		    __attribute__((__format__(printf, 2, 3)));
+void		 await_text(const char *, ...)
+		    __attribute__((__format__(printf, 1, 2)));
+void		 await_end(void);
+/* Something else will be written to the terminal. */
+void		 await_clear(void);
+/*
+ * For sup_poll(): how long it may wait, of so many ms (-1: for ever); show the
+ * line if it is due; SIGUSR1: 0 if nothing is awaited.
+ */
+int64_t		 await_due(int64_t ms);
+void		 await_turn(void);
+int		 await_status(void);
+/* Around a call that waits by itself: let signals do what sup_poll() does. */
+void		 await_block(int on);
 
 /* ---- backoff.c: when the next session of --watch begins ---- */
 

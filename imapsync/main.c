@@ -49,6 +49,7 @@ main_sink(int status, enum log_level level, const char *mailbox,
 	(void)mailbox;
 	if (o->syslog && level != LOG_LV_DEBUG)
 		away = 1;
+	await_clear();
 	say_print(o->logfd, !sup_hushed() &&
 	    (level >= LOG_LV_WARN || (!o->quiet && !away)), text);
 	say_syslog(level, text);
@@ -566,6 +567,7 @@ run(const char *path, mode_t mask)
 	if (o->syslog)
 		say_open_syslog();
 	o->columns = find_columns(o);
+	await_init(o->columns, o->logfd);
 	sup_init(mask, o);
 	sandbox_supervisor();
 	if (o->watch)

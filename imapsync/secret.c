@@ -140,9 +140,12 @@ secret_password(struct conf_side *cs)
 	if (cmd.pid == -1)
 		fatal("fork");
 	close(fds[1]);
+	await_begin(AWAIT_ASKS, "waiting for the password-command of %s",
+	    side_name[cs->side]);
 	secret_output(&cmd);
 	close(cmd.fd);
 	secret_wait(&cmd);
+	await_end();
 	if (!(ok = cmd.why == NULL))
 		sup_settle();
 	if (ok)

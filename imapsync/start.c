@@ -188,6 +188,8 @@ start_store(struct session *s)
 	s->chan[SUP_STORE] = sv[0];
 	start_store_setup(s);
 
+	await_begin(0, "waiting for the state: another run has it, or the "
+	    "disk is slow (%s)", s->conf->database);
 	pfd.fd = ready[0];
 	pfd.events = POLLIN;
 	while ((ret = sup_poll(&pfd, 1, -1)) == -1 && !sup_stopped())
@@ -195,6 +197,7 @@ start_store(struct session *s)
 	if (ret == 1)
 		ret = start_octet(s, ready[0]);
 	close(ready[0]);
+	await_end();
 	return ret;
 }
 
@@ -481,6 +484,7 @@ start_session(struct session *s)
 		for (side = 0; side < SIDES; side++)
 			start_net(s, side, &bridge[side]);
 	}
+	await_end();
 	start_engine(s);
 	return 0;
 }

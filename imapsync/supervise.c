@@ -174,8 +174,13 @@ sup_poll(struct pollfd *pfd, nfds_t n, int ms)
 		for (i = 0; i < n; i++)
 			all[i] = pfd[i];
 		more = errs_pollfds(all + n);
-		if ((count = sup_ppoll(all, n + more, left)) == -1)
+		count = sup_ppoll(all, n + more, await_due(left));
+		await_turn();
+		if (count == -1) {
+			if (sup_usr1 && await_status())
+				sup_usr1 = 0;
 			return -1;
+		}
 		for (i = n; i < n + more; i++)
 			count -= all[i].revents != 0;
 		for (i = 0; i < n; i++)
@@ -253,18 +258,23 @@ void
 sup_pause(int64_t ms, const char *reason)
 {
 	int64_t	 clock = sup_wall() - sup_now(), left, until = sup_now() + ms;
+	char	 text[200];
 
+	await_begin(AWAIT_TOLD, "waiting before the next try");
 	while (!sup_stopped() && !sup_hup && (left = until - sup_now()) > 0) {
 		/* The monotonic clock may stand still while we sleep. */
 		if (backoff_jumped(clock, sup_wall() - sup_now()))
 			break;
+		snprintf(text, sizeof(text), "waiting %lld s before the next "
+		    "try (%s)", (long long)(left + 999) / 1000, reason);
 		if (sup_usr1)
-			log_warnx("waiting %lld s before the next try (%s)",
-			    (long long)(left + 999) / 1000, reason);
+			log_warnx("%s", text);
 		sup_usr1 = 0;
+		await_text("%s", text);
 		sup_poll(NULL, 0, (int)(left < PAUSE_MS ? left : PAUSE_MS));
 	}
 	sup_hup = 0;
+	await_end();
 }
 
 /* ---- the end ---- */
@@ -521,6 +531,7 @@ sup_session(struct conf *conf, const struct sup_opts *opts,
 		fatal("pipe");
 	sup_current = &s;
 	status = start_session(&s);
+	await_end();
 	start_free(&s);
 	if (status != 0) {
 		s.signals = sup_count;
