@@ -50,15 +50,19 @@ MAIN =		imapsync/main.o imapsync/conf.o imapsync/confval.o \
 		imapsync/pattern.o imapsync/connect.o imapsync/secret.o \
 		imapsync/spawn.o imapsync/start.o imapsync/supervise.o \
 		imapsync/backoff.o imapsync/errs.o imapsync/await.o
-ENGINE =	imapsync/engine/engine.o imapsync/engine/events.o \
-		imapsync/engine/names.o imapsync/engine/list.o \
-		imapsync/engine/discover.o imapsync/engine/verify.o \
-		imapsync/engine/plan.o imapsync/engine/execute.o \
-		imapsync/engine/refusal.o imapsync/engine/finish.o \
-		imapsync/engine/progress.o imapsync/engine/reset.o \
-		imapsync/engine/watch.o imapsync/engine/commands.o \
-		imapsync/engine/rules.o imapsync/engine/repair.o \
-		imapsync/engine/json.o
+ENGINE =	imapsync/engine/engine.o imapsync/engine/list.o \
+		imapsync/engine/compare.o imapsync/engine/recover.o \
+		imapsync/engine/discover.o imapsync/engine/pair.o \
+		imapsync/engine/repair.o imapsync/engine/rules.o \
+		imapsync/engine/plan.o imapsync/engine/verify.o \
+		imapsync/engine/guard.o imapsync/engine/execute.o \
+		imapsync/engine/finish.o imapsync/engine/refusal.o \
+		imapsync/engine/commands.o imapsync/engine/watch.o \
+		imapsync/engine/report.o imapsync/engine/json.o \
+		imapsync/engine/look.o imapsync/engine/loop.o \
+		imapsync/engine/events.o imapsync/engine/end.o \
+		imapsync/engine/ask.o imapsync/engine/progress.o \
+		imapsync/engine/names.o imapsync/engine/mbox.o
 NET =		imapsync-net/lex.o imapsync-net/parse.o imapsync-net/fetch.o \
 		imapsync-net/cmdq.o \
 		imapsync-net/session.o imapsync-net/request.o \
@@ -156,22 +160,31 @@ clean: clean-regress
 -include imapsync/supervise.d
 -include imapsync/backoff.d
 -include imapsync/engine/engine.d
--include imapsync/engine/events.d
--include imapsync/engine/names.d
 -include imapsync/engine/list.d
+-include imapsync/engine/compare.d
+-include imapsync/engine/recover.d
 -include imapsync/engine/discover.d
--include imapsync/engine/verify.d
--include imapsync/engine/plan.d
--include imapsync/engine/execute.d
--include imapsync/engine/refusal.d
--include imapsync/engine/finish.d
--include imapsync/engine/progress.d
--include imapsync/engine/reset.d
--include imapsync/engine/watch.d
--include imapsync/engine/commands.d
--include imapsync/engine/rules.d
+-include imapsync/engine/pair.d
 -include imapsync/engine/repair.d
+-include imapsync/engine/rules.d
+-include imapsync/engine/plan.d
+-include imapsync/engine/verify.d
+-include imapsync/engine/guard.d
+-include imapsync/engine/execute.d
+-include imapsync/engine/finish.d
+-include imapsync/engine/refusal.d
+-include imapsync/engine/commands.d
+-include imapsync/engine/watch.d
+-include imapsync/engine/report.d
 -include imapsync/engine/json.d
+-include imapsync/engine/look.d
+-include imapsync/engine/loop.d
+-include imapsync/engine/events.d
+-include imapsync/engine/end.d
+-include imapsync/engine/ask.d
+-include imapsync/engine/progress.d
+-include imapsync/engine/names.d
+-include imapsync/engine/mbox.d
 -include imapsync-net/lex.d
 -include imapsync-net/parse.d
 -include imapsync-net/fetch.d

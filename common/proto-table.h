@@ -244,6 +244,7 @@ static const struct proto_field f_engine_opened[] = {
 	U32(m_engine_opened, above),
 	U64(m_engine_opened, modseq),
 	BOOL(m_engine_opened, readonly),
+	BOOL(m_engine_opened, notsticky),
 	BOOL(m_engine_opened, perm_any),
 	FLAGS(m_engine_opened, permflags),
 	STR(m_engine_opened, mailboxid, OBJECTID_MAX),
@@ -298,6 +299,24 @@ static const struct proto_field f_engine_failed[] = {
 };
 static const struct proto_field f_engine_gone[] = {
 	SET(m_engine_gone, set),
+	END
+};
+
+static const struct proto_field f_engine_withheld[] = {
+	U8(m_engine_withheld, status, 0, ST_BAD),
+	STR(m_engine_withheld, text, TEXT_MAX),
+	SET(m_engine_withheld, set),
+	END
+};
+
+static const struct proto_field f_engine_due[] = {
+	UID(m_engine_due, uid),
+	BOOL(m_engine_due, alone),
+	END
+};
+
+static const struct proto_field f_engine_spoilt[] = {
+	STR(m_engine_spoilt, text, TEXT_MAX),
 	END
 };
 
@@ -621,6 +640,9 @@ static const struct proto_field f_store_diff[] = {
 	X(ENGINE_REFUSED, engine_refused, f_engine_refused, P_MANY)	\
 	X(ENGINE_FAILED, engine_failed, f_engine_failed, 0)		\
 	X(ENGINE_GONE, engine_gone, f_engine_gone, 0)			\
+	X(ENGINE_WITHHELD, engine_withheld, f_engine_withheld, 0)	\
+	X(ENGINE_DUE, engine_due, f_engine_due, 0)			\
+	X(ENGINE_SPOILT, engine_spoilt, f_engine_spoilt, 0)		\
 	X(ENGINE_CHANGED, engine_changed, f_engine_changed, P_MANY)	\
 	X(ENGINE_STATS, engine_stats, f_engine_stats, 0)		\
 	X(ENGINE_MBOX, engine_mbox, f_engine_mbox, P_MANY)		\

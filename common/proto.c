@@ -480,8 +480,9 @@ chan_records(struct chan *c, const struct proto_form *form,
 	const struct proto_handler	*h;
 	const uint8_t			*p = m->data;
 	union proto_rec			 rec;
+	struct msg			 msg = { arg, m->hdr.type,
+					    m->hdr.peerid, &rec, -1 };
 	size_t				 len = m->hdr.len - sizeof(m->hdr);
-	int				 fd;
 
 	do {
 		/* A handler may have changed the state. */
@@ -496,9 +497,9 @@ chan_records(struct chan *c, const struct proto_form *form,
 			return chan_fail(c, "a malformed ", form->name,
 			    " message");
 		}
-		fd = m->fd;
+		msg.fd = m->fd;
 		m->fd = -1;
-		h->fn(arg, m->hdr.peerid, &rec, fd);
+		h->fn(&msg);
 		proto_free(m->hdr.type, &rec);
 	} while (len > 0);
 	return 0;

@@ -50,14 +50,9 @@
 #define FD_ENGINE_STORE	7
 #define FD_ENGINE_LOG	8
 
-/*
- * What the store says of itself.  "Late": the last good run is longer ago than
- * the patience of its SETUP.  If it fails otherwise it writes nothing.
- */
-#define READY_OPEN	'r'	/* it is open */
-#define READY_LATE	'l'	/* the same, and late */
-#define READY_BUSY	'b'	/* it is in use by another run */
-#define READY_BUSY_LATE	'B'	/* the same, and nothing was committed since */
+/* The state is open, or in use by another run; LATE: the patience is over. */
+enum ready { READY_OPEN = 'r', READY_LATE = 'l', READY_BUSY = 'b',
+	READY_BUSY_LATE = 'B' };
 
 enum side { LOCAL = 0, REMOTE = 1 };
 #define SIDES		2
@@ -100,6 +95,9 @@ enum proto_type {
 	M_ENGINE_REFUSED,
 	M_ENGINE_FAILED,
 	M_ENGINE_GONE,
+	M_ENGINE_WITHHELD,
+	M_ENGINE_DUE,
+	M_ENGINE_SPOILT,
 	M_ENGINE_CHANGED,
 	M_ENGINE_STATS,
 
@@ -461,6 +459,7 @@ struct m_engine_opened {
 	uint32_t	 above;		/* messages above n (OPEN_ABOVE) */
 	uint64_t	 modseq;	/* HIGHESTMODSEQ of the SELECT; 0: NOMODSEQ */
 	uint8_t		 readonly;
+	uint8_t		 notsticky;	/* UIDNOTSTICKY (RFC 4315) */
 	uint8_t		 perm_any;	/* PERMANENTFLAGS has \* */
 	const char	*permflags;	/* the others, canonical */
 	const char	*mailboxid;	/* RFC 8474; "" */
@@ -508,7 +507,8 @@ struct m_engine_copied {
 enum resp_code { RC_NONE = 0, RC_OTHER, RC_ALREADYEXISTS, RC_NONEXISTENT,
 	RC_TRYCREATE, RC_NOPERM, RC_CANNOT, RC_LIMIT, RC_TOOBIG, RC_OVERQUOTA,
 	RC_UNAVAILABLE, RC_INUSE, RC_EXPUNGEISSUED, RC_CORRUPTION,
-	RC_CONTACTADMIN, RC_SERVERBUG, RC_CLOSED_CONNECTION, RC_MAX = RC_CLOSED_CONNECTION };
+	RC_CONTACTADMIN, RC_SERVERBUG, RC_CLOSED_CONNECTION, RC_WITHHELD,
+	RC_MAX = RC_WITHHELD };
 enum resp_status { ST_OK = 0, ST_NO, ST_BAD, ST_UNSENT, ST_MAX = ST_UNSENT };
 
 /* M_ENGINE_REFUSED (many): one message that the target did not take. */
@@ -530,9 +530,39 @@ struct m_engine_failed {
 	struct uidset	 set;		/* on the source */
 };
 
-/* M_ENGINE_GONE: id is the SEND's. */
+/*
+ * M_ENGINE_GONE: id is the SEND's.  These UIDs are no more: VANISHED named them
+ * in this session, or a list that was taken behind the FETCH lacks them.
+ */
 struct m_engine_gone {
 	struct uidset	 set;
+};
+
+/*
+ * M_ENGINE_WITHHELD: id is the SEND's.  The server did not give these messages
+ * (no FETCH by the tagged answer, BODY[] NIL, NO), and they are there.
+ */
+struct m_engine_withheld {
+	uint8_t		 status;	/* of the FETCH: ST_OK, ST_NO, ST_BAD */
+	const char	*text;		/* the server's words; "" if ok */
+	struct uidset	 set;
+};
+
+/*
+ * M_ENGINE_DUE: id is a SEND's, META's or RECV's.  The connection is lost (FATAL
+ * follows), and this UID (on the source) was the first that was due.
+ */
+struct m_engine_due {
+	uint32_t	 uid;
+	uint8_t		 alone;		/* RECV: nothing else was under way */
+};
+
+/*
+ * M_ENGINE_SPOILT: id is a handle.  The server sent something about this mailbox
+ * that can't be read: what else it told may not be all.
+ */
+struct m_engine_spoilt {
+	const char	*text;		/* what was read, as far as it goes */
 };
 
 /* M_ENGINE_CHANGED: id is the WATCH's; "" if the server did not say where. */
@@ -637,8 +667,7 @@ struct m_engine_uids {
  * M_ENGINE_DONE: the request is answered.  Where a request is several commands
  * the worst answer counts.  modseq and exists are those of the mailbox that the
  * request's handle names, at its last tagged answer (modseq by RFC 7162 section
- * 6, 0: none); 0 elsewhere.  count: PAIR, the pairs made.  time: LOAD, when
- * the last good run was, seconds since 1970, 0 if there was none.
+ * 6, 0: none); 0 elsewhere.  count: PAIR, the pairs made.
  */
 struct m_engine_done {
 	uint8_t		 status;	/* enum resp_status */
@@ -646,7 +675,7 @@ struct m_engine_done {
 	uint32_t	 exists;
 	uint32_t	 count;
 	uint64_t	 modseq;
-	int64_t		 time;
+	int64_t		 time;		/* LOAD: of the last good run; 0 none */
 	const char	*text;		/* the server's words; "" if ok */
 };
 
@@ -682,10 +711,6 @@ enum run_command { CMD_SYNC = 0, CMD_CHECK, CMD_REPAIR, CMD_DELETE, CMD_RENAME }
 #define PROP_DELETE	0x04
 #define PROP_ALL	0x07
 enum direction { DIR_BOTH = 0, DIR_TO_LOCAL, DIR_TO_REMOTE };
-/*
- * Patience: FATAL with EX_SYNC_TEMP is no word to the user (but to the log)
- * unless "late".
- */
 struct m_engine_setup {
 	uint32_t	 version;
 	uint8_t		 debug;
@@ -710,8 +735,8 @@ struct m_engine_setup {
 	uint32_t	 interval;	/* seconds from one look to the next */
 	uint64_t	 max_size;	/* octets; 0: no limit */
 	uint32_t	 max_age;	/* seconds; 0: no limit */
-	uint32_t	 patience;	/* seconds; 0: none */
-	uint8_t		 late;		/* it is over, or how long is not known */
+	uint32_t	 patience;	/* not 0: EX_SYNC_TEMP is for the log ... */
+	uint8_t		 late;		/* ... unless that is over */
 	const char	*reference[SIDES];
 	const char	*host[SIDES];	/* for messages */
 	const char	*prefix;	/* log-prefix */
@@ -911,11 +936,7 @@ struct m_store_diff {
 	uint8_t		 side;
 	uint32_t	 n;
 };
-/*
- * A run has ended well: both servers were reached and compared, and all was
- * done but for what was named.  That this is so is written with whatever else
- * the transaction holds, or else once an hour.
- */
+/* A good run; written with what else is to be committed, or once an hour. */
 struct m_store_synced {
 	uint8_t		 unused;
 };
@@ -973,53 +994,6 @@ void		 proto_free(uint32_t type, union proto_rec *rec);
 int		 proto_set_part(const struct uidset *set, size_t *i,
 		    struct uidset *part);
 
-/* ---- channels ---- */
-
-struct chan {
-	struct imsgbuf	 ib;
-	struct buf	 batch;		/* records not yet framed */
-	uint32_t	 batch_type;
-	uint32_t	 batch_id;
-	uint32_t	 state;		/* bits (struct proto_handler); 1 at first */
-	const char	*peer;		/* its name in messages */
-	char		 error[160];	/* why chan_dispatch() failed */
-};
-
-/*
- * What a process takes, and when: "states" is a mask against chan.state.  fd is
- * -1 or the handler's to keep or close.
- */
-struct proto_handler {
-	uint32_t	 type;
-	uint32_t	 states;
-	void		(*fn)(void *arg, uint32_t id, const void *rec, int fd);
-};
-
-void		 chan_init(struct chan *, int fd, const char *peer);
-/*
- * Queue a record; "many" types are packed.  Fatal if it can't be encoded.  rec
- * may be NULL for a type whose struct has nothing but "unused".
- */
-void		 chan_send(struct chan *, uint32_t type, uint32_t id,
-		    const void *rec);
-/* As chan_send(), with a descriptor, which becomes the queue's. */
-void		 chan_send_fd(struct chan *, uint32_t type, uint32_t id,
-		    const void *rec, int fd);
-/* No further descriptor will come: imsgbuf_nofds(). */
-void		 chan_nofds(struct chan *);
-/* Octets not yet written. */
-size_t		 chan_pending(struct chan *);
-/* As imsgbuf_write(), imsgbuf_flush(), imsgbuf_read(), batch included. */
-int		 chan_write(struct chan *);
-int		 chan_flush(struct chan *, int ms);
-int		 chan_read(struct chan *);
-/*
- * Hand every whole message to its handler.  The table ends with type M_NONE.
- * Returns 0, or -1 with "error" set if a message is malformed or not allowed
- * now; nothing more must be read from that peer, and chan_read() fails.
- */
-int		 chan_dispatch(struct chan *, const struct proto_handler *,
-		    void *arg);
-void		 chan_close(struct chan *);
+#include "chan.h"
 
 #endif /* PROTO_H */

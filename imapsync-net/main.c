@@ -102,10 +102,10 @@ net_end(struct net *net)
 /* ---- the supervisor's messages ---- */
 
 void
-main_setup(void *arg, uint32_t id, const void *rec, int fd)
+main_setup(const struct msg *msg)
 {
-	const struct m_net_setup	*m = rec;
-	struct net			*net = arg;
+	const struct m_net_setup	*m = msg->rec;
+	struct net			*net = msg->arg;
 	struct m_net_setup		*own = &net->setup;
 	const char			**s[] = { &own->host, &own->auth,
 					    &own->username, &own->password,
@@ -117,8 +117,6 @@ main_setup(void *arg, uint32_t id, const void *rec, int fd)
 					    &own->proxy_password };
 	unsigned			 i;
 
-	(void)id;
-	(void)fd;
 	if (m->version != PROTO_VERSION)
 		fatalx("imapsync-net and imapsync are of different versions: "
 		    "install both anew");
@@ -130,15 +128,14 @@ main_setup(void *arg, uint32_t id, const void *rec, int fd)
 }
 
 void
-main_fd(void *arg, uint32_t id, const void *rec, int fd)
+main_fd(const struct msg *msg)
 {
-	const struct m_net_fd	*m = rec;
-	struct net		*net = arg;
+	const struct m_net_fd	*m = msg->rec;
+	struct net		*net = msg->arg;
 
-	(void)id;
 	if (net->fds[m->what] != -1)
 		fatalx("a descriptor came twice");
-	net->fds[m->what] = fd;
+	net->fds[m->what] = msg->fd;
 }
 
 static void
@@ -157,15 +154,13 @@ bridge_open(struct net *net)
 }
 
 void
-main_connect(void *arg, uint32_t id, const void *rec, int fd)
+main_connect(const struct msg *msg)
 {
-	struct net	*net = arg;
+	struct net	*net = msg->arg;
 	int		 i;
 
-	(void)id;
-	(void)rec;
 	bridge_open(net);
-	net->st = stream_new(fd);
+	net->st = stream_new(msg->fd);
 	if (net->setup.type == CONN_IMAPS || (net->setup.type == CONN_IMAP &&
 	    net->setup.starttls)) {
 		if (stream_tls_prepare(net->st, &net->setup,

@@ -521,9 +521,9 @@ struct net {
 
 /* ---- main.c ---- */
 
-void		 main_setup(void *, uint32_t, const void *, int);
-void		 main_fd(void *, uint32_t, const void *, int);
-void		 main_connect(void *, uint32_t, const void *, int);
+void		 main_setup(const struct msg *);
+void		 main_fd(const struct msg *);
+void		 main_connect(const struct msg *);
 
 /* Milliseconds of a clock that only goes forward. */
 uint64_t	 net_now(void);
@@ -679,8 +679,8 @@ int		 recv_timeout(struct net *);
 void		 watch_new(struct net *, struct req *);
 int		 watch_emit(struct net *, struct req *);
 /* M_NET_UNWATCH, M_NET_STATS. */
-void		 watch_unwatch(void *, uint32_t, const void *, int);
-void		 watch_stats(void *, uint32_t, const void *, int);
+void		 watch_unwatch(const struct msg *);
+void		 watch_stats(const struct msg *);
 /* LOGOUT came: if a WATCH is on, it ends first. */
 void		 watch_logout(struct net *);
 /* 1: that was for the WATCH alone. */

@@ -20,14 +20,13 @@
 /* ---- the queue ---- */
 
 static struct req *
-req_new(uint32_t type, uint32_t id,
-    int (*emit)(struct net *, struct req *))
+req_new(const struct msg *msg, int (*emit)(struct net *, struct req *))
 {
 	struct req	*r;
 
 	r = xcalloc(1, sizeof(*r));
-	r->type = type;
-	r->id = id;
+	r->type = msg->type;
+	r->id = msg->id;
 	r->emit = emit;
 	r->cost = sizeof(*r);
 	return r;
@@ -452,12 +451,12 @@ logout_emit(struct net *net, struct req *r)
 
 /* A request about the messages of a mailbox. */
 static struct req *
-req_bound(struct net *net, uint32_t type, uint32_t id, uint32_t handle,
+req_bound(const struct msg *msg, uint32_t handle,
     int (*emit)(struct net *, struct req *), const struct uidset *set)
 {
-	struct req	*r = req_new(type, id, emit);
+	struct req	*r = req_new(msg, emit);
 
-	r->handle = mbox_find(net, handle);
+	r->handle = mbox_find(msg->arg, handle);
 	if (r->handle != NULL)
 		mbox_hold(r->handle);
 	if (set != NULL)
@@ -475,16 +474,15 @@ req_enter(struct net *net, struct req *r)
 }
 
 static void
-on_pattern(void *arg, uint32_t id, const void *rec, int fd)
+on_pattern(const struct msg *msg)
 {
-	const struct m_net_pattern	*m = rec;
-	struct net			*net = arg;
+	const struct m_net_pattern	*m = msg->rec;
+	struct net			*net = msg->arg;
 	struct req			*r = net->patreq;
 
-	(void)fd;
 	if (r == NULL)
-		r = net->patreq = req_new(M_NET_LIST, id, list_emit);
-	if (r->id != id)
+		r = net->patreq = req_new(msg, list_emit);
+	if (r->id != msg->id)
 		fatalx("a pattern of another LIST");
 	r->patterns = xreallocarray(r->patterns, r->npatterns + 1,
 	    sizeof(*r->patterns));
@@ -493,18 +491,18 @@ on_pattern(void *arg, uint32_t id, const void *rec, int fd)
 }
 
 static void
-on_list(void *arg, uint32_t id, const void *rec, int fd)
+on_list(const struct msg *msg)
 {
-	const struct m_net_list	*m = rec;
-	struct net		*net = arg;
+	const struct m_net_list	*m = msg->rec;
+	struct net		*net = msg->arg;
 	struct req		*r = net->patreq;
 
-	(void)fd;
 	if (r == NULL)
-		r = req_new(M_NET_LIST, id, list_emit);
-	if (r->id != id)
+		r = req_new(msg, list_emit);
+	if (r->id != msg->id)
 		fatalx("a LIST with patterns of another");
 	net->patreq = NULL;
+	r->type = msg->type;	/* a PATTERN may have made it */
 	r->list = *m;
 	r->list.reference = xstrdup(m->reference);
 	req_queue(net, r);
@@ -519,147 +517,133 @@ on_list(void *arg, uint32_t id, const void *rec, int fd)
 }
 
 static void
-on_status(void *arg, uint32_t id, const void *rec, int fd)
+on_status(const struct msg *msg)
 {
-	const struct m_net_status	*m = rec;
+	const struct m_net_status	*m = msg->rec;
 	struct req			*r;
 
-	(void)fd;
-	r = req_new(M_NET_STATUS, id, list_status_emit);
+	r = req_new(msg, list_status_emit);
 	r->mailbox = xstrdup(m->mailbox);
-	req_queue(arg, r);
+	req_queue(msg->arg, r);
 }
 
 static void
-on_open(void *arg, uint32_t id, const void *rec, int fd)
+on_open(const struct msg *msg)
 {
-	struct net	*net = arg;
+	struct net	*net = msg->arg;
 	struct req	*r;
 
-	(void)fd;
-	r = req_new(M_NET_OPEN, id, open_emit);
+	r = req_new(msg, open_emit);
 	r->finish = open_finish;
-	r->handle = mbox_new(net, id, rec);
+	r->handle = mbox_new(net, msg->id, msg->rec);
 	mbox_hold(r->handle);
 	req_queue(net, r);
 }
 
 static void
-on_meta(void *arg, uint32_t id, const void *rec, int fd)
+on_meta(const struct msg *msg)
 {
-	const struct m_net_meta	*m = rec;
+	const struct m_net_meta	*m = msg->rec;
 	struct req		*r;
 
-	(void)fd;
-	r = req_bound(arg, M_NET_META, id, m->handle, meta_emit, &m->set);
+	r = req_bound(msg, m->handle, meta_emit, &m->set);
 	r->brief = m->brief;
-	req_enter(arg, r);
+	req_enter(msg->arg, r);
 }
 
 static void
-on_search(void *arg, uint32_t id, const void *rec, int fd)
+on_search(const struct msg *msg)
 {
-	const struct m_net_search	*m = rec;
+	const struct m_net_search	*m = msg->rec;
 
-	(void)fd;
-	req_enter(arg, req_bound(arg, M_NET_SEARCH, id, m->handle,
-	    search_emit, &m->set));
+	req_enter(msg->arg, req_bound(msg, m->handle, search_emit, &m->set));
 }
 
 static void
-on_send(void *arg, uint32_t id, const void *rec, int fd)
+on_send(const struct msg *msg)
 {
-	const struct m_net_send	*m = rec;
+	const struct m_net_send	*m = msg->rec;
 	struct req		*r;
 
-	(void)fd;
-	r = req_bound(arg, M_NET_SEND, id, m->handle, send_emit, &m->set);
+	r = req_bound(msg, m->handle, send_emit, &m->set);
 	r->finish = send_finish;
 	r->transfer = m->transfer;
 	r->last = m->last;
-	req_enter(arg, r);
+	req_enter(msg->arg, r);
 }
 
 static void
-on_recv(void *arg, uint32_t id, const void *rec, int fd)
+on_recv(const struct msg *msg)
 {
-	const struct m_net_recv	*m = rec;
+	const struct m_net_recv	*m = msg->rec;
 	struct req		*r;
 
-	(void)fd;
-	r = req_bound(arg, M_NET_RECV, id, m->handle, recv_emit, NULL);
+	r = req_bound(msg, m->handle, recv_emit, NULL);
 	r->recv = *m;
 	r->mailbox = xstrdup(m->mailbox);
 	r->flags = xstrdup(m->permflags);
 	r->transfer = m->transfer;
-	req_enter(arg, r);
+	req_enter(msg->arg, r);
 }
 
 static void
-on_store(void *arg, uint32_t id, const void *rec, int fd)
+on_store(const struct msg *msg)
 {
-	const struct m_net_store	*m = rec;
+	const struct m_net_store	*m = msg->rec;
 	struct req			*r;
 
-	(void)fd;
 	if (!flags_valid(m->flags))
 		fatalx("a STORE with flags that are none");
-	r = req_bound(arg, M_NET_STORE, id, m->handle, store_emit, &m->set);
+	r = req_bound(msg, m->handle, store_emit, &m->set);
 	r->add = m->add;
 	r->flags = xstrdup(m->flags);
-	req_enter(arg, r);
+	req_enter(msg->arg, r);
 }
 
 static void
-on_expunge(void *arg, uint32_t id, const void *rec, int fd)
+on_expunge(const struct msg *msg)
 {
-	const struct m_net_expunge	*m = rec;
+	const struct m_net_expunge	*m = msg->rec;
 
-	(void)fd;
-	req_enter(arg, req_bound(arg, M_NET_EXPUNGE, id, m->handle,
-	    expunge_emit, &m->set));
+	req_enter(msg->arg, req_bound(msg, m->handle, expunge_emit, &m->set));
 }
 
 static void
-on_name(void *arg, uint32_t id, const void *rec, int fd)
+on_name(const struct msg *msg)
 {
-	const struct m_net_name	*m = rec;
+	const struct m_net_name	*m = msg->rec;
 	struct req		*r;
 
-	(void)fd;
-	r = req_new(M_NET_NAME, id, name_emit);
+	r = req_new(msg, name_emit);
 	r->op = m->op;
 	r->mailbox = xstrdup(m->mailbox);
 	r->newname = xstrdup(m->newname);
-	req_queue(arg, r);
+	req_queue(msg->arg, r);
 }
 
 static void
-on_watch(void *arg, uint32_t id, const void *rec, int fd)
+on_watch(const struct msg *msg)
 {
-	const struct m_net_watch	*m = rec;
+	const struct m_net_watch	*m = msg->rec;
 	struct req			*r;
 
-	(void)fd;
-	r = req_new(M_NET_WATCH, id, watch_emit);
+	r = req_new(msg, watch_emit);
 	r->op = m->notify;
 	r->mailbox = xstrdup(m->mailbox);
-	watch_new(arg, r);
-	req_queue(arg, r);
+	watch_new(msg->arg, r);
+	req_queue(msg->arg, r);
 }
 
 static void
-on_logout(void *arg, uint32_t id, const void *rec, int fd)
+on_logout(const struct msg *msg)
 {
-	struct net	*net = arg;
+	struct net	*net = msg->arg;
 
-	(void)rec;
-	(void)fd;
 	net->chan.state = CH_LOGOUT;
 	watch_logout(net);
 	if (net->phase < P_READY)
 		net_end(net);	/* there is nothing to take leave of */
-	req_queue(net, req_new(M_NET_LOGOUT, id, logout_emit));
+	req_queue(net, req_new(msg, logout_emit));
 }
 
 const struct proto_handler request_handlers[] = {

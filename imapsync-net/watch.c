@@ -66,13 +66,10 @@ watch_emit(struct net *net, struct req *r)
 }
 
 void
-watch_unwatch(void *arg, uint32_t id, const void *rec, int fd)
+watch_unwatch(const struct msg *msg)
 {
-	struct net	*net = arg;
+	struct net	*net = msg->arg;
 
-	(void)id;
-	(void)rec;
-	(void)fd;
 	/* Without a WATCH: it had ended when this was sent. */
 	if (net->watch.req != NULL)
 		net->watch.ending = 1;
@@ -567,19 +564,17 @@ watch_handshake(struct net *net)
 }
 
 void
-watch_stats(void *arg, uint32_t id, const void *rec, int fd)
+watch_stats(const struct msg *msg)
 {
 	struct m_engine_stats	 m;
 	struct m_engine_done	 done;
-	struct net		*net = arg;
+	struct net		*net = msg->arg;
 
-	(void)rec;
-	(void)fd;
 	memset(&m, 0, sizeof(m));
 	m.turns = net->turns;
 	stream_stats(net->st, &m.sent, &m.received);
-	chan_send(&net->chan, M_ENGINE_STATS, id, &m);
+	chan_send(&net->chan, M_ENGINE_STATS, msg->id, &m);
 	memset(&done, 0, sizeof(done));
 	done.text = "";
-	chan_send(&net->chan, M_ENGINE_DONE, id, &done);
+	chan_send(&net->chan, M_ENGINE_DONE, msg->id, &done);
 }

@@ -143,13 +143,10 @@ done(uint32_t count)
 /* ---- messages ---- */
 
 static void
-on_setup(void *arg, uint32_t id, const void *rec, int fd)
+on_setup(const struct msg *msg)
 {
-	const struct m_store_setup	*m = rec;
+	const struct m_store_setup	*m = msg->rec;
 
-	(void)arg;
-	(void)id;
-	(void)fd;
 	if (m->version != PROTO_VERSION)
 		fatalx("imapsync-store speaks version %d of the protocol, "
 		    "imapsync version %u: install both from one release",
@@ -169,53 +166,39 @@ on_setup(void *arg, uint32_t id, const void *rec, int fd)
 }
 
 static void
-on_load(void *arg, uint32_t id, const void *rec, int fd)
+on_load(const struct msg *msg)
 {
-	(void)arg;
-	(void)rec;
-	(void)fd;
-	store.id = id;
+	store.id = msg->id;
 	db_load(&store.db);
 	done_at(0, store.db.synced);
 }
 
 static void
-on_pair(void *arg, uint32_t id, const void *rec, int fd)
+on_pair(const struct msg *msg)
 {
-	(void)arg;
-	(void)fd;
-	store.id = id;
-	done(db_pair(&store.db, rec));
+	store.id = msg->id;
+	done(db_pair(&store.db, msg->rec));
 }
 
 static void
-on_synced(void *arg, uint32_t id, const void *rec, int fd)
+on_synced(const struct msg *msg)
 {
-	(void)arg;
-	(void)id;
-	(void)rec;
-	(void)fd;
+	(void)msg;
 	db_synced(&store.db);
 }
 
 static void
-on_commit(void *arg, uint32_t id, const void *rec, int fd)
+on_commit(const struct msg *msg)
 {
-	(void)arg;
-	(void)rec;
-	(void)fd;
-	store.id = id;
+	store.id = msg->id;
 	db_commit(&store.db);
 	done(0);
 }
 
 static void
-on_close(void *arg, uint32_t id, const void *rec, int fd)
+on_close(const struct msg *msg)
 {
-	(void)arg;
-	(void)id;
-	(void)rec;
-	(void)fd;
+	(void)msg;
 	db_close(&store.db);
 	store.closed = 1;
 	store.chan.state = 0;
@@ -224,24 +207,19 @@ on_close(void *arg, uint32_t id, const void *rec, int fd)
 /* A request that ends in DONE. */
 #define ON_ASK(name)							\
 static void								\
-on_##name(void *arg, uint32_t id, const void *rec, int fd)		\
+on_##name(const struct msg *msg)					\
 {									\
-	(void)arg;							\
-	(void)fd;							\
-	store.id = id;							\
-	db_##name(&store.db, rec);					\
+	store.id = msg->id;						\
+	db_##name(&store.db, msg->rec);					\
 	done(0);							\
 }
 
 /* One that only changes the state. */
 #define ON_CHANGE(name)							\
 static void								\
-on_##name(void *arg, uint32_t id, const void *rec, int fd)		\
+on_##name(const struct msg *msg)					\
 {									\
-	(void)arg;							\
-	(void)id;							\
-	(void)fd;							\
-	db_##name(&store.db, rec);					\
+	db_##name(&store.db, msg->rec);					\
 }
 
 ON_ASK(info)

@@ -98,7 +98,7 @@ struct db {
 	int		 newflagsets;	/* some were added in this session */
 	int		 left;		/* a rule left something out */
 	int64_t		 synced;	/* the last good run; 0: none */
-	char		 ready;		/* READY_*; 0: it is not open */
+	char		 ready;		/* enum ready; 0: it is not open */
 	char		*lastflags;	/* the last flag set looked up ... */
 	int64_t		 lastflagset;	/* ... and its id */
 

@@ -60,11 +60,11 @@ out(const char *fmt, ...)
 static int
 check_side(struct engine *e, int side)
 {
-	const struct m_engine_ready	*r = &e->ready[side];
+	const struct m_engine_ready	*r = &e->srv[side].ready;
 	int				 bad = 0;
 	size_t				 i;
 
-	out("%s: %s, logged in by %s", side_name[side], e->cfg.host[side],
+	out("%s: %s, logged in by %s", side_name[side], e->want.cfg.host[side],
 	    r->mechanism);
 	if (r->tls[0] != '\0')
 		out("    TLS: %s, %s", r->tls, r->cipher);
@@ -86,7 +86,7 @@ check_side(struct engine *e, int side)
 	if (r->appendlimit != 0)
 		out("    largest message: %llu octets",
 		    (unsigned long long)r->appendlimit);
-	if (e->list_failed[side]) {
+	if (e->srv[side].list_failed) {
 		out("    the mailboxes could not be listed");
 		bad = 1;
 	}
@@ -96,7 +96,7 @@ check_side(struct engine *e, int side)
 static void
 check_mbox(struct engine *e, struct mbox *mb)
 {
-	const char	*name = progress_show(e, mb->name);
+	const char	*name = name_show(e, mb->name);
 	char		 other[NAME_MAX_LEN];
 	int		 side;
 
@@ -104,7 +104,7 @@ check_mbox(struct engine *e, struct mbox *mb)
 		return;
 	if (mbox_present(mb, LOCAL) && mbox_present(mb, REMOTE)) {
 		out("    %s: %u messages on local, %u on remote%s", name,
-		    mb->s[LOCAL].messages, mb->s[REMOTE].messages,
+		    mb->s[LOCAL].told.messages, mb->s[REMOTE].told.messages,
 		    mb->id == 0 ? "; not synchronised so far" : "");
 		return;
 	}
@@ -120,7 +120,7 @@ check_mbox(struct engine *e, struct mbox *mb)
 		    name, side_name[side]);
 	else
 		out("    %s: %u messages on %s; will be created on %s", name,
-		    mb->s[side].messages, side_name[side],
+		    mb->s[side].told.messages, side_name[side],
 		    side_name[OTHER(side)]);
 }
 
@@ -134,12 +134,12 @@ cmd_check(struct engine *e)
 		bad |= check_side(e, side);
 	out("sandbox: %s", sandbox_describe());
 	out("mailboxes:");
-	RB_FOREACH(mb, mboxes, &e->mboxes)
+	FOREACH_MBOX(mb, &e->list)
 		check_mbox(e, mb);
 	if (bad) {
 		out("These servers can't be synchronised as they are: see what "
 		    "is MISSING above.");
-		e->fatal = EX_SYNC_ERROR;
+		e->end.status = EX_SYNC_ERROR;
 	} else
 		out("All that is needed is there.");
 	return 0;
@@ -150,7 +150,7 @@ cmd_check(struct engine *e)
 static int
 targets(const struct engine *e, int side)
 {
-	return (e->cfg.target & (side == LOCAL ? TARGET_LOCAL :
+	return (e->want.cfg.target & (side == LOCAL ? TARGET_LOCAL :
 	    TARGET_REMOTE)) != 0;
 }
 
@@ -158,63 +158,51 @@ targets(const struct engine *e, int side)
 static void
 cmd_name(struct engine *e, const char *arg, char *name)
 {
-	char	*p;
-
-	strlcpy(name, arg, NAME_MAX_LEN);
-	for (p = name; *p != '\0'; p++)
-		if (*p == e->delim[LOCAL])
-			*p = NAME_SEP;
-	if (strcasecmp(name, "INBOX") == 0)
+	name_arg(e, arg, name);
+	if (strcmp(name, "INBOX") == 0)
 		fatalx("INBOX can be neither deleted nor renamed");
 }
 
-static void	 cmd_send(struct engine *, struct mbox *, int, int,
+static void	 cmd_send(struct engine *, struct mbox *, int, enum name_op,
 		    const char *, const char *);
-static int	 refused[SIDES];	/* a server did not do it */
 
 static void
 cmd_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 {
-	struct mside	*ms = &r->mb->s[r->chan];
+	struct mside	*ms = &r->mb->s[r->side];
 	static const char *const verbs[] = { "create", "delete", "rename",
 	    "subscribe to", "unsubscribe from" };
 
-	if (m->status == ST_OK && r->num == NAME_DELETE)
-		log_info("%s: deleted on %s", progress_show(e, r->mb->name),
-		    side_name[r->chan]);
-	else if (m->status == ST_OK && r->num == NAME_RENAME)
-		log_info("%s: renamed on %s", progress_show(e, r->mb->name),
-		    side_name[r->chan]);
+	if (m->status == ST_OK && r->what == NAME_DELETE)
+		log_info("%s: deleted on %s", name_show(e, r->mb->name),
+		    side_name[r->side]);
+	else if (m->status == ST_OK && r->what == NAME_RENAME)
+		log_info("%s: renamed on %s", name_show(e, r->mb->name),
+		    side_name[r->side]);
 	/* What is still there stays subscribed to. */
-	if (m->status == ST_OK && r->num == NAME_DELETE &&
-	    (ms->attrs & ATTR_SUBSCRIBED))
-		cmd_send(e, r->mb, r->chan, NAME_UNSUBSCRIBE, ms->name, "");
+	if (m->status == ST_OK && r->what == NAME_DELETE &&
+	    (ms->told.attrs & ATTR_SUBSCRIBED))
+		cmd_send(e, r->mb, r->side, NAME_UNSUBSCRIBE, ms->told.name, "");
 	if (m->status == ST_OK)
 		return;
 	/* Subscriptions follow as far as they can. */
-	if (r->num != NAME_DELETE && r->num != NAME_RENAME)
+	if (r->what != NAME_DELETE && r->what != NAME_RENAME)
 		return;
 	log_warnx("%s: the %s server does not %s it: %s",
-	    progress_show(e, r->mb->name), side_name[r->chan], verbs[r->num],
+	    name_show(e, r->mb->name), side_name[r->side], verbs[r->what],
 	    m->text);
 	r->mb->stopped = 1;
-	refused[r->chan] = 1;
-	e->fatal = EX_SYNC_ERROR;
+	e->srv[r->side].refused = 1;
+	e->end.status = EX_SYNC_ERROR;
 }
 
 static void
-cmd_send(struct engine *e, struct mbox *mb, int side, int op,
+cmd_send(struct engine *e, struct mbox *mb, int side, enum name_op op,
     const char *mailbox, const char *newname)
 {
-	struct m_net_name	 m;
-	uint32_t		 id;
+	static const struct answers	 to = { .done = cmd_done };
 
-	memset(&m, 0, sizeof(m));
-	m.op = op;
-	m.mailbox = mailbox;
-	m.newname = newname;
-	id = engine_req(e, side, mb, NULL, cmd_done, NULL, op);
-	engine_send(e, side, M_NET_NAME, id, &m);
+	ask_name(e, mb, side, op, mailbox, newname, &to);
 }
 
 static void
@@ -225,16 +213,16 @@ delete_mbox(struct engine *e, struct mbox *mb)
 	for (side = 0; side < SIDES; side++) {
 		struct mside	*ms = &mb->s[side];
 
-		if (!targets(e, side) || ms->name == NULL ||
-		    (ms->attrs & ATTR_NONEXISTENT))
+		if (!targets(e, side) || ms->told.name == NULL ||
+		    (ms->told.attrs & ATTR_NONEXISTENT))
 			continue;
-		if (e->cfg.dryrun) {
+		if (e->want.cfg.dryrun) {
 			out("%s: to delete on %s (%u messages)",
-			    progress_show(e, mb->name), side_name[side],
-			    ms->messages);
+			    name_show(e, mb->name), side_name[side],
+			    ms->told.messages);
 			continue;
 		}
-		cmd_send(e, mb, side, NAME_DELETE, ms->name, "");
+		cmd_send(e, mb, side, NAME_DELETE, ms->told.name, "");
 	}
 }
 
@@ -243,15 +231,15 @@ delete_row(struct engine *e, struct mbox *mb)
 {
 	struct m_store_forget	 m;
 
-	if (!(e->cfg.target & TARGET_DATABASE) || mb->id == 0 || mb->stopped)
+	if (!(e->want.cfg.target & TARGET_DATABASE) || mb->id == 0 || mb->stopped)
 		return;
-	if (e->cfg.dryrun) {
+	if (e->want.cfg.dryrun) {
 		out("%s: to delete in the database",
-		    progress_show(e, mb->name));
+		    name_show(e, mb->name));
 		return;
 	}
 	m.mailbox = mb->id;
-	engine_send(e, STORE, M_STORE_FORGET, 0, &m);
+	ask_note(e, M_STORE_FORGET, &m);
 }
 
 static int
@@ -260,10 +248,10 @@ exists_on_target(const struct engine *e, const struct mbox *mb)
 	int	 side;
 
 	for (side = 0; side < SIDES; side++)
-		if (targets(e, side) && mb->s[side].name != NULL &&
-		    !(mb->s[side].attrs & ATTR_NONEXISTENT))
+		if (targets(e, side) && mb->s[side].told.name != NULL &&
+		    !(mb->s[side].told.attrs & ATTR_NONEXISTENT))
 			return 1;
-	return (e->cfg.target & TARGET_DATABASE) && mb->id != 0;
+	return (e->want.cfg.target & TARGET_DATABASE) && mb->id != 0;
 }
 
 static int
@@ -273,24 +261,24 @@ cmd_delete(struct engine *e)
 	struct mbox	*mb;
 	size_t		 i;
 
-	for (i = 0; i < e->nargs; i++) {
-		cmd_name(e, e->args[i], name);
-		if ((mb = mbox_find(e, name)) == NULL ||
+	for (i = 0; i < e->want.nargs; i++) {
+		cmd_name(e, e->want.args[i], name);
+		if ((mb = mbox_find(&e->list, name)) == NULL ||
 		    !exists_on_target(e, mb))
 			fatalx("there is no mailbox \"%s\" to delete",
-			    progress_show(e, name));
+			    name_show(e, name));
 	}
-	for (i = 0; i < e->nargs; i++) {
-		cmd_name(e, e->args[i], name);
-		delete_mbox(e, mbox_find(e, name));
+	for (i = 0; i < e->want.nargs; i++) {
+		cmd_name(e, e->want.args[i], name);
+		delete_mbox(e, mbox_find(&e->list, name));
 	}
-	if (engine_wait(e, -1) == -1)
+	if (loop_wait(e, -1) == -1)
 		return -1;
-	for (i = 0; i < e->nargs; i++) {
-		cmd_name(e, e->args[i], name);
-		delete_row(e, mbox_find(e, name));
+	for (i = 0; i < e->want.nargs; i++) {
+		cmd_name(e, e->want.args[i], name);
+		delete_row(e, mbox_find(&e->list, name));
 	}
-	return e->cfg.dryrun ? 0 : engine_commit(e);
+	return e->want.cfg.dryrun ? 0 : loop_commit(e);
 }
 
 /* 1 if name is "top" or below it. */
@@ -326,9 +314,9 @@ is_top(struct engine *e, struct mbox *mb, int side, const char *old)
 		*p = '\0';
 		if (!below(up, old))
 			break;
-		parent = mbox_find(e, up);
-		if (parent != NULL && parent->s[side].name != NULL &&
-		    !(parent->s[side].attrs & ATTR_NONEXISTENT))
+		parent = mbox_find(&e->list, up);
+		if (parent != NULL && parent->s[side].told.name != NULL &&
+		    !(parent->s[side].told.attrs & ATTR_NONEXISTENT))
 			return 0;
 	}
 	return 1;
@@ -340,24 +328,24 @@ rename_side(struct engine *e, int side, const char *old, const char *new)
 	char		 name[NAME_MAX_LEN], server[NAME_MAX_LEN];
 	struct mbox	*mb;
 
-	RB_FOREACH(mb, mboxes, &e->mboxes) {
+	FOREACH_MBOX(mb, &e->list) {
 		struct mside	*ms = &mb->s[side];
 
-		if (!below(mb->name, old) || ms->name == NULL ||
-		    (ms->attrs & ATTR_NONEXISTENT))
+		if (!below(mb->name, old) || ms->told.name == NULL ||
+		    (ms->told.attrs & ATTR_NONEXISTENT))
 			continue;
 		new_name(mb, old, new, name);
 		if (name_server(e, side, name, server) == -1)
 			fatalx("the %s server can't have the name \"%s\"",
-			    side_name[side], progress_show(e, name));
-		if (e->cfg.dryrun) {
-			out("%s: to rename to %s on %s", progress_show(e,
-			    mb->name), progress_show(e, name),
+			    side_name[side], name_show(e, name));
+		if (e->want.cfg.dryrun) {
+			out("%s: to rename to %s on %s", name_show(e,
+			    mb->name), name_show(e, name),
 			    side_name[side]);
 			continue;
 		}
 		if (is_top(e, mb, side, old))
-			cmd_send(e, mb, side, NAME_RENAME, ms->name, server);
+			cmd_send(e, mb, side, NAME_RENAME, ms->told.name, server);
 	}
 }
 
@@ -369,18 +357,18 @@ rename_subscriptions(struct engine *e, int side, const char *old,
 	char		 name[NAME_MAX_LEN], server[NAME_MAX_LEN];
 	struct mbox	*mb;
 
-	RB_FOREACH(mb, mboxes, &e->mboxes) {
+	FOREACH_MBOX(mb, &e->list) {
 		struct mside	*ms = &mb->s[side];
 
-		if (!below(mb->name, old) || ms->name == NULL ||
-		    (ms->attrs & ATTR_NONEXISTENT) ||
-		    !(ms->attrs & ATTR_SUBSCRIBED))
+		if (!below(mb->name, old) || ms->told.name == NULL ||
+		    (ms->told.attrs & ATTR_NONEXISTENT) ||
+		    !(ms->told.attrs & ATTR_SUBSCRIBED))
 			continue;
 		new_name(mb, old, new, name);
 		if (name_server(e, side, name, server) == -1)
 			continue;
 		cmd_send(e, mb, side, NAME_SUBSCRIBE, server, "");
-		cmd_send(e, mb, side, NAME_UNSUBSCRIBE, ms->name, "");
+		cmd_send(e, mb, side, NAME_UNSUBSCRIBE, ms->told.name, "");
 	}
 }
 
@@ -391,20 +379,20 @@ rename_rows(struct engine *e, const char *old, const char *new)
 	struct m_store_rename	 m;
 	struct mbox		*mb;
 
-	if (!(e->cfg.target & TARGET_DATABASE))
+	if (!(e->want.cfg.target & TARGET_DATABASE))
 		return;
-	RB_FOREACH(mb, mboxes, &e->mboxes) {
+	FOREACH_MBOX(mb, &e->list) {
 		if (!below(mb->name, old) || mb->id == 0)
 			continue;
 		new_name(mb, old, new, name);
-		if (e->cfg.dryrun) {
+		if (e->want.cfg.dryrun) {
 			out("%s: to rename to %s in the database",
-			    progress_show(e, mb->name), progress_show(e, name));
+			    name_show(e, mb->name), name_show(e, name));
 			continue;
 		}
 		m.mailbox = mb->id;
 		m.name = name;
-		engine_send(e, STORE, M_STORE_RENAME, 0, &m);
+		ask_note(e, M_STORE_RENAME, &m);
 	}
 }
 
@@ -416,16 +404,16 @@ rename_check(struct engine *e, const char *old, const char *new)
 
 	if (below(new, old))
 		fatalx("a mailbox can't become its own child");
-	RB_FOREACH(mb, mboxes, &e->mboxes) {
+	FOREACH_MBOX(mb, &e->list) {
 		if (below(mb->name, new) && exists_on_target(e, mb))
 			fatalx("there is a mailbox \"%s\" already",
-			    progress_show(e, mb->name));
+			    name_show(e, mb->name));
 		if (below(mb->name, old) && exists_on_target(e, mb))
 			found = 1;
 	}
 	if (!found)
 		fatalx("there is no mailbox \"%s\" to rename",
-		    progress_show(e, old));
+		    name_show(e, old));
 }
 
 static int
@@ -434,32 +422,32 @@ cmd_rename(struct engine *e)
 	char	 old[NAME_MAX_LEN], new[NAME_MAX_LEN];
 	int	 side;
 
-	if (e->nargs != 2)
+	if (e->want.nargs != 2)
 		fatal_ex(EX_SYNC_USAGE, "--rename needs two names");
-	cmd_name(e, e->args[0], old);
-	cmd_name(e, e->args[1], new);
+	cmd_name(e, e->want.args[0], old);
+	cmd_name(e, e->want.args[1], new);
 	rename_check(e, old, new);
 	for (side = 0; side < SIDES; side++)
 		if (targets(e, side))
 			rename_side(e, side, old, new);
-	if (engine_wait(e, -1) == -1)
+	if (loop_wait(e, -1) == -1)
 		return -1;
 	for (side = 0; side < SIDES; side++)
-		if (targets(e, side) && !refused[side] && !e->cfg.dryrun)
+		if (targets(e, side) && !e->srv[side].refused && !e->want.cfg.dryrun)
 			rename_subscriptions(e, side, old, new);
-	if (engine_wait(e, -1) == -1)
+	if (loop_wait(e, -1) == -1)
 		return -1;
 	/* A server that refused has said so; the state follows the servers. */
-	if (e->fatal != 0)
+	if (e->end.status != 0)
 		return 0;
 	rename_rows(e, old, new);
-	return e->cfg.dryrun ? 0 : engine_commit(e);
+	return e->want.cfg.dryrun ? 0 : loop_commit(e);
 }
 
 int
 cmd_run(struct engine *e)
 {
-	switch (e->cfg.command) {
+	switch (e->want.cfg.command) {
 	case CMD_CHECK:
 		return cmd_check(e);
 	case CMD_DELETE:

@@ -36,13 +36,13 @@ first_gap(const struct uidset *set, uint32_t u)
 static int
 others_mail(const struct mside *ms)
 {
-	uint64_t	 want = (uint64_t)ms->disc->exists +
-			    uidset_count(&ms->appended) -
-			    uidset_count(&ms->expunged);
+	uint64_t	 want = (uint64_t)ms->found.disc->exists +
+			    uidset_count(&ms->did.appended) -
+			    uidset_count(&ms->did.expunged);
 
-	return ms->others || uidset_empty(&ms->appended) ||
-	    uidset_min(&ms->appended) != ms->disc->uidnext ||
-	    ms->exec->exists_end != want;
+	return ms->did.others || uidset_empty(&ms->did.appended) ||
+	    uidset_min(&ms->did.appended) != ms->found.disc->uidnext ||
+	    ms->did.exec->exists_end != want;
 }
 
 /*
@@ -54,16 +54,16 @@ static uint32_t
 lowest(const struct mside *ms, int orderly)
 {
 	struct uidset	 left = UIDSET_INIT;
-	uint32_t	 u = ms->disc->uidnext;
+	uint32_t	 u = ms->found.disc->uidnext;
 
 	if (u == 0)
-		u = ms->n + 1;
+		u = ms->known.n + 1;
 	if (orderly && !others_mail(ms))
-		u = uidset_max(&ms->appended) + 1;
+		u = uidset_max(&ms->did.appended) + 1;
 	else
-		u = first_gap(&ms->appended, u);
-	uidset_copy(&left, &ms->new);
-	uidset_sub(&left, &ms->copied);
+		u = first_gap(&ms->did.appended, u);
+	uidset_copy(&left, &ms->found.new);
+	uidset_sub(&left, &ms->did.copied);
 	if (!uidset_empty(&left) && uidset_min(&left) < u)
 		u = uidset_min(&left);
 	uidset_free(&left);
@@ -74,8 +74,8 @@ static void
 water_send(struct engine *e, struct mbox *mb, int side, uint32_t uidnext,
     uint32_t messages, uint64_t modseq)
 {
-	struct water		*w = &mb->s[side].water;
-	struct sess		*d = mb->s[side].disc;
+	struct water		*w = &mb->s[side].known.water;
+	struct sess		*d = mb->s[side].found.disc;
 	struct m_store_water	 m;
 
 	if (w->uidvalidity == d->uidvalidity && w->uidnext == uidnext &&
@@ -98,8 +98,7 @@ water_send(struct engine *e, struct mbox *mb, int side, uint32_t uidnext,
 	m.water.messages = messages;
 	m.water.modseq = modseq;
 	m.water.mailboxid = w->mailboxid;
-	engine_send(e, STORE, M_STORE_WATER, 0, &m);
-	e->uncommitted++;
+	ask_note(e, M_STORE_WATER, &m);
 }
 
 void
@@ -111,15 +110,14 @@ finish_first(struct engine *e, struct mbox *mb)
 	if (mb->adopt) {
 		memset(&a, 0, sizeof(a));
 		a.mailbox = mb->id;
-		engine_send(e, STORE, M_STORE_ADOPT, 0, &a);
+		ask_note(e, M_STORE_ADOPT, &a);
 		mb->adopt = 0;
-		e->uncommitted++;
-	}
+		}
 	for (side = 0; side < SIDES; side++)
-		if (mb->s[side].water.uidvalidity == 0)
+		if (mb->s[side].known.water.uidvalidity == 0)
 			water_send(e, mb, side, lowest(&mb->s[side], 0),
-			    mb->s[side].disc->exists,
-			    mb->s[side].disc->modseq);
+			    mb->s[side].found.disc->exists,
+			    mb->s[side].found.disc->modseq);
 }
 
 void
@@ -129,7 +127,7 @@ finish_paired(struct engine *e, struct mbox *mb)
 
 	for (side = 0; side < SIDES; side++)
 		water_send(e, mb, side, lowest(&mb->s[side], 0),
-		    mb->s[side].disc->exists, 0);
+		    mb->s[side].found.disc->exists, 0);
 	mb->touched = 1;
 }
 
@@ -141,13 +139,13 @@ finish_checkpoint(struct engine *e, struct mbox *mb)
 	for (side = 0; side < SIDES; side++) {
 		struct mside	*ms = &mb->s[side];
 
-		if (ms->disc == NULL || !ms->disc->opened ||
-		    ms->water.uidvalidity == 0 || mb->stopped)
+		if (ms->found.disc == NULL || !ms->found.disc->opened ||
+		    ms->known.water.uidvalidity == 0 || mb->stopped)
 			continue;
-		if (uidset_empty(&ms->copied) && uidset_empty(&ms->appended))
+		if (uidset_empty(&ms->did.copied) && uidset_empty(&ms->did.appended))
 			continue;
-		water_send(e, mb, side, lowest(ms, 0), ms->water.messages,
-		    ms->water.modseq);
+		water_send(e, mb, side, lowest(ms, 0), ms->known.water.messages,
+		    ms->known.water.modseq);
 	}
 }
 
@@ -169,11 +167,11 @@ achieved(struct mbox *mb, struct row *row, int side, char *out)
 		return;
 	flags_sub(diff, row->want[side], have);
 	for (p = diff; flags_next(&p, one); )
-		if ((st = plan_find(ms, 1, one)) != NULL && !st->failed)
+		if ((st = store_find(&ms->plan.stores, 1, one)) != NULL && !st->failed)
 			(void)flags_or(out, out, one);
 	flags_sub(diff, have, row->want[side]);
 	for (p = diff; flags_next(&p, one); )
-		if ((st = plan_find(ms, 0, one)) != NULL && !st->failed)
+		if ((st = store_find(&ms->plan.stores, 0, one)) != NULL && !st->failed)
 			flags_sub(out, out, one);
 }
 
@@ -195,14 +193,14 @@ finish_alone(struct engine *e, struct mbox *mb)
 			continue;
 		side = row->gone[LOCAL] ? LOCAL : REMOTE;
 		uidset_add(&gone[side], row->uid[side], row->uid[side]);
-		uidset_add(&mb->s[OTHER(side)].leave, row->uid[OTHER(side)],
+		uidset_add(&mb->s[OTHER(side)].found.leave, row->uid[OTHER(side)],
 		    row->uid[OTHER(side)]);
 	}
 	d.mailbox = mb->id;
 	for (side = 0; side < SIDES; side++) {
 		d.side = side;
 		SET_PARTS(&gone[side], i, &d.set)
-			engine_send(e, STORE, M_STORE_DROP, 0, &d);
+			ask_note(e, M_STORE_DROP, &d);
 		uidset_free(&gone[side]);
 	}
 	rules_commit(e, mb);
@@ -216,7 +214,7 @@ unsettled(struct mbox *mb, const struct row *row)
 	int		 side;
 
 	for (side = 0; side < SIDES; side++)
-		TAILQ_FOREACH(st, &mb->s[side].stores, entry)
+		TAILQ_FOREACH(st, &mb->s[side].plan.stores, entry)
 			if (st->again &&
 			    uidset_has(&st->set, row->uid[side]))
 				return 1;
@@ -230,8 +228,8 @@ unsettled(struct mbox *mb, const struct row *row)
 static void
 baseline(const struct mbox *mb, char has[SIDES][FLAGS_MAX])
 {
-	int	 l = mb->s[LOCAL].allow & PROP_FLAGS;
-	int	 r = mb->s[REMOTE].allow & PROP_FLAGS;
+	int	 l = mb->s[LOCAL].found.allow & PROP_FLAGS;
+	int	 r = mb->s[REMOTE].found.allow & PROP_FLAGS;
 
 	if (!l == !r)
 		flags_and(has[LOCAL], has[LOCAL], has[REMOTE]);
@@ -254,7 +252,7 @@ finish_rows(struct engine *e, struct mbox *mb)
 	finish_alone(e, mb);
 	RB_FOREACH(row, rows_local, &mb->rows_l) {
 		if (row->gone[LOCAL] && row->gone[REMOTE] &&
-		    !mb->s[LOCAL].hold && !mb->s[REMOTE].hold)
+		    !mb->s[LOCAL].plan.hold && !mb->s[REMOTE].plan.hold)
 			uidset_add(&both, row->uid[LOCAL], row->uid[LOCAL]);
 		if (row->gone[LOCAL] || row->gone[REMOTE] ||
 		    (row->now[LOCAL] == NULL && row->now[REMOTE] == NULL) ||
@@ -267,11 +265,11 @@ finish_rows(struct engine *e, struct mbox *mb)
 			continue;
 		b.local = row->uid[LOCAL];
 		b.flags = has[LOCAL];
-		engine_send(e, STORE, M_STORE_BASE, 0, &b);
+		ask_note(e, M_STORE_BASE, &b);
 	}
 	d.side = LOCAL;
 	SET_PARTS(&both, i, &d.set)
-		engine_send(e, STORE, M_STORE_DROP, 0, &d);
+		ask_note(e, M_STORE_DROP, &d);
 	uidset_free(&both);
 }
 
@@ -284,13 +282,13 @@ all_ours(struct engine *e, struct mbox *mb, int side)
 	struct sess	*s;
 	int		 ok = 1;
 
-	TAILQ_FOREACH(s, &e->sesses, entry) {
+	TAILQ_FOREACH(s, &e->ask.sesses, entry) {
 		if (s->mb != mb || s->side != side || s->kind != SESS_EXEC)
 			continue;
 		uidset_copy(&rest, &s->bare);
-		uidset_sub(&rest, &ms->touched);
-		uidset_sub(&rest, &ms->appended);
-		uidset_sub(&rest, &ms->copied);
+		uidset_sub(&rest, &ms->did.touched);
+		uidset_sub(&rest, &ms->did.appended);
+		uidset_sub(&rest, &ms->did.copied);
 		if (s->foreign || s->failed || !uidset_empty(&rest))
 			ok = 0;
 		uidset_free(&rest);
@@ -307,13 +305,13 @@ final_modseq(struct engine *e, struct mbox *mb, int side)
 	 * What this side told and the other did not take must be told again:
 	 * deletions that were held back or not confirmed.
 	 */
-	if (ms->hold || uidset_count(&os->doomed) !=
-	    uidset_count(&os->expunged))
-		return ms->water.modseq;
-	if (ms->exec == NULL || !all_ours(e, mb, side) ||
-	    ms->exec->modseq_end < ms->disc->modseq)
-		return ms->disc->modseq;
-	return ms->exec->modseq_end;
+	if (ms->plan.hold || uidset_count(&os->plan.doomed) !=
+	    uidset_count(&os->did.expunged))
+		return ms->known.water.modseq;
+	if (ms->did.exec == NULL || !all_ours(e, mb, side) ||
+	    ms->did.exec->modseq_end < ms->found.disc->modseq)
+		return ms->found.disc->modseq;
+	return ms->did.exec->modseq_end;
 }
 
 /* Only VANISHED says that a message is gone; an OK does not (Dovecot, M). */
@@ -323,12 +321,12 @@ finish_unexpunged(struct engine *e, struct mbox *mb, int side)
 	struct mside	*ms = &mb->s[side];
 	uint64_t	 left;
 
-	left = uidset_count(&ms->doomed) - uidset_count(&ms->expunged);
+	left = uidset_count(&ms->plan.doomed) - uidset_count(&ms->did.expunged);
 	if (left == 0)
 		return;
 	log_warnx("%s: the %s server did not expunge %llu message%s that "
 	    "should be gone; the next run tries again",
-	    progress_show(e, mb->name), side_name[side],
+	    name_show(e, mb->name), side_name[side],
 	    (unsigned long long)left, left == 1 ? "" : "s");
 	e->partial = 1;
 }
@@ -339,10 +337,10 @@ finish_mbox(struct engine *e, struct mbox *mb)
 	struct m_store_subscribed	 m;
 	int				 side;
 
-	if (mb->subscribed < 2) {
+	if (mb->subscribed == SUB_NO || mb->subscribed == SUB_YES) {
 		m.mailbox = mb->id;
 		m.subscribed = mb->subscribed;
-		engine_send(e, STORE, M_STORE_SUBSCRIBED, 0, &m);
+		ask_note(e, M_STORE_SUBSCRIBED, &m);
 	}
 	if (!mb->dirty)
 		return;
@@ -350,12 +348,12 @@ finish_mbox(struct engine *e, struct mbox *mb)
 	for (side = 0; side < SIDES; side++) {
 		struct mside	*ms = &mb->s[side];
 
-		water_send(e, mb, side, lowest(ms, 1), ms->exec != NULL ?
-		    ms->exec->exists_end : ms->disc->exists,
+		water_send(e, mb, side, lowest(ms, 1), ms->did.exec != NULL ?
+		    ms->did.exec->exists_end : ms->found.disc->exists,
 		    final_modseq(e, mb, side));
 		finish_unexpunged(e, mb, side);
 	}
 	if (mb->lost != NULL)
 		log_warnx("%s: not kept by one of the servers: %s",
-		    progress_show(e, mb->name), mb->lost);
+		    name_show(e, mb->name), mb->lost);
 }

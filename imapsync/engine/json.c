@@ -41,9 +41,9 @@ static void
 put_counts(struct buf *b, const struct mside *ms)
 {
 	buf_printf(b, "{\"copied\":%u,\"octets\":%llu,\"flags\":%u,"
-	    "\"deleted\":%u,\"created\":%s}", ms->ncopied,
-	    (unsigned long long)ms->octets, ms->ops_sent ? ms->nflags : 0,
-	    ms->nexpunged, ms->created ? "true" : "false");
+	    "\"deleted\":%u,\"created\":%s}", ms->did.ncopied,
+	    (unsigned long long)ms->did.octets, ms->did.ops_sent ? ms->plan.nflags : 0,
+	    ms->did.nexpunged, ms->told.created ? "true" : "false");
 }
 
 static void
@@ -53,22 +53,22 @@ put_server(struct engine *e, struct buf *b, int side)
 	struct mbox	*mb;
 
 	memset(&sum, 0, sizeof(sum));
-	RB_FOREACH(mb, mboxes, &e->mboxes) {
+	FOREACH_MBOX(mb, &e->list) {
 		struct mside	*ms = &mb->s[side];
 
-		sum.ncopied += ms->ncopied;
-		sum.octets += ms->octets;
-		sum.nflags += ms->ops_sent ? ms->nflags : 0;
-		sum.nexpunged += ms->nexpunged;
-		sum.created |= ms->created;
+		sum.did.ncopied += ms->did.ncopied;
+		sum.did.octets += ms->did.octets;
+		sum.plan.nflags += ms->did.ops_sent ? ms->plan.nflags : 0;
+		sum.did.nexpunged += ms->did.nexpunged;
+		sum.told.created |= ms->told.created;
 	}
-	sum.ops_sent = 1;
+	sum.did.ops_sent = 1;
 	buf_puts(b, "{\"host\":");
-	put_str(b, e->cfg.host[side]);
+	put_str(b, e->want.cfg.host[side]);
 	buf_printf(b, ",\"turns\":%u,\"sent\":%llu,\"received\":%llu,"
-	    "\"total\":", e->stats[side].turns,
-	    (unsigned long long)e->stats[side].sent,
-	    (unsigned long long)e->stats[side].received);
+	    "\"total\":", e->srv[side].stats.turns,
+	    (unsigned long long)e->srv[side].stats.sent,
+	    (unsigned long long)e->srv[side].stats.received);
 	put_counts(b, &sum);
 	buf_puts(b, "}");
 }
@@ -79,7 +79,7 @@ put_mbox(struct engine *e, struct buf *b, struct mbox *mb)
 	int	 side;
 
 	buf_puts(b, "{\"name\":");
-	put_str(b, progress_show(e, mb->name));
+	put_str(b, name_show(e, mb->name));
 	buf_printf(b, ",\"stopped\":%s,\"paired\":%u",
 	    mb->stopped ? "true" : "false", mb->npaired);
 	for (side = 0; side < SIDES; side++) {
@@ -97,11 +97,11 @@ put_refused(struct engine *e, struct buf *b)
 	struct mbox	*mb;
 	int		 side;
 
-	RB_FOREACH(mb, mboxes, &e->mboxes)
+	FOREACH_MBOX(mb, &e->list)
 		for (side = 0; side < SIDES; side++)
-			TAILQ_FOREACH(f, &mb->s[side].refusals, entry) {
+			TAILQ_FOREACH(f, &mb->s[side].known.refusals, entry) {
 				buf_printf(b, "%s{\"mailbox\":", sep);
-				put_str(b, progress_show(e, mb->name));
+				put_str(b, name_show(e, mb->name));
 				buf_printf(b, ",\"side\":\"%s\",\"uid\":%u,"
 				    "\"size\":%llu,\"text\":", side_name[side],
 				    f->uid, (unsigned long long)f->size);
@@ -120,14 +120,14 @@ json_report(struct engine *e, int status, int64_t ms)
 	int		 side;
 
 	buf_printf(&b, "{\"version\":1,\"status\":%d,\"dry_run\":%s,"
-	    "\"seconds\":%lld.%03lld", status, e->cfg.dryrun ? "true" : "false",
+	    "\"seconds\":%lld.%03lld", status, e->want.cfg.dryrun ? "true" : "false",
 	    (long long)ms / 1000, (long long)ms % 1000);
 	for (side = 0; side < SIDES; side++) {
 		buf_printf(&b, ",\"%s\":", side_name[side]);
 		put_server(e, &b, side);
 	}
 	buf_puts(&b, ",\"mailboxes\":[");
-	RB_FOREACH(mb, mboxes, &e->mboxes) {
+	FOREACH_MBOX(mb, &e->list) {
 		if (!progress_changed(mb) && !mb->stopped)
 			continue;
 		buf_puts(&b, sep);

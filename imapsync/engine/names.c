@@ -16,7 +16,7 @@
 int
 name_inbox_reference(struct engine *e, int side)
 {
-	const char	*ref = e->cfg.reference[side];
+	const char	*ref = e->want.cfg.reference[side];
 
 	return strncasecmp(ref, "INBOX", 5) == 0 && ref[5] != '\0' &&
 	    ref[6] == '\0' && strchr("./\\", ref[5]) != NULL;
@@ -25,7 +25,7 @@ name_inbox_reference(struct engine *e, int side)
 int
 name_neutral(struct engine *e, int side, const char *name, char *out)
 {
-	const char	*ref = e->cfg.reference[side];
+	const char	*ref = e->want.cfg.reference[side];
 	size_t		 i, len = strlen(ref);
 
 	if (name_inbox_reference(e, side) && strcasecmp(name, "INBOX") == 0) {
@@ -44,7 +44,7 @@ name_neutral(struct engine *e, int side, const char *name, char *out)
 	if (len == 0 && strcasecmp(out, "INBOX") == 0)
 		strlcpy(out, "INBOX", NAME_MAX_LEN);
 	for (i = 0; out[i] != '\0'; i++)
-		if (e->delim[side] != '\0' && out[i] == e->delim[side])
+		if (e->srv[side].delim != '\0' && out[i] == e->srv[side].delim)
 			out[i] = NAME_SEP;
 	return 0;
 }
@@ -59,20 +59,48 @@ name_server(struct engine *e, int side, const char *neutral, char *out)
 		return 0;
 	}
 	for (i = 0; neutral[i] != '\0'; i++) {
-		if (neutral[i] == NAME_SEP && e->delim[side] == '\0')
+		if (neutral[i] == NAME_SEP && e->srv[side].delim == '\0')
 			return -1;
-		if (neutral[i] == e->delim[side])
+		if (neutral[i] == e->srv[side].delim)
 			return -1;
 	}
-	if (strlcpy(out, e->cfg.reference[side], NAME_MAX_LEN) >= NAME_MAX_LEN)
+	if (strlcpy(out, e->want.cfg.reference[side], NAME_MAX_LEN) >= NAME_MAX_LEN)
 		return -1;
 	i = strlen(out);
 	if (strlcat(out, neutral, NAME_MAX_LEN) >= NAME_MAX_LEN)
 		return -1;
 	for (; out[i] != '\0'; i++)
 		if (out[i] == NAME_SEP)
-			out[i] = e->delim[side];
+			out[i] = e->srv[side].delim;
 	return 0;
+}
+
+void
+name_arg(struct engine *e, const char *arg, char *out)
+{
+	char	*p;
+
+	strlcpy(out, strcasecmp(arg, "INBOX") == 0 ? "INBOX" : arg,
+	    NAME_MAX_LEN);
+	for (p = out; *p != '\0'; p++)
+		if (*p == e->srv[LOCAL].delim)
+			*p = NAME_SEP;
+}
+
+const char *
+name_show(struct engine *e, const char *neutral)
+{
+	static char	 buf[2][NAME_MAX_LEN];
+	static int	 i;
+	char		*p;
+
+	i = !i;
+	strlcpy(buf[i], neutral, sizeof(buf[i]));
+	for (p = buf[i]; *p != '\0'; p++)
+		if (*p == NAME_SEP)
+			*p = e->srv[LOCAL].delim != '\0' ?
+			    e->srv[LOCAL].delim : '/';
+	return buf[i];
 }
 
 char *
@@ -82,7 +110,7 @@ name_pattern(struct engine *e, int side, const char *pattern)
 
 	for (p = s; *p != '\0'; p++)
 		if (*p == NAME_SEP)
-			*p = e->delim[side] != '\0' ? e->delim[side] : '/';
+			*p = e->srv[side].delim != '\0' ? e->srv[side].delim : '/';
 	return s;
 }
 

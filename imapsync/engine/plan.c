@@ -13,29 +13,10 @@
  */
 #include "engine.h"
 
-struct store *
-plan_find(struct mside *ms, int add, const char *flag)
-{
-	struct store	*st;
-
-	TAILQ_FOREACH(st, &ms->stores, entry)
-		if (st->add == add && strcasecmp(st->flag, flag) == 0)
-			return st;
-	return NULL;
-}
-
 static void
 plan_store(struct mside *ms, int add, const char *flag, uint32_t uid)
 {
-	struct store	*st;
-
-	if ((st = plan_find(ms, add, flag)) == NULL) {
-		st = xcalloc(1, sizeof(*st));
-		st->add = add;
-		st->flag = xstrdup(flag);
-		TAILQ_INSERT_TAIL(&ms->stores, st, entry);
-	}
-	uidset_add(&st->set, uid, uid);
+	uidset_add(&store_add(&ms->plan.stores, add, flag)->set, uid, uid);
 }
 
 /* Can the mailbox keep this flag (PERMANENTFLAGS, RFC 3501 section 7.1)? */
@@ -43,23 +24,12 @@ static int
 keeps(const struct mside *ms, const char *flag)
 {
 	/* EXAMINE (a dry run) tells of no permanent flags. */
-	if (ms->disc == NULL || ms->disc->permflags == NULL ||
-	    ms->disc->readonly)
+	if (ms->found.disc == NULL || ms->found.disc->permflags == NULL ||
+	    ms->found.disc->readonly)
 		return 1;
-	if (flags_has(ms->disc->permflags, flag))
+	if (flags_has(ms->found.disc->permflags, flag))
 		return 1;
-	return ms->disc->perm_any && flag[0] != '\\';
-}
-
-void
-plan_lost(struct mbox *mb, const char *flags)
-{
-	char	 all[FLAGS_MAX];
-
-	if (flags_or(all, mb->lost != NULL ? mb->lost : "", flags) == -1)
-		return;
-	free(mb->lost);
-	mb->lost = xstrdup(all);
+	return ms->found.disc->perm_any && flag[0] != '\\';
 }
 
 /* Bring one side from "have" to "want", one STORE a flag. */
@@ -74,14 +44,14 @@ plan_side(struct mbox *mb, int side, struct row *row, const char *have,
 
 	strlcpy(made, want, sizeof(made));
 	flags_sub(diff, want, have);
-	if (!(ms->allow & PROP_FLAGS))
+	if (!(ms->found.allow & PROP_FLAGS))
 		return;
 	for (p = diff; flags_next(&p, one); )
 		if (keeps(ms, one)) {
 			plan_store(ms, 1, one, row->uid[side]);
 			any = 1;
 		} else {
-			plan_lost(mb, one);
+			mbox_lost(mb, one);
 			flags_sub(made, made, one);
 		}
 	flags_sub(diff, have, want);
@@ -89,7 +59,7 @@ plan_side(struct mbox *mb, int side, struct row *row, const char *have,
 		plan_store(ms, 0, one, row->uid[side]);
 		any = 1;
 	}
-	ms->nflags += any;
+	ms->plan.nflags += any;
 	free(row->want[side]);
 	row->want[side] = xstrdup(made);
 }
@@ -106,7 +76,7 @@ plan_flags(struct mbox *mb, struct row *row)
 		    row->base;
 	if (flags_or(want, have[LOCAL], have[REMOTE]) == -1) {
 		/* More than can be said: leave them, and be told again. */
-		mb->s[LOCAL].hold = mb->s[REMOTE].hold = 1;
+		mb->s[LOCAL].plan.hold = mb->s[REMOTE].plan.hold = 1;
 		return;
 	}
 	for (side = 0; side < SIDES; side++) {
@@ -129,12 +99,30 @@ plan_mbox(struct mbox *mb)
 		for (side = 0; side < SIDES; side++)
 			if (row->gone[side])
 				break;
-		if (side < SIDES && !(mb->s[OTHER(side)].allow & PROP_DELETE))
+		if (side < SIDES && !(mb->s[OTHER(side)].found.allow & PROP_DELETE))
 			row->alone = 1;
 		else if (side < SIDES)
-			uidset_add(&mb->s[OTHER(side)].doomed,
+			uidset_add(&mb->s[OTHER(side)].plan.doomed,
 			    row->uid[OTHER(side)], row->uid[OTHER(side)]);
 		else if (row->now[LOCAL] != NULL || row->now[REMOTE] != NULL)
 			plan_flags(mb, row);
+	}
+}
+
+uint32_t
+plan_told(const struct mbox *mb, int side)
+{
+	return (uint32_t)uidset_count(&mb->s[OTHER(side)].plan.doomed);
+}
+
+void
+plan_hold(struct mbox *mb)
+{
+	int	 side;
+
+	/* Both are told again, or what the other said would be forgotten. */
+	for (side = 0; side < SIDES; side++) {
+		uidset_free(&mb->s[side].plan.doomed);
+		mb->s[side].plan.hold = 1;
 	}
 }

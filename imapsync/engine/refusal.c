@@ -14,20 +14,8 @@
 
 #include "engine.h"
 
-struct refusal *
-refusal_find(struct mside *ms, uint32_t uid)
-{
-	struct refusal	*f;
-
-	TAILQ_FOREACH(f, &ms->refusals, entry)
-		if (f->uid == uid)
-			return f;
-	return NULL;
-}
-
-/* By the next run, then after 1 h, 2 h, ... one day. */
-static int64_t
-next_offer(uint32_t attempts)
+int64_t
+refusal_next(uint32_t attempts, int64_t now)
 {
 	int64_t	 wait = 0;
 
@@ -38,7 +26,7 @@ next_offer(uint32_t attempts)
 		if (wait > 86400)
 			wait = 86400;
 	}
-	return (int64_t)time(NULL) + wait;
+	return now + wait;
 }
 
 /* Dovecot adds how long it took, if not 0: "(0.001 + 0.000 secs)." */
@@ -76,11 +64,8 @@ refusal_set(struct engine *e, struct mbox *mb, int side, uint32_t uid,
 
 	f = refusal_find(ms, uid);
 	isnew = f == NULL || !same_words(f->text, text);
-	if (f == NULL) {
-		f = xcalloc(1, sizeof(*f));
-		f->uid = uid;
-		TAILQ_INSERT_TAIL(&ms->refusals, f, entry);
-	}
+	if (f == NULL)
+		f = refusal_new(ms, uid);
 	copy = xstrdup(text);	/* it may be f's own */
 	free(f->text);
 	f->text = copy;
@@ -88,7 +73,8 @@ refusal_set(struct engine *e, struct mbox *mb, int side, uint32_t uid,
 	f->size = size;
 	f->limit = limit;
 	/* This one has cost three sessions before it was refused. */
-	f->next = next_offer(++f->attempts + (code == RC_CLOSED_CONNECTION));
+	f->next = refusal_next(++f->attempts + (code == RC_CLOSED_CONNECTION),
+	    time(NULL));
 
 	memset(&m, 0, sizeof(m));
 	m.mailbox = mb->id;
@@ -100,8 +86,7 @@ refusal_set(struct engine *e, struct mbox *mb, int side, uint32_t uid,
 	m.limit = limit;
 	m.next = f->next;
 	m.text = f->text;
-	engine_send(e, STORE, M_STORE_REFUSE, 0, &m);
-	e->uncommitted++;
+	ask_note(e, M_STORE_REFUSE, &m);
 	return isnew;
 }
 
@@ -116,8 +101,6 @@ refusal_end(struct engine *e, struct mbox *mb, int side, uint32_t uid)
 	m.mailbox = mb->id;
 	m.side = side;
 	m.uid = uid;
-	engine_send(e, STORE, M_STORE_UNREFUSE, 0, &m);
-	TAILQ_REMOVE(&mb->s[side].refusals, f, entry);
-	free(f->text);
-	free(f);
+	ask_note(e, M_STORE_UNREFUSE, &m);
+	refusal_free(&mb->s[side], f);
 }

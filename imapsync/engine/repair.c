@@ -14,30 +14,11 @@
  */
 #include "engine.h"
 
-/* Everything is looked at, as if nothing was known but the rows. */
-void
-repair_prepare(struct engine *e)
-{
-	struct mbox	*mb;
-	int		 side;
-
-	if (e->cfg.command != CMD_REPAIR)
-		return;
-	RB_FOREACH(mb, mboxes, &e->mboxes) {
-		if (!mbox_usable(mb) || mb->isnew || mb->adopt)
-			continue;
-		mb->repair = 1;
-		mb->nrows = 0;
-		for (side = 0; side < SIDES; side++)
-			mb->s[side].n = 0;
-	}
-}
-
 /* A row that was wrong, and is dropped. */
-void
-repair_row(struct engine *e, struct mbox *mb, const struct m_engine_row *m)
+static void
+repair_row(struct engine *e, struct req *r, const struct m_engine_row *m)
 {
-	const char	*name = progress_show(e, mb->name);
+	const char	*name = name_show(e, r->mb->name);
 
 	switch (m->gone) {
 	case 1:
@@ -59,23 +40,25 @@ repair_row(struct engine *e, struct mbox *mb, const struct m_engine_row *m)
 	}
 }
 
-void
-repair_flags(struct engine *e, struct mbox *mb,
-    const struct m_engine_paired *m)
+static void
+repair_paired(struct engine *e, struct req *r, const struct m_engine_paired *m)
 {
-	log_warnx("%s: UID %u on local has the flags (%s), UID %u on remote "
-	    "(%s), the state (%s)", progress_show(e, mb->name), m->uid[LOCAL],
-	    m->flags[LOCAL], m->uid[REMOTE], m->flags[REMOTE], m->base);
+	if (m->isrow)
+		log_warnx("%s: UID %u on local has the flags (%s), UID %u on "
+		    "remote (%s), the state (%s)", name_show(e, r->mb->name),
+		    m->uid[LOCAL], m->flags[LOCAL], m->uid[REMOTE],
+		    m->flags[REMOTE], m->base);
+	pair_made(e, r, m);
 }
 
 /* What is left of a side is copied to the other. */
 static void
 repair_alone(struct engine *e, struct mbox *mb, int side)
 {
-	uint64_t	 n = uidset_count(&mb->s[side].new);
+	uint64_t	 n = uidset_count(&mb->s[side].found.new);
 
 	log_warnx("%s: %llu message%s on %s %s not in the state and %s no "
-	    "counterpart", progress_show(e, mb->name), (unsigned long long)n,
+	    "counterpart", name_show(e, mb->name), (unsigned long long)n,
 	    n == 1 ? "" : "s", side_name[side], n == 1 ? "is" : "are",
 	    n == 1 ? "has" : "have");
 }
@@ -89,15 +72,15 @@ repair_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 	for (side = 0; side < SIDES; side++) {
 		struct mside	*ms = &mb->s[side];
 
-		uidset_free(&ms->new);
-		uidset_or(&ms->new, &mb->left[side]);
-		uidset_free(&mb->left[side]);
-		if (!uidset_empty(&ms->new))
+		uidset_free(&ms->found.new);
+		uidset_or(&ms->found.new, &ms->found.unpaired);
+		uidset_free(&ms->found.unpaired);
+		if (!uidset_empty(&ms->found.new))
 			repair_alone(e, mb, side);
 	}
 	if (m->count > 0)
 		log_warnx("%s: %u message%s on both servers %s not in the "
-		    "state and %s paired", progress_show(e, mb->name),
+		    "state and %s paired", name_show(e, mb->name),
 		    m->count, m->count == 1 ? "" : "s",
 		    m->count == 1 ? "was" : "were",
 		    m->count == 1 ? "is" : "are");
@@ -108,12 +91,20 @@ repair_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 int
 repair_run(struct engine *e)
 {
-	struct mbox	*mb;
+	static const struct answers	 to = {
+		.row = repair_row, .paired = repair_paired, .uids = pair_left,
+		.done = repair_done
+	};
+	struct mbox			*mb;
+	int				 asked = 0;
 
-	RB_FOREACH(mb, mboxes, &e->mboxes)
-		if (mbox_usable(mb) && mb->repair)
-			disc_pair(e, mb, PAIR_REPAIR, repair_done);
-	if (engine_wait(e, -1) == -1)
+	FOREACH_USABLE(mb, &e->list)
+		if (mb->repair) {
+			pair_ask(e, mb, PAIR_REPAIR, &mb->s[LOCAL].found.new,
+			    &mb->s[REMOTE].found.new, &to);
+			asked = 1;
+		}
+	if (loop_wait(e, -1) == -1)
 		return -1;
-	return e->uncommitted ? engine_commit(e) : 0;
+	return asked ? loop_commit(e) : 0;
 }

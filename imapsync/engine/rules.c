@@ -20,11 +20,11 @@
 int
 rules_allow(const struct engine *e, int side, int what)
 {
-	if (e->cfg.direction == DIR_TO_LOCAL && side != LOCAL)
+	if (e->want.cfg.direction == DIR_TO_LOCAL && side != LOCAL)
 		return 0;
-	if (e->cfg.direction == DIR_TO_REMOTE && side != REMOTE)
+	if (e->want.cfg.direction == DIR_TO_REMOTE && side != REMOTE)
 		return 0;
-	return (e->cfg.propagate & what) != 0;
+	return (e->want.cfg.propagate & what) != 0;
 }
 
 /*
@@ -34,7 +34,7 @@ rules_allow(const struct engine *e, int side, int what)
 int
 rules_open(const struct engine *e, int side)
 {
-	if (e->cfg.dryrun || !rules_allow(e, side, PROP_ALL))
+	if (e->want.cfg.dryrun || !rules_allow(e, side, PROP_ALL))
 		return OPEN_EXAMINE;
 	return 0;
 }
@@ -42,114 +42,99 @@ rules_open(const struct engine *e, int side)
 static int
 weighs(const struct engine *e)
 {
-	return e->cfg.max_size != 0 || e->cfg.max_age != 0;
+	return e->want.cfg.max_size != 0 || e->want.cfg.max_age != 0;
 }
 
 static void
 rules_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 {
 	if (m->status != ST_OK && !r->mb->stopped)
-		mbox_stop(e, r->mb, "the %s server does not tell what is in "
-		    "it: %s", side_name[r->chan], m->text);
-}
-
-static void
-rules_opened(struct engine *e, struct req *r, const struct m_engine_done *m)
-{
-	if (m->status == ST_OK && r->sess->opened)
-		return;
-	if (!r->mb->stopped)
-		mbox_stop(e, r->mb, "it can't be opened again on the %s "
-		    "server: %s", side_name[r->chan], m->text);
+		progress_stop(e, r->mb, "the %s server does not tell what is in "
+		    "it: %s", side_name[r->side], m->text);
 }
 
 /* META of what is new: is it too large or too old? */
-void
+static void
 rules_meta(struct engine *e, struct req *r, const struct m_engine_meta *m)
 {
-	struct mside	*ms = &r->mb->s[r->chan];
-	int64_t		 oldest = (int64_t)time(NULL) - e->cfg.max_age;
+	struct mside	*ms = &r->mb->s[r->side];
+	int64_t		 oldest = (int64_t)time(NULL) - e->want.cfg.max_age;
 
-	if ((e->cfg.max_size != 0 && m->size > e->cfg.max_size) ||
-	    (e->cfg.max_age != 0 && m->date != DATE_NONE && m->date < oldest))
-		uidset_add(&ms->leave, m->uid, m->uid);
+	if ((e->want.cfg.max_size != 0 && m->size > e->want.cfg.max_size) ||
+	    (e->want.cfg.max_age != 0 && m->date != DATE_NONE && m->date < oldest))
+		uidset_add(&ms->found.leave, m->uid, m->uid);
 }
+
+static const struct answers	 opened = { .done = look_opened };
 
 /* Everything new of this side stays where it is: which UIDs are there? */
 static void
 rules_ask_uids(struct engine *e, struct mbox *mb, int side)
 {
-	struct mside		*ms = &mb->s[side];
-	struct m_net_search	 m;
-	uint32_t		 id;
-	size_t			 i;
+	static const struct answers	 to = { .done = rules_done };
+	struct mside			*ms = &mb->s[side];
 
-	ms->look = engine_open(e, mb, side, SESS_LOOK, OPEN_EXAMINE, 0,
-	    rules_opened);
-	m.handle = ms->look->handle;
-	SET_PARTS(&ms->new, i, &m.set) {
-		id = engine_req(e, side, mb, ms->look, rules_done, NULL, 0);
-		engine_send(e, side, M_NET_SEARCH, id, &m);
-	}
+	ms->check.look = look_open(e, mb, side, 0, &opened);
+	ask_search(e, ms->check.look, &ms->found.new, &to);
 }
 
 static void
 rules_ask_meta(struct engine *e, struct mbox *mb, int side)
 {
-	struct mside		*ms = &mb->s[side];
-	struct m_net_meta	 m;
-	struct sess		*s;
-	uint32_t		 id;
-	size_t			 i;
+	static const struct answers	 to = {
+		.meta = rules_meta, .done = rules_done
+	};
 
-	s = engine_open(e, mb, side, SESS_LOOK, OPEN_EXAMINE, 0, rules_opened);
-	m.handle = s->handle;
-	m.brief = 0;
-	SET_PARTS(&ms->new, i, &m.set) {
-		id = engine_req(e, side, mb, NULL, rules_done, NULL, META_RULE);
-		engine_send(e, side, M_NET_META, id, &m);
+	ask_meta(e, look_open(e, mb, side, 0, &opened), 0,
+	    &mb->s[side].found.new, &to);
+}
+
+static void
+rules_ask(struct engine *e, struct mbox *mb, int side)
+{
+	struct side_found	*f = &mb->s[side].found;
+
+	if (f->disc == NULL || uidset_empty(&f->new))
+		return;
+	if (!rules_allow(e, OTHER(side), PROP_NEW))
+		rules_ask_uids(e, mb, side);
+	else if (weighs(e))
+		rules_ask_meta(e, mb, side);
+}
+
+static void
+rules_judge(struct engine *e, struct mbox *mb, int side)
+{
+	struct mside	*ms = &mb->s[side];
+
+	if (rules_allow(e, OTHER(side), PROP_NEW)) {
+		uidset_sub(&ms->found.new, &ms->found.leave);
+		return;
 	}
+	if (ms->check.look != NULL) {
+		uidset_or(&ms->found.leave, &ms->check.look->all);
+		uidset_and(&ms->found.leave, &ms->found.new);
+		uidset_free(&ms->found.new);
+		ms->check.look = NULL;
+	}
+	uidset_free(&ms->told.offer);
 }
 
 int
 rules_run(struct engine *e)
 {
 	struct mbox	*mb;
-	int		 side, all;
+	int		 side;
 
-	RB_FOREACH(mb, mboxes, &e->mboxes)
-		for (side = 0; side < SIDES; side++) {
-			struct mside	*ms = &mb->s[side];
-
-			ms->allow = e->cfg.propagate &
-			    (rules_allow(e, side, PROP_ALL) ? PROP_ALL : 0);
-			if (!mbox_usable(mb) || ms->disc == NULL ||
-			    uidset_empty(&ms->new))
-				continue;
-			if (!rules_allow(e, OTHER(side), PROP_NEW))
-				rules_ask_uids(e, mb, side);
-			else if (weighs(e))
-				rules_ask_meta(e, mb, side);
-		}
-	if (engine_wait(e, -1) == -1)
+	FOREACH_SIDE(mb, side, &e->list)
+		mb->s[side].found.allow = rules_allow(e, side, PROP_ALL) ?
+		    e->want.cfg.propagate : 0;
+	FOREACH_USABLE_SIDE(mb, side, &e->list)
+		rules_ask(e, mb, side);
+	if (loop_wait(e, -1) == -1)
 		return -1;
-	RB_FOREACH(mb, mboxes, &e->mboxes)
-		for (side = 0; side < SIDES; side++) {
-			struct mside	*ms = &mb->s[side];
-
-			if (!mbox_usable(mb))
-				continue;
-			all = !rules_allow(e, OTHER(side), PROP_NEW);
-			if (all && ms->look != NULL) {
-				uidset_or(&ms->leave, &ms->look->all);
-				uidset_and(&ms->leave, &ms->new);
-				uidset_free(&ms->new);
-				ms->look = NULL;
-			} else
-				uidset_sub(&ms->new, &ms->leave);
-			if (all)
-				uidset_free(&ms->offer);
-		}
+	FOREACH_USABLE_SIDE(mb, side, &e->list)
+		rules_judge(e, mb, side);
 	return 0;
 }
 
@@ -164,10 +149,8 @@ rules_commit(struct engine *e, struct mbox *mb)
 	m.mailbox = mb->id;
 	for (side = 0; side < SIDES; side++) {
 		m.side = side;
-		SET_PARTS(&mb->s[side].leave, i, &m.set) {
-			engine_send(e, STORE, M_STORE_LEFT, 0, &m);
-			e->uncommitted++;
-		}
-		uidset_free(&mb->s[side].leave);
+		SET_PARTS(&mb->s[side].found.leave, i, &m.set)
+			ask_note(e, M_STORE_LEFT, &m);
+		uidset_free(&mb->s[side].found.leave);
 	}
 }

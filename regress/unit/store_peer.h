@@ -78,14 +78,12 @@ static uint32_t		 patience;		/* the same */
 /* ---- answers ---- */
 
 static inline void
-on_row(void *arg, uint32_t id, const void *rec, int fd)
+on_row(const struct msg *msg)
 {
-	const struct m_engine_row	*m = rec;
-	struct peer			*p = arg;
+	const struct m_engine_row	*m = msg->rec;
+	struct peer			*p = msg->arg;
 	struct row			*r;
 
-	(void)id;
-	(void)fd;
 	if (p->nrows == p->maxrows) {
 		p->maxrows = p->maxrows * 2 + 64;
 		p->rows = xreallocarray(p->rows, p->maxrows, sizeof(*r));
@@ -103,11 +101,12 @@ on_row(void *arg, uint32_t id, const void *rec, int fd)
 }
 
 static inline void
-on_paired(void *arg, uint32_t id, const void *rec, int fd)
+on_paired(const struct msg *msg)
 {
-	const struct m_engine_paired	*m = rec;
-	struct peer			*p = arg;
+	const struct m_engine_paired	*m = msg->rec;
+	struct peer			*p = msg->arg;
 	struct m_engine_row		 row;
+	struct msg			 rowmsg = *msg;
 	struct row			*r;
 
 	memset(&row, 0, sizeof(row));
@@ -115,43 +114,39 @@ on_paired(void *arg, uint32_t id, const void *rec, int fd)
 	row.remote = m->uid[REMOTE];
 	row.flags = m->flags[LOCAL];
 	row.now = m->flags[REMOTE];
-	on_row(arg, id, &row, fd);
+	rowmsg.rec = &row;
+	on_row(&rowmsg);
 	r = &p->rows[p->nrows - 1];
 	r->kind = m->isrow ? OLD_PAIR : PAIR;
 	strlcpy(r->base, m->base, sizeof(r->base));
 }
 
 static inline void
-on_uids(void *arg, uint32_t id, const void *rec, int fd)
+on_uids(const struct msg *msg)
 {
-	const struct m_engine_uids	*m = rec;
-	struct peer			*p = arg;
+	const struct m_engine_uids	*m = msg->rec;
+	struct peer			*p = msg->arg;
 
-	(void)id;
-	(void)fd;
 	uidset_or(&p->uids[m->side], &m->set);
 	p->nuids++;
 }
 
 static inline void
-on_info(void *arg, uint32_t id, const void *rec, int fd)
+on_info(const struct msg *msg)
 {
-	struct peer	*p = arg;
+	struct peer	*p = msg->arg;
 
-	(void)id;
-	(void)fd;
-	p->info = *(const struct m_engine_info *)rec;
+	p->info = *(const struct m_engine_info *)msg->rec;
 	p->uids_first = p->nuids;
 }
 
 static inline void
-on_done(void *arg, uint32_t id, const void *rec, int fd)
+on_done(const struct msg *msg)
 {
-	const struct m_engine_done	*m = rec;
-	struct peer			*p = arg;
+	const struct m_engine_done	*m = msg->rec;
+	struct peer			*p = msg->arg;
 
-	(void)fd;
-	if (id == p->id && m->status == ST_OK) {
+	if (msg->id == p->id && m->status == ST_OK) {
 		p->done = 1;
 		p->count = m->count;
 		p->time = m->time;
@@ -159,25 +154,20 @@ on_done(void *arg, uint32_t id, const void *rec, int fd)
 }
 
 static inline void
-on_fatal(void *arg, uint32_t id, const void *rec, int fd)
+on_fatal(const struct msg *msg)
 {
-	const struct m_engine_fatal	*m = rec;
-	struct peer			*p = arg;
+	const struct m_engine_fatal	*m = msg->rec;
+	struct peer			*p = msg->arg;
 
-	(void)id;
-	(void)fd;
 	p->status = m->status;
 	strlcpy(p->fatal, m->text, sizeof(p->fatal));
 }
 
 static inline void
-on_log(void *arg, uint32_t id, const void *rec, int fd)
+on_log(const struct msg *msg)
 {
-	const struct m_engine_log	*m = rec;
+	const struct m_engine_log	*m = msg->rec;
 
-	(void)arg;
-	(void)id;
-	(void)fd;
 	printf("# log: %s\n", m->text);
 }
 
@@ -197,33 +187,30 @@ add(struct peer *p, const char *fmt, ...)
 }
 
 static inline void
-on_mbox(void *arg, uint32_t id, const void *rec, int fd)
+on_mbox(const struct msg *msg)
 {
-	const struct m_engine_mbox	*m = rec;
+	const struct m_engine_mbox	*m = msg->rec;
 	const struct m_water		*w;
 	int				 s;
 
-	(void)id;
-	(void)fd;
-	add(arg, "mbox %u %s adopt %d sub %d rows %u", m->mailbox, m->name,
+	add(msg->arg, "mbox %u %s adopt %d sub %d rows %u", m->mailbox, m->name,
 	    m->adopt, m->subscribed, m->rows);
 	for (s = 0; s < SIDES; s++) {
 		w = &m->water[s];
-		add(arg, " %u/%u/%u/%llx/%s", w->uidvalidity, w->uidnext,
-		    w->messages, (unsigned long long)w->modseq, w->mailboxid);
+		add(msg->arg, " %u/%u/%u/%llx/%s", w->uidvalidity, w->uidnext,
+		    w->messages, (unsigned long long)w->modseq,
+		    w->mailboxid);
 	}
-	add(arg, "\n");
+	add(msg->arg, "\n");
 }
 
 static inline void
-on_mark(void *arg, uint32_t id, const void *rec, int fd)
+on_mark(const struct msg *msg)
 {
-	const struct m_engine_mark	*m = rec;
+	const struct m_engine_mark	*m = msg->rec;
 	time_t				 now = time(NULL);
 
-	(void)id;
-	(void)fd;
-	add(arg, "mark %u %s first %d tries %u %u/%u/%s %zu %u:%u%s\n",
+	add(msg->arg, "mark %u %s first %d tries %u %u/%u/%s %zu %u:%u%s\n",
 	    m->mailbox, side_name[m->target], m->first, m->tries,
 	    m->uidvalidity, m->uidnext, m->mailboxid, m->set.n,
 	    uidset_min(&m->set), uidset_max(&m->set),
@@ -231,14 +218,12 @@ on_mark(void *arg, uint32_t id, const void *rec, int fd)
 }
 
 static inline void
-on_refusal(void *arg, uint32_t id, const void *rec, int fd)
+on_refusal(const struct msg *msg)
 {
-	const struct m_engine_refusal	*m = rec;
+	const struct m_engine_refusal	*m = msg->rec;
 
-	(void)id;
-	(void)fd;
-	add(arg, "refusal %u %s %u code %u attempts %u %llu %llu %lld %s\n",
-	    m->mailbox, side_name[m->side], m->uid, m->code, m->attempts,
+	add(msg->arg, "refusal %u %s %u code %u attempts %u %llu %llu %lld "
+	    "%s\n", m->mailbox, side_name[m->side], m->uid, m->code, m->attempts,
 	    (unsigned long long)m->size, (unsigned long long)m->limit,
 	    (long long)m->next, m->text);
 }

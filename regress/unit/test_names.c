@@ -17,10 +17,10 @@ static struct engine	 e;
 static void
 sides(const char *lref, char ldelim, const char *rref, char rdelim)
 {
-	e.cfg.reference[LOCAL] = lref;
-	e.cfg.reference[REMOTE] = rref;
-	e.delim[LOCAL] = ldelim;
-	e.delim[REMOTE] = rdelim;
+	e.want.cfg.reference[LOCAL] = lref;
+	e.want.cfg.reference[REMOTE] = rref;
+	e.srv[LOCAL].delim = ldelim;
+	e.srv[REMOTE].delim = rdelim;
 }
 
 /* A name of one side becomes that neutral name and that name on the other. */

@@ -13,70 +13,39 @@
 #include "imapsync/engine/engine.h"
 #include "tap.h"
 
+static struct mboxlist	 list;
+
 static struct row *
 row(struct mbox *mb, uint32_t l, uint32_t r, const char *base, const char *nl,
     const char *nr)
 {
-	struct m_engine_row	 m;
-	struct row		*p;
+	struct row	*p = row_add(mb, l, r, base);
 
-	memset(&m, 0, sizeof(m));
-	m.local = l;
-	m.remote = r;
-	m.flags = base;
-	p = row_add(mb, &m);
-	p->now[LOCAL] = nl != NULL ? xstrdup(nl) : NULL;
-	p->now[REMOTE] = nr != NULL ? xstrdup(nr) : NULL;
+	if (nl != NULL)
+		row_now(p, LOCAL, nl);
+	if (nr != NULL)
+		row_now(p, REMOTE, nr);
 	return p;
 }
 
-static void
-fresh(struct mbox *mb)
+static struct mbox *
+fresh(void)
 {
-	int	 side;
-
-	memset(mb, 0, sizeof(*mb));
-	RB_INIT(&mb->rows_l);
-	RB_INIT(&mb->rows_r);
-	for (side = 0; side < SIDES; side++) {
-		TAILQ_INIT(&mb->s[side].stores);
-		mb->s[side].allow = PROP_ALL;
-	}
-}
-
-static void
-done(struct mbox *mb)
-{
-	struct store	*st;
-	struct row	*p;
+	struct mbox	*mb;
 	int		 side;
 
-	while ((p = RB_MIN(rows_local, &mb->rows_l)) != NULL) {
-		RB_REMOVE(rows_local, &mb->rows_l, p);
-		RB_REMOVE(rows_remote, &mb->rows_r, p);
-		for (side = 0; side < SIDES; side++) {
-			free(p->now[side]);
-			free(p->want[side]);
-		}
-		free(p->base);
-		free(p);
-	}
-	for (side = 0; side < SIDES; side++) {
-		uidset_free(&mb->s[side].doomed);
-		while ((st = TAILQ_FIRST(&mb->s[side].stores)) != NULL) {
-			TAILQ_REMOVE(&mb->s[side].stores, st, entry);
-			uidset_free(&st->set);
-			free(st->flag);
-			free(st);
-		}
-	}
-	free(mb->lost);
+	mbox_init(&list);
+	mb = mbox_new(&list, "INBOX");
+	for (side = 0; side < SIDES; side++)
+		mb->s[side].found.allow = PROP_ALL;
+	return mb;
 }
 
 static int
 stored(struct mbox *mb, int side, int add, const char *flag, uint32_t uid)
 {
-	struct store	*st = plan_find(&mb->s[side], add, flag);
+	struct store	*st = store_find(&mb->s[side].plan.stores, add,
+			    flag);
 
 	return st != NULL && uidset_has(&st->set, uid);
 }
@@ -94,13 +63,13 @@ static void
 test_merge(void)
 {
 	static const char	*flag[2] = { "\\Seen", "$Work" };
-	struct mbox		 mb;
+	struct mbox		*mb;
 	char			 s[3][FLAGS_MAX];
 	int			 c, i, side, good, want, has;
 
 	for (c = 0; c < 64; c++) {
 		good = 1;
-		fresh(&mb);
+		mb = fresh();
 		for (i = 0; i < 3; i++) {
 			s[i][0] = '\0';
 			if (c & (1 << (2 * i)))
@@ -108,8 +77,8 @@ test_merge(void)
 			if (c & (2 << (2 * i)))
 				flags_or(s[i], s[i], flag[1]);
 		}
-		row(&mb, 7, 9, s[0], s[1], s[2]);
-		plan_mbox(&mb);
+		row(mb, 7, 9, s[0], s[1], s[2]);
+		plan_mbox(mb);
 		for (i = 0; i < 2; i++) {
 			want = expected(flags_has(s[0], flag[i]),
 			    flags_has(s[1], flag[i]), flags_has(s[2], flag[i]));
@@ -117,113 +86,113 @@ test_merge(void)
 				uint32_t	 uid = side == LOCAL ? 7 : 9;
 
 				has = flags_has(s[1 + side], flag[i]);
-				if (stored(&mb, side, 1, flag[i], uid) !=
+				if (stored(mb, side, 1, flag[i], uid) !=
 				    (want && !has))
 					good = 0;
-				if (stored(&mb, side, 0, flag[i], uid) !=
+				if (stored(mb, side, 0, flag[i], uid) !=
 				    (!want && has))
 					good = 0;
 			}
 		}
 		ok(good, "base \"%s\" local \"%s\" remote \"%s\"", s[0], s[1],
 		    s[2]);
-		done(&mb);
+		mbox_reset(&list);
 	}
 }
 
 static void
 test_deletions(void)
 {
-	struct mbox	 mb;
+	struct mbox	*mb = fresh();
 	struct row	*p;
 
-	fresh(&mb);
-	row(&mb, 1, 11, "", NULL, NULL)->gone[LOCAL] = 1;
-	row(&mb, 2, 12, "", NULL, "\\Seen")->gone[REMOTE] = 1;
-	p = row(&mb, 3, 13, "\\Seen", NULL, NULL);
+	row(mb, 1, 11, "", NULL, NULL)->gone[LOCAL] = 1;
+	row(mb, 2, 12, "", NULL, "\\Seen")->gone[REMOTE] = 1;
+	p = row(mb, 3, 13, "\\Seen", NULL, NULL);
 	p->gone[LOCAL] = p->gone[REMOTE] = 1;
-	row(&mb, 4, 14, "", "\\Flagged", NULL)->gone[REMOTE] = 1;
-	row(&mb, 5, 15, "", NULL, NULL);
-	plan_mbox(&mb);
-	ok(uidset_count(&mb.s[REMOTE].doomed) == 1 &&
-	    uidset_has(&mb.s[REMOTE].doomed, 11), "gone on local");
-	ok(uidset_count(&mb.s[LOCAL].doomed) == 2 &&
-	    uidset_has(&mb.s[LOCAL].doomed, 2) &&
-	    uidset_has(&mb.s[LOCAL].doomed, 4),
+	row(mb, 4, 14, "", "\\Flagged", NULL)->gone[REMOTE] = 1;
+	row(mb, 5, 15, "", NULL, NULL);
+	plan_mbox(mb);
+	ok(uidset_count(&mb->s[REMOTE].plan.doomed) == 1 &&
+	    uidset_has(&mb->s[REMOTE].plan.doomed, 11), "gone on local");
+	ok(uidset_count(&mb->s[LOCAL].plan.doomed) == 2 &&
+	    uidset_has(&mb->s[LOCAL].plan.doomed, 2) &&
+	    uidset_has(&mb->s[LOCAL].plan.doomed, 4),
 	    "gone on remote, also if changed on local");
-	ok(TAILQ_EMPTY(&mb.s[LOCAL].stores) && TAILQ_EMPTY(&mb.s[REMOTE].stores),
+	ok(TAILQ_EMPTY(&mb->s[LOCAL].plan.stores) && TAILQ_EMPTY(&mb->s[REMOTE].plan.stores),
 	    "nothing is stored to what goes");
-	done(&mb);
+	mbox_reset(&list);
 }
 
 static void
 test_permanentflags(void)
 {
 	struct sess	 s;
-	struct mbox	 mb;
+	struct mbox	*mb = fresh();
 
-	fresh(&mb);
 	memset(&s, 0, sizeof(s));
 	s.permflags = xstrdup("\\Seen $Kept");
-	mb.s[REMOTE].disc = &s;
-	row(&mb, 1, 11, "", "\\Seen $Kept $Other", NULL);
-	plan_mbox(&mb);
-	ok(stored(&mb, REMOTE, 1, "$kept", 11), "a keyword that is kept");
-	ok(!stored(&mb, REMOTE, 1, "$Other", 11), "one that is not");
-	ok(mb.lost != NULL && flags_has(mb.lost, "$other"), "it is named");
-	ok(!stored(&mb, LOCAL, 0, "$Other", 1), "it stays where it is");
+	mb->s[REMOTE].found.disc = &s;
+	row(mb, 1, 11, "", "\\Seen $Kept $Other", NULL);
+	plan_mbox(mb);
+	ok(stored(mb, REMOTE, 1, "$kept", 11), "a keyword that is kept");
+	ok(!stored(mb, REMOTE, 1, "$Other", 11), "one that is not");
+	ok(mb->lost != NULL && flags_has(mb->lost, "$other"), "it is named");
+	ok(!stored(mb, LOCAL, 0, "$Other", 1), "it stays where it is");
 
-	done(&mb);
-	fresh(&mb);
+	mbox_reset(&list);
+	mb = fresh();
 	s.perm_any = 1;
-	mb.s[REMOTE].disc = &s;
-	row(&mb, 1, 11, "", "$Other \\Flagged", NULL);
-	plan_mbox(&mb);
-	ok(stored(&mb, REMOTE, 1, "$Other", 11), "\\* keeps any keyword");
-	ok(!stored(&mb, REMOTE, 1, "\\Flagged", 11),
+	mb->s[REMOTE].found.disc = &s;
+	row(mb, 1, 11, "", "$Other \\Flagged", NULL);
+	plan_mbox(mb);
+	ok(stored(mb, REMOTE, 1, "$Other", 11), "\\* keeps any keyword");
+	ok(!stored(mb, REMOTE, 1, "\\Flagged", 11),
 	    "but no system flag that is not listed");
-	done(&mb);
+	mbox_reset(&list);
 	free(s.permflags);
 }
 
 static void
 test_grouping(void)
 {
-	struct mbox	 mb;
+	struct mbox	*mb = fresh();
 	uint32_t	 u;
 
-	fresh(&mb);
 	for (u = 1; u <= 1000; u++)
-		row(&mb, u, u + 1000, u % 2 ? "$A" : "", u % 2 ? "$A \\Seen" :
+		row(mb, u, u + 1000, u % 2 ? "$A" : "", u % 2 ? "$A \\Seen" :
 		    "\\Seen", NULL);
-	plan_mbox(&mb);
-	ok(uidset_count(&plan_find(&mb.s[REMOTE], 1, "\\Seen")->set) == 1000 &&
-	    TAILQ_NEXT(TAILQ_FIRST(&mb.s[REMOTE].stores), entry) == NULL,
+	plan_mbox(mb);
+	ok(uidset_count(&store_find(&mb->s[REMOTE].plan.stores, 1,
+	    "\\Seen")->set) == 1000 &&
+	    TAILQ_NEXT(TAILQ_FIRST(&mb->s[REMOTE].plan.stores), entry) == NULL,
 	    "one STORE for all that gained \\Seen");
-	is_num(mb.s[REMOTE].nflags, 1000, "1000 messages");
-	done(&mb);
+	is_num(mb->s[REMOTE].plan.nflags, 1000, "1000 messages");
+	mbox_reset(&list);
 }
 
 static void
 test_paired(void)
 {
 	struct m_engine_paired	 m;
-	struct mbox		 mb;
+	struct req		 req;
+	struct mbox		*mb = fresh();
 
-	fresh(&mb);
 	memset(&m, 0, sizeof(m));
 	m.uid[LOCAL] = 1;
 	m.uid[REMOTE] = 2;
 	m.flags[LOCAL] = "\\Deleted \\Seen";
 	m.flags[REMOTE] = "\\Flagged";
-	disc_paired(&mb, &m);
-	plan_mbox(&mb);
-	ok(stored(&mb, REMOTE, 1, "\\Seen", 2) &&
-	    stored(&mb, LOCAL, 1, "\\Flagged", 1), "a pair gets the union");
-	ok(!stored(&mb, REMOTE, 1, "\\Deleted", 2) &&
-	    stored(&mb, LOCAL, 0, "\\Deleted", 1),
+	memset(&req, 0, sizeof(req));
+	req.mb = mb;
+	pair_made(NULL, &req, &m);
+	plan_mbox(mb);
+	ok(stored(mb, REMOTE, 1, "\\Seen", 2) &&
+	    stored(mb, LOCAL, 1, "\\Flagged", 1), "a pair gets the union");
+	ok(!stored(mb, REMOTE, 1, "\\Deleted", 2) &&
+	    stored(mb, LOCAL, 0, "\\Deleted", 1),
 	    "but \\Deleted, which only one has, goes");
-	done(&mb);
+	mbox_reset(&list);
 }
 
 int

@@ -573,7 +573,7 @@ test_rules(void)
 	/* UID 0, and a status that is not one: all others may be all 0. */
 	static const uint32_t	 not_zero[] = {
 		M_ENGINE_FLAGS, M_ENGINE_META, M_ENGINE_COPIED,
-		M_ENGINE_REFUSED, M_ENGINE_FAILED, M_ENGINE_REFUSAL,
+		M_ENGINE_REFUSED, M_ENGINE_FAILED, M_ENGINE_DUE, M_ENGINE_REFUSAL,
 		M_ENGINE_ROW, M_ENGINE_PAIRED, M_ENGINE_FATAL, M_STORE_ADD,
 		M_STORE_BASE, M_STORE_REFUSE, M_STORE_UNREFUSE, M_STORE_SEEN
 	};
@@ -599,7 +599,7 @@ test_rules(void)
 		{ M_ENGINE_DONE, offsetof(struct m_engine_done, status),
 		    ST_UNSENT },
 		{ M_ENGINE_DONE, offsetof(struct m_engine_done, code),
-		    RC_CLOSED_CONNECTION },
+		    RC_WITHHELD },
 		{ M_ENGINE_LOG, offsetof(struct m_engine_log, level),
 		    LOG_LV_ERROR },
 		{ M_ENGINE_ITEM, offsetof(struct m_engine_item, kind),
@@ -673,38 +673,38 @@ struct seen {
 };
 
 static void
-on_meta(void *arg, uint32_t id, const void *rec, int fd)
+on_meta(const struct msg *msg)
 {
-	const struct m_engine_meta	*m = rec;
-	struct seen			*s = arg;
+	const struct m_engine_meta	*m = msg->rec;
+	struct seen			*s = msg->arg;
 
-	if (m->uid != s->last_uid + 1 || id != m->uid / 5000 || fd != -1)
+	if (msg->type != M_ENGINE_META || m->uid != s->last_uid + 1 ||
+	    msg->id != m->uid / 5000 || msg->fd != -1)
 		s->order = 0;
 	s->last_uid = m->uid;
-	s->id = id;
+	s->id = msg->id;
 	s->records++;
 	if (s->once)
 		b.state = 2;
 }
 
 static void
-on_any(void *arg, uint32_t id, const void *rec, int fd)
+on_any(const struct msg *msg)
 {
-	struct seen	*s = arg;
+	struct seen	*s = msg->arg;
 
-	(void)rec;
 	s->records++;
-	s->id = id;
-	s->fd = fd;
+	s->id = msg->id;
+	s->fd = msg->fd;
 }
 
 static void
-on_log(void *arg, uint32_t id, const void *rec, int fd)
+on_log(const struct msg *msg)
 {
-	const struct m_engine_log	*m = rec;
-	struct seen			*s = arg;
+	const struct m_engine_log	*m = msg->rec;
+	struct seen			*s = msg->arg;
 
-	on_any(arg, id, rec, fd);
+	on_any(msg);
 	strlcpy(s->text, m->text, sizeof(s->text));
 }
 

@@ -1,0 +1,58 @@
+/*
+ * This file is part of imapsync, which keeps two IMAP servers identical.
+ *
+ * imapsync is free software: you can redistribute it and/or modify it under
+ * the terms of the GNU General Public License, version 3 or (at your option)
+ * any later version, with permission to link with LibreSSL and OpenSSL.
+ * It comes WITHOUT ANY WARRANTY.  See COPYING.
+ */
+/*
+ * How the session ends, and the clock for it.
+ */
+#include <time.h>
+
+#include "engine.h"
+
+int64_t
+end_now(void)
+{
+	struct timespec	 ts;
+
+	if (clock_gettime(CLOCK_MONOTONIC, &ts) == -1)
+		fatal("clock_gettime");
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+int
+end_status(const struct engine *e)
+{
+	if (e->end.status != 0)
+		return e->end.status;
+	return e->partial ? EX_SYNC_PARTIAL : EX_SYNC_OK;
+}
+
+int
+ended(const struct engine *e)
+{
+	return e->end.phase != END_NONE;
+}
+
+void
+end_begin(struct engine *e, enum end_phase phase, int status)
+{
+	if (e->end.status == 0)
+		e->end.status = status;
+	if (e->end.phase == END_NONE)
+		e->end.at = end_now() + GRACE_MS;
+	if (e->end.phase < phase)
+		e->end.phase = phase;
+}
+
+void
+end_hurry(struct engine *e, int64_t ms)
+{
+	int64_t	 at = end_now() + ms;
+
+	if (e->end.at > at)
+		e->end.at = at;
+}

@@ -1,0 +1,52 @@
+/*
+ * This file is part of imapsync, which keeps two IMAP servers identical.
+ *
+ * imapsync is free software: you can redistribute it and/or modify it under
+ * the terms of the GNU General Public License, version 3 or (at your option)
+ * any later version, with permission to link with LibreSSL and OpenSSL.
+ * It comes WITHOUT ANY WARRANTY.  See COPYING.
+ */
+/*
+ * What several phases ask alike: a look at a mailbox, rows of the state.
+ */
+#include "engine.h"
+
+void
+look_opened(struct engine *e, struct req *r, const struct m_engine_done *m)
+{
+	if (m->status == ST_OK && r->sess->opened)
+		return;
+	r->sess->failed = 1;
+	if (!r->mb->stopped)
+		progress_stop(e, r->mb, "it can't be opened on the %s server: "
+		    "%s", side_name[r->side], m->text);
+}
+
+struct sess *
+look_open(struct engine *e, struct mbox *mb, int side, int what,
+    const struct answers *to)
+{
+	return ask_open(e, mb, side, SESS_LOOK, OPEN_EXAMINE | what,
+	    mb->s[side].known.n, 0, to);
+}
+
+struct row *
+look_row(struct req *r, const struct m_engine_row *m)
+{
+	struct row	*row;
+
+	if ((row = row_add(r->mb, m->local, m->remote, m->flags)) == NULL)
+		fatalx("the store gave a message two partners");
+	row->size = m->size;
+	row->key = m->key;
+	return row;
+}
+
+static void
+got_row(struct engine *e, struct req *r, const struct m_engine_row *m)
+{
+	(void)e;
+	(void)look_row(r, m);
+}
+
+const struct answers	 look_rows = { .row = got_row };

@@ -1,0 +1,236 @@
+/*
+ * This file is part of imapsync, which keeps two IMAP servers identical.
+ *
+ * imapsync is free software: you can redistribute it and/or modify it under
+ * the terms of the GNU General Public License, version 3 or (at your option)
+ * any later version, with permission to link with LibreSSL and OpenSSL.
+ * It comes WITHOUT ANY WARRANTY.  See COPYING.
+ */
+/*
+ * The engine's loop: the channels, and waiting for what was asked.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+
+#include "engine.h"
+#include "sandbox.h"
+#include "say.h"
+
+/* ---- channels ---- */
+
+static void
+channel_eof(struct engine *e, int chan)
+{
+	ask_closed(e, chan);
+	if (ended(e))
+		return;
+	log_warnx("the %s%s ended unexpectedly", chan == STORE ? "store" :
+	    side_name[chan], chan == STORE ? "" : " network worker");
+	/* A process that died is no lost server: nothing is awaited. */
+	end_begin(e, END_FAILED, EX_SYNC_ERROR);
+	end_hurry(e, 0);
+}
+
+static void
+channel_read(struct engine *e, int chan)
+{
+	struct source	 src = { e, chan };
+	struct chan	*c = &e->ask.ch[chan];
+	int		 n;
+
+	if ((n = chan_read(c)) == -1 && errno != ECONNRESET)
+		fatal("channel of the %s", c->peer);
+	if (chan_dispatch(c, chan == STORE ? events_store : events_net,
+	    &src) == -1)
+		fatalx("%s", c->error);
+	if (n != 1)
+		channel_eof(e, chan);
+}
+
+static void
+control_read(struct engine *e)
+{
+	struct source	 src = { e, -1 };
+
+	/* EOF: the supervisor is gone; the lifeline says so as well. */
+	if (chan_read(&e->control) != 1)
+		_exit(EX_SYNC_ERROR);
+	if (chan_dispatch(&e->control, events_control, &src) == -1)
+		fatalx("%s", e->control.error);
+}
+
+static void
+poll_once(struct engine *e, int timeout)
+{
+	struct asks	*l = &e->ask;
+	struct pollfd	 pfd[CHANNELS + 2];
+	int		 i, throttled;
+
+	memset(pfd, 0, sizeof(pfd));
+	throttled = l->open[STORE] && chan_pending(&l->ch[STORE]) > QUEUE_HIGH;
+	for (i = 0; i < CHANNELS; i++) {
+		pfd[i].fd = -1;
+		if (!l->open[i])
+			continue;
+		pfd[i].fd = l->ch[i].ib.fd;
+		if (i == STORE || !throttled)
+			pfd[i].events = POLLIN;
+		if (chan_pending(&l->ch[i]) > 0)
+			pfd[i].events |= POLLOUT;
+		if (pfd[i].events == 0)
+			pfd[i].fd = -1;
+	}
+	pfd[CHANNELS].fd = e->control.ib.fd;
+	pfd[CHANNELS].events = POLLIN;
+	pfd[CHANNELS + 1].fd = FD_LIFELINE;
+	pfd[CHANNELS + 1].events = POLLIN;
+
+	if (poll(pfd, nitems(pfd), timeout) == -1) {
+		if (errno == EINTR)
+			return;
+		fatal("poll");
+	}
+	if (pfd[CHANNELS + 1].revents != 0)
+		_exit(EX_SYNC_ERROR);
+	if (pfd[CHANNELS].revents != 0)
+		control_read(e);
+	/* The store first: where it failed at its start, that is the reason. */
+	for (i = CHANNELS - 1; i >= 0; i--) {
+		/* A peer that is gone is noticed when reading, text first. */
+		if (l->open[i] && (pfd[i].revents & POLLOUT))
+			(void)chan_write(&l->ch[i]);
+		if (l->open[i] && (pfd[i].revents & (POLLIN | POLLHUP |
+		    POLLERR)))
+			channel_read(e, i);
+	}
+}
+
+/* ---- waiting ---- */
+
+static uint32_t
+unanswered(const struct engine *e)
+{
+	uint32_t	 n = 0;
+	int		 i;
+
+	for (i = 0; i < CHANNELS; i++)
+		if (e->ask.open[i])
+			n += e->ask.pending[i];
+	return n;
+}
+
+int
+loop_wait(struct engine *e, int64_t ms)
+{
+	int64_t	 now, until = ms == -1 ? INT64_MAX : end_now() + ms;
+	int64_t	 left;
+
+	for (;;) {
+		if (ms == -1 && unanswered(e) == 0)
+			break;
+		now = end_now();
+		if (now >= until)
+			break;
+		if (ended(e) && (now >= e->end.at ||
+		    !ask_isopen(e, STORE)))
+			break;
+		if (ended(e) && (unanswered(e) == 0 || e->watch.on))
+			break;
+		if (e->watch.on && e->watch.changed && ms != -1)
+			break;
+		left = e->watch.on ? 60000 : 1000;
+		if (until - now < left)
+			left = until - now;
+		if (ended(e) && e->end.at - now < left)
+			left = e->end.at - now;
+		poll_once(e, (int)left);
+		progress_tick(e);
+	}
+	return ended(e) ? -1 : 0;
+}
+
+int
+loop_commit(struct engine *e)
+{
+	ask_commit(e);
+	/* The servers may go on meanwhile: wait for the store alone. */
+	while (ask_isopen(e, STORE) && e->ask.pending[STORE] > 0)
+		poll_once(e, 1000);
+	return ended(e) || !ask_isopen(e, STORE) ? -1 : 0;
+}
+
+/* ---- start and end ---- */
+
+void
+loop_setup(struct engine *e)
+{
+	struct pollfd	 pfd;
+
+	chan_init(&e->control, FD_CHANNEL, "the supervisor");
+	e->control.state = EVENTS_START;
+	while (!e->want.go) {
+		pfd.fd = FD_CHANNEL;
+		pfd.events = POLLIN;
+		if (poll(&pfd, 1, -1) == -1 && errno != EINTR)
+			fatal("poll");
+		control_read(e);
+	}
+	e->control.state = EVENTS_RUN;
+}
+
+void
+loop_start(struct engine *e)
+{
+	static const struct {
+		int		 fd;
+		const char	*peer;
+	} peers[CHANNELS] = {
+		[LOCAL] = { FD_ENGINE_LOCAL, "the local network worker" },
+		[REMOTE] = { FD_ENGINE_REMOTE, "the remote network worker" },
+		[STORE] = { FD_ENGINE_STORE, "the store" }
+	};
+	int	 i;
+
+	for (i = 0; i < CHANNELS; i++) {
+		chan_init(&e->ask.ch[i], peers[i].fd, peers[i].peer);
+		e->ask.open[i] = 1;
+		chan_nofds(&e->ask.ch[i]);
+	}
+	chan_nofds(&e->control);
+	if (e->want.cfg.syslog) {
+		say_open_syslog();
+		sandbox_engine_syslog();
+	} else
+		sandbox_engine();
+	log_debug("engine: %s", sandbox_describe());
+}
+
+/*
+ * End the workers: they are told, and then each channel is read to its EOF,
+ * since what a worker says last is what the user must see.
+ */
+void
+loop_finish(struct engine *e)
+{
+	int64_t	 until = end_now() + GRACE_MS;
+	int	 i, n, side;
+
+	end_begin(e, END_LOGOUT, 0);
+	for (side = 0; side < SIDES; side++) {
+		/* What it has not done by now it must not go on with. */
+		if (ask_isopen(e, side) && e->ask.pending[side] > 0 &&
+		    !e->end.lost[side] && !e->watch.on)
+			channel_eof(e, side);
+		else
+			ask_tell(e, side, M_NET_LOGOUT, NULL);
+	}
+	ask_tell(e, STORE, M_STORE_CLOSE, NULL);
+	for (;;) {
+		for (i = n = 0; i < CHANNELS; i++)
+			n += ask_isopen(e, i);
+		if (n == 0 || end_now() >= until)
+			break;
+		poll_once(e, 200);
+	}
+}

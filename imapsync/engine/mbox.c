@@ -1,0 +1,438 @@
+/*
+ * This file is part of imapsync, which keeps two IMAP servers identical.
+ *
+ * imapsync is free software: you can redistribute it and/or modify it under
+ * the terms of the GNU General Public License, version 3 or (at your option)
+ * any later version, with permission to link with LibreSSL and OpenSSL.
+ * It comes WITHOUT ANY WARRANTY.  See COPYING.
+ */
+/*
+ * Mailboxes, rows, refusals, marks: made, found and freed here, whatever phase
+ * fills them.
+ */
+#include "mbox.h"
+
+RB_GENERATE(mboxes, mbox, entry, mbox_cmp)
+RB_GENERATE(rows_local, row, entry[LOCAL], row_cmp_local)
+RB_GENERATE(rows_remote, row, entry[REMOTE], row_cmp_remote)
+RB_GENERATE(changes, change, entry, change_cmp)
+
+int
+mbox_cmp(struct mbox *a, struct mbox *b)
+{
+	return strcmp(a->name, b->name);
+}
+
+int
+row_cmp_local(struct row *a, struct row *b)
+{
+	return a->uid[LOCAL] < b->uid[LOCAL] ? -1 :
+	    a->uid[LOCAL] > b->uid[LOCAL];
+}
+
+int
+row_cmp_remote(struct row *a, struct row *b)
+{
+	return a->uid[REMOTE] < b->uid[REMOTE] ? -1 :
+	    a->uid[REMOTE] > b->uid[REMOTE];
+}
+
+int
+change_cmp(struct change *a, struct change *b)
+{
+	return a->uid < b->uid ? -1 : a->uid > b->uid;
+}
+
+/* ---- rows ---- */
+
+struct row *
+row_find(struct mbox *mb, int side, uint32_t uid)
+{
+	struct row	 find;
+
+	find.uid[side] = uid;
+	return side == LOCAL ? RB_FIND(rows_local, &mb->rows_l, &find) :
+	    RB_FIND(rows_remote, &mb->rows_r, &find);
+}
+
+struct row *
+row_add(struct mbox *mb, uint32_t local, uint32_t remote, const char *base)
+{
+	struct row	*row = row_find(mb, LOCAL, local);
+	struct row	*other = row_find(mb, REMOTE, remote);
+
+	if (row != NULL || other != NULL)
+		return row == other ? row : NULL;
+	row = xcalloc(1, sizeof(*row));
+	row->uid[LOCAL] = local;
+	row->uid[REMOTE] = remote;
+	row->base = xstrdup(base);
+	RB_INSERT(rows_local, &mb->rows_l, row);
+	RB_INSERT(rows_remote, &mb->rows_r, row);
+	return row;
+}
+
+void
+row_now(struct row *row, int side, const char *flags)
+{
+	free(row->now[side]);
+	row->now[side] = xstrdup(flags);
+}
+
+static void
+rows_free(struct mbox *mb)
+{
+	struct row	*row;
+	int		 side;
+
+	while ((row = RB_MIN(rows_local, &mb->rows_l)) != NULL) {
+		RB_REMOVE(rows_local, &mb->rows_l, row);
+		RB_REMOVE(rows_remote, &mb->rows_r, row);
+		for (side = 0; side < SIDES; side++) {
+			free(row->now[side]);
+			free(row->want[side]);
+		}
+		free(row->base);
+		free(row);
+	}
+}
+
+/* ---- lists of a side ---- */
+
+void
+change_add(struct mside *ms, uint32_t uid, const char *flags)
+{
+	struct change	 find, *c;
+
+	find.uid = uid;
+	if ((c = RB_FIND(changes, &ms->found.changes, &find)) == NULL) {
+		c = xcalloc(1, sizeof(*c));
+		c->uid = uid;
+		RB_INSERT(changes, &ms->found.changes, c);
+	}
+	free(c->flags);
+	c->flags = xstrdup(flags);
+}
+
+struct store *
+store_find(struct stores *list, int add, const char *flag)
+{
+	struct store	*st;
+
+	TAILQ_FOREACH(st, list, entry)
+		if (st->add == add && strcasecmp(st->flag, flag) == 0)
+			return st;
+	return NULL;
+}
+
+struct store *
+store_add(struct stores *list, int add, const char *flag)
+{
+	struct store	*st;
+
+	if ((st = store_find(list, add, flag)) == NULL) {
+		st = xcalloc(1, sizeof(*st));
+		st->add = add;
+		st->flag = xstrdup(flag);
+		TAILQ_INSERT_TAIL(list, st, entry);
+	}
+	return st;
+}
+
+static void
+stores_free(struct stores *list)
+{
+	struct store	*st;
+
+	while ((st = TAILQ_FIRST(list)) != NULL) {
+		TAILQ_REMOVE(list, st, entry);
+		uidset_free(&st->set);
+		free(st->flag);
+		free(st);
+	}
+}
+
+struct refusal *
+refusal_find(struct mside *ms, uint32_t uid)
+{
+	struct refusal	*f;
+
+	TAILQ_FOREACH(f, &ms->known.refusals, entry)
+		if (f->uid == uid)
+			return f;
+	return NULL;
+}
+
+struct refusal *
+refusal_new(struct mside *ms, uint32_t uid)
+{
+	struct refusal	*f;
+
+	f = xcalloc(1, sizeof(*f));
+	f->uid = uid;
+	f->text = xstrdup("");
+	TAILQ_INSERT_TAIL(&ms->known.refusals, f, entry);
+	return f;
+}
+
+void
+refusal_free(struct mside *ms, struct refusal *f)
+{
+	TAILQ_REMOVE(&ms->known.refusals, f, entry);
+	free(f->text);
+	free(f);
+}
+
+/* ---- a side, phase by phase ---- */
+
+static void
+told_free(struct side_told *t)
+{
+	free(t->name);
+	uidset_free(&t->offer);
+}
+
+static void
+known_init(struct side_known *k)
+{
+	memset(k, 0, sizeof(*k));
+	TAILQ_INIT(&k->refusals);
+	k->water.uidnext = 1;
+	k->water.mailboxid = xstrdup("");
+}
+
+static void
+known_free(struct mside *ms)
+{
+	struct refusal	*f;
+
+	while ((f = TAILQ_FIRST(&ms->known.refusals)) != NULL)
+		refusal_free(ms, f);
+	uidset_free(&ms->known.left);
+	free(ms->known.water.mailboxid);
+}
+
+static void
+found_free(struct side_found *d)
+{
+	struct change	*c;
+
+	while ((c = RB_MIN(changes, &d->changes)) != NULL) {
+		RB_REMOVE(changes, &d->changes, c);
+		free(c->flags);
+		free(c);
+	}
+	uidset_free(&d->new);
+	uidset_free(&d->cand);
+	uidset_free(&d->unpaired);
+	uidset_free(&d->leave);
+}
+
+static void
+plan_free(struct side_plan *p)
+{
+	uidset_free(&p->doomed);
+	stores_free(&p->stores);
+}
+
+static void
+check_free(struct side_check *c)
+{
+	uidset_free(&c->sample);
+	uidset_free(&c->shown);
+	uidset_free(&c->moved);
+}
+
+static void
+did_free(struct side_did *d)
+{
+	uidset_free(&d->touched);
+	uidset_free(&d->expunged);
+	uidset_free(&d->copied);
+	uidset_free(&d->appended);
+	stores_free(&d->sent);
+}
+
+static void
+mside_init(struct mside *ms)
+{
+	known_init(&ms->known);
+	RB_INIT(&ms->found.changes);
+	TAILQ_INIT(&ms->plan.stores);
+	TAILQ_INIT(&ms->did.sent);
+}
+
+static void
+mside_free(struct mside *ms)
+{
+	told_free(&ms->told);
+	known_free(ms);
+	found_free(&ms->found);
+	plan_free(&ms->plan);
+	check_free(&ms->check);
+	did_free(&ms->did);
+}
+
+static void
+mark_free(struct mark *k)
+{
+	uidset_free(&k->uids);
+	memset(k, 0, sizeof(*k));
+}
+
+/* ---- mailboxes ---- */
+
+void
+mbox_init(struct mboxlist *list)
+{
+	memset(list, 0, sizeof(*list));
+	RB_INIT(&list->all);
+	list->next_id = 1;
+}
+
+void
+mbox_free(struct mbox *mb)
+{
+	int	 side;
+
+	rows_free(mb);
+	for (side = 0; side < SIDES; side++) {
+		mside_free(&mb->s[side]);
+		mark_free(&mb->mark[side]);
+	}
+	free(mb->lost);
+	free(mb->name);
+	free(mb);
+}
+
+void
+mbox_reset(struct mboxlist *list)
+{
+	struct mbox	*mb;
+
+	while ((mb = RB_MIN(mboxes, &list->all)) != NULL) {
+		RB_REMOVE(mboxes, &list->all, mb);
+		mbox_free(mb);
+	}
+	free(list->byid);
+	mbox_init(list);
+}
+
+struct mbox *
+mbox_new(struct mboxlist *list, const char *name)
+{
+	struct mbox	*mb;
+	int		 side;
+
+	mb = xcalloc(1, sizeof(*mb));
+	mb->name = xstrdup(name);
+	mb->subscribed = SUB_UNKNOWN;
+	RB_INIT(&mb->rows_l);
+	RB_INIT(&mb->rows_r);
+	for (side = 0; side < SIDES; side++)
+		mside_init(&mb->s[side]);
+	RB_INSERT(mboxes, &list->all, mb);
+	return mb;
+}
+
+struct mbox *
+mbox_find(struct mboxlist *list, const char *name)
+{
+	struct mbox	 find;
+
+	find.name = (char *)name;
+	return RB_FIND(mboxes, &list->all, &find);
+}
+
+int
+mbox_set_id(struct mboxlist *list, struct mbox *mb, uint32_t id)
+{
+	if (id < list->next_id || id == UINT32_MAX)
+		return -1;
+	/* Room for a power of two, so that it is seldom made anew. */
+	if ((list->nbyid & (list->nbyid - 1)) == 0)
+		list->byid = xreallocarray(list->byid,
+		    list->nbyid == 0 ? 1 : 2 * list->nbyid,
+		    sizeof(*list->byid));
+	list->byid[list->nbyid++] = mb;
+	list->next_id = id + 1;
+	mb->id = id;
+	return 0;
+}
+
+struct mbox *
+mbox_by_id(struct mboxlist *list, uint32_t id)
+{
+	size_t	 lo = 0, hi = list->nbyid, mid;
+
+	while (lo < hi) {
+		mid = lo + (hi - lo) / 2;
+		if (list->byid[mid]->id == id)
+			return list->byid[mid];
+		if (list->byid[mid]->id < id)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return NULL;
+}
+
+int
+mbox_usable(const struct mbox *mb)
+{
+	return mb->dirty && !mb->skip && !mb->stopped;
+}
+
+int
+mbox_present(const struct mbox *mb, int side)
+{
+	return mb->s[side].told.name != NULL &&
+	    !(mb->s[side].told.attrs & ATTR_NOSELECT);
+}
+
+int
+mbox_receiving(struct mboxlist *list, int side)
+{
+	struct mbox	*mb;
+
+	FOREACH_MBOX(mb, list)
+		if (mb->mark[side].active != 0)
+			return 1;
+	return 0;
+}
+
+void
+mbox_forget_rows(struct mboxlist *list, struct mbox *mb)
+{
+	int	 side;
+
+	list->total_rows -= mb->nrows;
+	mb->nrows = 0;
+	for (side = 0; side < SIDES; side++) {
+		known_free(&mb->s[side]);
+		known_init(&mb->s[side].known);
+		mark_free(&mb->mark[side]);
+	}
+}
+
+void
+mbox_unplan(struct mbox *mb)
+{
+	int	 side;
+
+	for (side = 0; side < SIDES; side++) {
+		plan_free(&mb->s[side].plan);
+		mb->s[side].plan.nflags = 0;
+	}
+}
+
+void
+mbox_lost(struct mbox *mb, const char *flags)
+{
+	char	 all[FLAGS_MAX];
+
+	if (flags_or(all, mb->lost != NULL ? mb->lost : "", flags) == -1)
+		return;
+	free(mb->lost);
+	mb->lost = xstrdup(all);
+}
