@@ -49,7 +49,7 @@ LIBCOMMON =	common/libcommon.a
 MAIN =		imapsync/main.o imapsync/conf.o imapsync/confval.o \
 		imapsync/pattern.o imapsync/connect.o imapsync/secret.o \
 		imapsync/spawn.o imapsync/start.o imapsync/supervise.o \
-		imapsync/backoff.o
+		imapsync/backoff.o imapsync/errs.o imapsync/await.o
 ENGINE =	imapsync/engine/engine.o imapsync/engine/list.o \
 		imapsync/engine/compare.o imapsync/engine/subscribe.o \
 		imapsync/engine/recover.o imapsync/engine/discover.o \

@@ -395,6 +395,7 @@ static const struct proto_field f_engine_done[] = {
 	U32(m_engine_done, exists),
 	U32(m_engine_done, count),
 	U64(m_engine_done, modseq),
+	I64(m_engine_done, time),
 	STR(m_engine_done, text, TEXT_MAX),
 	END
 };
@@ -418,6 +419,7 @@ static const struct proto_field f_engine_setup[] = {
 	BOOL(m_engine_setup, quiet),
 	BOOL(m_engine_setup, dryrun),
 	BOOL(m_engine_setup, allow_delete),
+	BOOL(m_engine_setup, two_accounts),
 	BOOL(m_engine_setup, retry),
 	U8(m_engine_setup, selectors, 0,
 	    SEL_SUBSCRIBED | SEL_REMOTE | SEL_RECURSIVEMATCH),
@@ -437,6 +439,8 @@ static const struct proto_field f_engine_setup[] = {
 	U32(m_engine_setup, interval),
 	U64(m_engine_setup, max_size),
 	U32(m_engine_setup, max_age),
+	U32(m_engine_setup, patience),
+	BOOL(m_engine_setup, late),
 	STR(m_engine_setup, reference[LOCAL], NAME_MAX_LEN),
 	STR(m_engine_setup, reference[REMOTE], NAME_MAX_LEN),
 	STR(m_engine_setup, host[LOCAL], HOST_MAX),
@@ -456,6 +460,7 @@ static const struct proto_field f_engine_item[] = {
 static const struct proto_field f_store_setup[] = {
 	U32(m_store_setup, version),
 	BOOL(m_store_setup, dryrun),
+	U32(m_store_setup, patience),
 	STR(m_store_setup, path, PATH_LEN_MAX),
 	STR(m_store_setup, identity[LOCAL], IDENTITY_MAX),
 	STR(m_store_setup, identity[REMOTE], IDENTITY_MAX),
@@ -679,6 +684,7 @@ static const struct proto_field f_store_diff[] = {
 	X(STORE_SEEN, store_seen, f_store_seen, P_MANY)			\
 	X(STORE_PAIR, store_pair, f_store_pair, 0)			\
 	X(STORE_DIFF, store_diff, f_store_diff, 0)			\
+	X(STORE_SYNCED, store_synced, f_none, 0)			\
 	X(STORE_COMMIT, store_commit, f_none, 0)			\
 	X(STORE_CLOSE, store_close, f_none, 0)
 

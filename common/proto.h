@@ -33,7 +33,7 @@
 #include "imsg.h"
 #include "uidset.h"
 
-#define PROTO_VERSION	2
+#define PROTO_VERSION	3
 
 #define NAME_MAX_LEN	1024	/* octets of a mailbox name, NUL included */
 #define NAME_SEP	'\001'	/* the NUL of a neutral name */
@@ -44,11 +44,15 @@
 /* Descriptors at fixed numbers after exec. */
 #define FD_CHANNEL	3	/* worker: to the engine; engine: control socket */
 #define FD_LIFELINE	4	/* read end of the supervisor's pipe: EOF is the end */
-#define FD_READY	5	/* store: one octet is written once it is open */
+#define FD_READY	5	/* store: one octet is written, READY_* */
 #define FD_ENGINE_LOCAL	5	/* engine: the channels, and the log or none */
 #define FD_ENGINE_REMOTE 6
 #define FD_ENGINE_STORE	7
 #define FD_ENGINE_LOG	8
+
+/* The state is open, or in use by another run; LATE: the patience is over. */
+enum ready { READY_OPEN = 'r', READY_LATE = 'l', READY_BUSY = 'b',
+	READY_BUSY_LATE = 'B' };
 
 enum side { LOCAL = 0, REMOTE = 1 };
 #define SIDES		2
@@ -146,6 +150,7 @@ enum proto_type {
 	M_STORE_SEEN,
 	M_STORE_PAIR,
 	M_STORE_DIFF,
+	M_STORE_SYNCED,
 	M_STORE_COMMIT,
 	M_STORE_CLOSE,
 
@@ -671,6 +676,7 @@ struct m_engine_done {
 	uint32_t	 exists;
 	uint32_t	 count;
 	uint64_t	 modseq;
+	int64_t		 time;		/* LOAD: of the last good run; 0 none */
 	const char	*text;		/* the server's words; "" if ok */
 };
 
@@ -712,6 +718,7 @@ struct m_engine_setup {
 	uint8_t		 quiet;
 	uint8_t		 dryrun;
 	uint8_t		 allow_delete;
+	uint8_t		 two_accounts;	/* they are, though they look alike */
 	uint8_t		 retry;
 	uint8_t		 selectors;	/* SEL_* */
 	uint8_t		 slow[SIDES];	/* through a tunnel or proxy: 5 s, not 2 */
@@ -729,6 +736,8 @@ struct m_engine_setup {
 	uint32_t	 interval;	/* seconds from one look to the next */
 	uint64_t	 max_size;	/* octets; 0: no limit */
 	uint32_t	 max_age;	/* seconds; 0: no limit */
+	uint32_t	 patience;	/* not 0: EX_SYNC_TEMP is for the log ... */
+	uint8_t		 late;		/* ... unless that is over */
 	const char	*reference[SIDES];
 	const char	*host[SIDES];	/* for messages */
 	const char	*prefix;	/* log-prefix */
@@ -757,6 +766,7 @@ struct m_engine_status { uint8_t unused; };
 struct m_store_setup {
 	uint32_t	 version;
 	uint8_t		 dryrun;	/* nothing may reach the disk */
+	uint32_t	 patience;	/* seconds; 0: never late */
 	const char	*path;		/* absolute, of the state file */
 	const char	*identity[SIDES]; /* "user@host" and the reference */
 };
@@ -926,6 +936,10 @@ struct m_store_diff {
 	uint32_t	 mailbox;
 	uint8_t		 side;
 	uint32_t	 n;
+};
+/* A good run; written with what else is to be committed, or once an hour. */
+struct m_store_synced {
+	uint8_t		 unused;
 };
 struct m_store_commit {
 	uint8_t		 unused;
