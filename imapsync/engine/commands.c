@@ -132,6 +132,7 @@ cmd_check(struct engine *e)
 
 	for (side = 0; side < SIDES; side++)
 		bad |= check_side(e, side);
+	out("last in sync: %s", progress_synced(e));
 	out("sandbox: %s", sandbox_describe());
 	out("mailboxes:");
 	FOREACH_MBOX(mb, &e->list)

@@ -141,12 +141,15 @@ engine_main(void)
 			engine_reset(e);
 		progress_pass(e);
 		began = end_now();
-		if (engine_run(e) == -1)
+		if (engine_run(e) == -1) {
+			loop_lost(e);
 			engine_salvage(e);
+		}
 		e->exec.target = -1;
 		report_pass(e, began);
 		e->passes++;
 	} while (e->want.cfg.watch && !ended(e) && watch_wait(e) == 0);
+	loop_lost(e);
 	loop_finish(e);
 	_exit(end_status(e));
 }

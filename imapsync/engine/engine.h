@@ -43,8 +43,11 @@ enum end_phase {
 struct end {
 	enum end_phase	 phase;
 	int64_t		 at;		/* ms */
+	int		 asked;		/* STOP came, before or behind a fault */
 	int		 status;	/* exit status of what ended it; 0 none */
 	int		 lost[SIDES];	/* its worker sent FATAL */
+	char		*words;		/* of a server that is lost: not yet said */
+	int		 who;		/* the side that they are of */
 };
 
 /* The supervisor's words (events.c). */
@@ -155,6 +158,7 @@ struct engine {
 	struct kcounts	 kcounts[SIDES];
 	struct watching	 watch;
 	struct progress	 progress;
+	int64_t		 synced;	/* the last good run; 0: none */
 	uint32_t	 passes;	/* that this session has made */
 	int		 args_done;	/* arguments have become patterns */
 	int		 filtered;	/* LIST may leave out what is there */
@@ -170,6 +174,11 @@ void		 end_begin(struct engine *, enum end_phase, int status);
 int		 ended(const struct engine *);
 /* Nothing is awaited any longer than that many ms. */
 void		 end_hurry(struct engine *, int64_t ms);
+/*
+ * A server is lost, in these words.  They are said at the end only: a signal may
+ * have ended its tunnel, and be on its way to us.
+ */
+void		 end_lost(struct engine *, int side, const char *words);
 /* Exit status so far. */
 int		 end_status(const struct engine *);
 int64_t		 end_now(void);	/* milliseconds, monotonic */
@@ -189,6 +198,8 @@ int		 loop_wait(struct engine *, int64_t ms);
  * the run has to end.
  */
 int		 loop_commit(struct engine *);
+/* Say what end_lost() was told, unless we are asked to stop within a moment. */
+void		 loop_lost(struct engine *);
 /* The channels' start, before and behind GO; the workers' end. */
 void		 loop_setup(struct engine *);
 void		 loop_start(struct engine *);
@@ -239,6 +250,8 @@ void		 progress_log(struct engine *, enum log_level,
 /* Something is wrong with this mailbox: say so, touch nothing more; exit 3. */
 void		 progress_stop(struct engine *, struct mbox *, const char *, ...)
 		    __attribute__((__format__(printf, 3, 4)));
+/* When the last good run was: "never" or its time, in static storage. */
+const char	*progress_synced(const struct engine *);
 /* The message that comes next ends the session, with this exit status. */
 void		 progress_end(struct engine *, int status);
 /* Take the progress line away; draw it anew if it is time. */

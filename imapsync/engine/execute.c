@@ -105,6 +105,8 @@ exec_finish(struct engine *e, int last)
 			mb->finished = 1;
 		}
 	}
+	/* Both servers were reached, and all was done but for what was named. */
+	ask_tell(e, STORE, M_STORE_SYNCED, NULL);
 	return loop_commit(e);
 }
 

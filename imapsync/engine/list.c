@@ -86,8 +86,16 @@ got_refusal(struct engine *e, struct req *r, const struct m_engine_refusal *m)
 	mb->s[m->side].known.nrefused++;
 }
 
+static void
+load_done(struct engine *e, struct req *r, const struct m_engine_done *m)
+{
+	(void)r;
+	e->synced = m->time;
+}
+
 static const struct answers	 load_answers = {
-	.mbox = got_mbox, .mark = got_mark, .refusal = got_refusal
+	.mbox = got_mbox, .mark = got_mark, .refusal = got_refusal,
+	.done = load_done
 };
 
 /* ---- the servers ---- */

@@ -17,6 +17,8 @@
 #include "sandbox.h"
 #include "say.h"
 
+#define LOST_MS		300	/* a signal to a group reaches us all */
+
 /* ---- channels ---- */
 
 static void
@@ -161,6 +163,22 @@ loop_commit(struct engine *e)
 	while (ask_isopen(e, STORE) && e->ask.pending[STORE] > 0)
 		poll_once(e, 1000);
 	return ended(e) || !ask_isopen(e, STORE) ? -1 : 0;
+}
+
+void
+loop_lost(struct engine *e)
+{
+	int64_t	 until = end_now() + LOST_MS;
+
+	if (e->end.words == NULL)
+		return;
+	while (!e->end.asked && end_now() < until)
+		poll_once(e, LOST_MS / 10);
+	if (!e->end.asked)
+		progress_log(e, LOG_LV_ERROR, side_name[e->end.who], NULL,
+		    e->end.words);
+	free(e->end.words);
+	e->end.words = NULL;
 }
 
 /* ---- start and end ---- */

@@ -47,7 +47,8 @@ same_check(struct engine *e)
 	struct mbox	*mb;
 	uint64_t	 n = 0;
 
-	if (e->list.total_rows > 0 || e->passes > 0)
+	if (e->list.total_rows > 0 || e->passes > 0 ||
+	    e->want.cfg.two_accounts)
 		return;
 	FOREACH_MBOX(mb, &e->list) {
 		const struct side_told	*l = &mb->s[LOCAL].told;

@@ -297,12 +297,15 @@ static void
 progress_say(struct engine *e, enum log_level level, const char *line)
 {
 	const struct m_engine_setup	*c = &e->want.cfg;
-	int				 away;
+	int				 away, quiet;
 
+	/* Within the patience a lost server is for the log alone. */
+	quiet = level == LOG_LV_ERROR && e->end.status == EX_SYNC_TEMP &&
+	    c->patience != 0 && !c->late;
 	away = c->haslog || (c->syslog && level != LOG_LV_DEBUG);
 	progress_clear(e);
-	say_print(c->haslog ? FD_ENGINE_LOG : -1, level >= LOG_LV_WARN ||
-	    (!away && !c->quiet), line);
+	say_print(c->haslog ? FD_ENGINE_LOG : -1, !quiet &&
+	    (level >= LOG_LV_WARN || (!away && !c->quiet)), line);
 	if (c->syslog && level != LOG_LV_DEBUG)
 		say_syslog(level, line);
 }
@@ -391,6 +394,19 @@ progress_changed(const struct engine *e, const struct mbox *mb)
 	return mb->npaired > 0;
 }
 
+const char *
+progress_synced(const struct engine *e)
+{
+	static char	 text[64];
+	struct tm	*tm;
+	time_t		 when = e->synced;
+
+	if (e->synced <= 0 || (tm = localtime(&when)) == NULL ||
+	    strftime(text, sizeof(text), "%Y-%m-%d %H:%M", tm) == 0)
+		return "never";
+	return text;
+}
+
 /* SIGUSR1: where the run is. */
 void
 progress_status(struct engine *e)
@@ -411,13 +427,14 @@ progress_status(struct engine *e)
 	}
 	/* Asked for: neither a repetition nor noise. */
 	if (e->watch.on)
-		snprintf(line, sizeof(line), "status: watching %u mailboxes; "
-		    "the next look is in %lld s", n,
-		    (long long)(e->watch.next_look - end_now()) / 1000);
+		snprintf(line, sizeof(line), "status: watching %u mailboxes, "
+		    "last in sync %s; the next look is in %lld s", n,
+		    progress_synced(e), (long long)(e->watch.next_look - end_now()) / 1000);
 	else
 		snprintf(line, sizeof(line), "status: %u mailboxes, %u to be "
-		    "synchronised, %llu messages (%llu octets) copied so far",
-		    n, dirty, copied, octets);
+		    "synchronised, %llu messages (%llu octets) copied so far; "
+		    "last in sync %s", n, dirty, copied, octets,
+		    progress_synced(e));
 	if (!e->watch.on && waits_for(e, what, sizeof(what))) {
 		strlcat(line, "; waiting for ", sizeof(line));
 		strlcat(line, what, sizeof(line));
