@@ -371,6 +371,25 @@ is_told(struct peer *p, const char *text, const char *what)
 }
 
 /*
+ * The sink of a test: a fatal message ends it with its words.  (The worker's own
+ * sends FATAL to an engine that dies with it: see ends().)
+ */
+static inline void
+bail_out(int status, enum log_level level, const char *mailbox,
+    const char *text)
+{
+	struct m_engine_log	 m = { level, mailbox == NULL ? "" : mailbox,
+				    text };
+
+	if (status != -1) {
+		printf("Bail out!  %s\n", text);
+		fflush(stdout);
+		return;
+	}
+	chan_send(&peers[npeers - 1]->net.chan, M_ENGINE_LOG, 0, &m);
+}
+
+/*
  * The function ends the worker with that status and these words in its FATAL
  * ("": it says nothing).  It runs in a process of its own.
  */
@@ -385,6 +404,7 @@ ends(struct peer *p, void (*fn)(struct peer *), int status, const char *words,
 	if ((pid = fork()) == -1)
 		fatal("fork");
 	if (pid == 0) {
+		net_log(&p->net, 0);
 		fn(p);
 		_exit(99);	/* it did not */
 	}
@@ -443,6 +463,7 @@ peer_new(void)
 	pair(sv);
 	chan_init(&p->engine, sv[0], "the worker");
 	net_init(&p->net, sv[1]);
+	log_init(bail_out, 0);
 	settings(&p->net.setup);
 	pair(sv);
 	p->server = sv[0];
