@@ -28,6 +28,7 @@
 #include "log.h"
 #include "tap.h"
 
+#define SYSTEM_FLAGS	"\\Answered \\Flagged \\Deleted \\Seen \\Draft"
 #define TURNS	2000		/* of 5 ms: what does not come by then fails */
 #define CAPS	"IMAP4rev1 LITERAL+ ENABLE CONDSTORE QRESYNC UIDPLUS ESEARCH " \
 		"LIST-EXTENDED LIST-STATUS SPECIAL-USE IDLE NOTIFY UNSELECT " \
@@ -98,10 +99,15 @@ static inline void
 on_opened(const struct msg *msg)
 {
 	const struct m_engine_opened	*m = msg->rec;
+	struct buf			*b = line(msg);
 
-	buf_printf(line(msg), " %u/%u/%u/%llu above %u%s\n", m->uidvalidity,
+	buf_printf(b, " %u/%u/%u/%llu above %u%s", m->uidvalidity,
 	    m->uidnext, m->exists, (unsigned long long)m->modseq, m->above,
 	    m->readonly ? " readonly" : "");
+	if (strcmp(m->permflags, SYSTEM_FLAGS) != 0 || !m->perm_any)
+		buf_printf(b, " (%s)%s", m->permflags,
+		    m->perm_any ? " any" : "");
+	buf_puts(b, "\n");
 }
 
 static inline void
@@ -308,6 +314,7 @@ put_octets(struct peer *p, int fd, const void *data, size_t len)
 {
 	const uint8_t	*c = data;
 	ssize_t		 n;
+	int		 i = 0;
 
 	while (len > 0) {
 		n = send(fd, c, len, MSG_DONTWAIT);
@@ -317,7 +324,11 @@ put_octets(struct peer *p, int fd, const void *data, size_t len)
 		if (n > 0) {
 			c += n;
 			len -= n;
-		}
+			i = 0;
+		} else if (i++ == TURNS)
+			fatalx("the worker takes no octets any more");
+		else
+			loop_turn(&p->net, 5);
 	}
 }
 
@@ -548,7 +559,7 @@ asks_recv(struct peer *p, uint32_t id, uint32_t handle, uint32_t transfer,
 	m.transfer = transfer;
 	m.mode = mode;
 	m.perm_any = 1;
-	m.permflags = "\\Answered \\Flagged \\Deleted \\Seen \\Draft";
+	m.permflags = SYSTEM_FLAGS;
 	m.mailbox = "box";
 	asks(p, M_NET_RECV, id, &m);
 }

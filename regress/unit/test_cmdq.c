@@ -310,10 +310,14 @@ test_abandoned(void)
 	cmdq_flush(&p->net);
 	is_out(p, "A3 {9}\r\n", "one that waits for \"+\"");
 	cmdq_abandon(&p->net, c);
+	responds(p, R_TAGGED, "A3");
 	responds(p, R_CONT, "");
-	is_out(p, "", "its text is gone");
+	is_out(p, "", "its text never goes");
+	asks_open(p, 10, "box");
+	ok(cmdq_find(&p->net, "A4") == NULL, "no request becomes a command");
 	simple(p, "BEHIND");
-	is_out(p, "", "nothing goes behind it");
+	is_out(p, "", "nothing goes behind it, answered or not");
+	answers[0] = '\0';
 	peer_end(p);
 
 	p = peer_ready(CAPS);

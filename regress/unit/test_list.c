@@ -112,15 +112,16 @@ test_status(void)
  * LOGIN's OK.
  */
 static struct peer *
-login(const char *caps, const char *const *patterns)
+login(const char *caps, const char *const *patterns, const char *first)
 {
 	struct peer	*p = peer_new();
 	char		 line[512];
 
 	asks_list(p, 5, 0, patterns);
 	says(p, "* OK [CAPABILITY IMAP4rev1] hello\r\n");
-	is_sent(p, "A1 LOGIN \"user\" \"secret\"\r\nA2 ENABLE QRESYNC\r\n"
-	    "A3 LIST \"ref/\" (\"*\") " RETURNS "\r\n", "one packet");
+	snprintf(line, sizeof(line), "A1 LOGIN \"user\" \"secret\"\r\n"
+	    "A2 ENABLE QRESYNC\r\n%s", first);
+	is_sent(p, line, "one packet");
 	if (caps == NULL) {
 		says(p, "A1 OK x\r\n");
 		return p;
@@ -132,11 +133,12 @@ login(const char *caps, const char *const *patterns)
 }
 
 static const char *const	 all[] = { "*", NULL };
+#define FIRST	"A3 LIST \"ref/\" (\"*\") " RETURNS "\r\n"
 
 static void
 test_hoped(void)
 {
-	struct peer	*p = login(CAPS, all);
+	struct peer	*p = login(CAPS, all, FIRST);
 
 	is_sent(p, "", "all that was hoped for is offered");
 	says(p, "* LIST () \"/\" box\r\n"
@@ -144,7 +146,7 @@ test_hoped(void)
 	is_told(p, "MAILBOX 5 box 0 / 7/9/3/0\nDONE 5 ok\n", "told");
 	peer_end(p);
 
-	p = login(CAPS, all);
+	p = login(CAPS, all, FIRST);
 	says(p, "A3 BAD no\r\n");
 	is_sent(p, "", "there is nothing less to ask for");
 	is_told(p, "DONE 5 bad no\n", "refused");
@@ -154,7 +156,8 @@ test_hoped(void)
 static void
 test_less(void)
 {
-	struct peer	*p = login("IMAP4rev1 LIST-EXTENDED ENABLE", all);
+	struct peer	*p = login("IMAP4rev1 LIST-EXTENDED ENABLE", all,
+			    FIRST);
 
 	says(p, "A3 BAD unknown\r\n");
 	is_sent(p, "A4 LIST \"ref/\" (\"*\") RETURN (SUBSCRIBED)\r\n",
@@ -165,11 +168,32 @@ test_less(void)
 	peer_end(p);
 }
 
+/* Two commands: when both are answered, and once. */
+static void
+test_less_of_two(void)
+{
+	static const char *const	 two[] = { "a\351b", "*", NULL };
+	struct peer			*p;
+
+	p = login("IMAP4rev1 LIST-EXTENDED ENABLE LITERAL+", two,
+	    "A3 LIST \"ref/\" ({3}\r\n");
+	says(p, "A3 BAD unknown\r\n");
+	is_sent(p, "A4 LIST \"ref/\" (\"*\") " RETURNS "\r\n",
+	    "the other is waited for");
+	says(p, "A4 BAD unknown\r\n");
+	is_sent(p, "A5 LIST \"ref/\" ({3+}\r\na\351b \"*\") RETURN "
+	    "(SUBSCRIBED)\r\n", "then all is asked again");
+	is_told(p, "", "nothing is done yet");
+	says(p, "A5 OK x\r\n");
+	is_told(p, "DONE 5 ok\n", "done");
+	peer_end(p);
+}
+
 /* It is refused before the capabilities behind the login are known. */
 static void
 test_later(void)
 {
-	struct peer	*p = login(NULL, all);
+	struct peer	*p = login(NULL, all, FIRST);
 
 	is_sent(p, "A4 CAPABILITY\r\n", "they are asked for");
 	says(p, "A2 BAD x\r\nA3 BAD unknown\r\n");
@@ -192,6 +216,7 @@ main(void)
 	test_status();
 	test_hoped();
 	test_less();
+	test_less_of_two();
 	test_later();
 	return tap_done();
 }

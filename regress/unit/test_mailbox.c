@@ -129,6 +129,20 @@ test_select(void)
 	peer_end(p);
 }
 
+/* What comes in front of UIDVALIDITY, as with Dovecot. */
+static void
+test_permanent(void)
+{
+	struct peer	*p = peer_ready(CAPS);
+
+	asks_open(p, 10, "box");
+	says(p, "* FLAGS (\\Seen)\r\n* OK [PERMANENTFLAGS (\\Seen Work)] x\r\n"
+	    "* 3 EXISTS\r\n* OK [UIDVALIDITY 7] x\r\nA3 OK x\r\n");
+	is_told(p, "OPENED 10 7/0/3/0 above 0 (\\Seen Work)\nDONE 10 ok\n",
+	    "permanent flags come first");
+	peer_end(p);
+}
+
 /*
  * What is said in front of [CLOSED], or before the SELECT shows, is about the
  * mailbox before it.
@@ -232,6 +246,29 @@ test_meta(void)
 	peer_end(p);
 }
 
+/* The next mailbox has a message of that UID as well. */
+static void
+test_meta_of_two(void)
+{
+	struct peer	*p = peer_ready(CAPS);
+	const char	*one = "* 1 FETCH (UID 1 FLAGS () INTERNALDATE NIL "
+			    "RFC822.SIZE 10 " FIELDS " {5}\r\na\r\n\r\n)\r\n";
+
+	opened(p, 10, "A3");
+	asks_set(p, M_NET_META, 11, 10, 1, 1);
+	asks_open(p, 20, "other");
+	asks_set(p, M_NET_META, 21, 20, 1, 1);
+	says(p, one);
+	is_told(p, "META 11 1 10\n", "of the first");
+	says(p, one);
+	is_told(p, "FLAGS 10 1 ()\n", "once more, still of the first");
+	says(p, "A4 OK x\r\n* OK [CLOSED] x\r\n* 1 EXISTS\r\nA5 OK x\r\n");
+	says(p, one);
+	is_told(p, "DONE 11 ok\nOPENED 20 0/0/1/0 above 0\nDONE 20 ok\n"
+	    "META 21 1 10\n", "of the second");
+	peer_end(p);
+}
+
 /* A FETCH of BODY[] that no SEND has asked for goes nowhere. */
 static void
 test_body(void)
@@ -267,10 +304,12 @@ main(void)
 	test_lives();
 	test_released();
 	test_select();
+	test_permanent();
 	test_switch();
 	test_numbers();
 	test_expunge();
 	test_meta();
+	test_meta_of_two();
 	test_body();
 	return tap_done();
 }
