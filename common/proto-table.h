@@ -156,7 +156,7 @@ static const struct proto_field f_engine_stats[] = {
 	END
 };
 #define OPEN_MASK							\
-	(OPEN_EXAMINE | OPEN_FULL | OPEN_ABOVE | OPEN_FRESH | OPEN_ALL)
+	(OPEN_EXAMINE | OPEN_FULL | OPEN_NEW | OPEN_ALL)
 static const struct proto_field f_net_open[] = {
 	U8(m_net_open, what, 0, OPEN_MASK),
 	U32(m_net_open, uidvalidity),
@@ -241,7 +241,6 @@ static const struct proto_field f_engine_opened[] = {
 	U32(m_engine_opened, uidvalidity),
 	U32(m_engine_opened, uidnext),
 	U32(m_engine_opened, exists),
-	U32(m_engine_opened, above),
 	U64(m_engine_opened, modseq),
 	BOOL(m_engine_opened, readonly),
 	BOOL(m_engine_opened, notsticky),

@@ -237,8 +237,7 @@ struct m_net_status {
  * SELECT (EXAMINE if "examine") mailbox, with (QRESYNC (uidvalidity modseq 1:n))
  * if modseq is not 0 (without the set if n is 0).  Then, as asked:
  *   full:	UID FETCH 1:n (UID FLAGS): each is a FLAGS event, none is left out
- *   above:	UID SEARCH RETURN (COUNT) UID n+1:4294967295 -> opened.above
- *   fresh:	UID SEARCH RETURN (ALL) UID uidnext:n (if uidnext <= n) -> UIDS
+ *   new:	UID SEARCH RETURN (ALL) UID uidnext:4294967295 -> UIDS
  *   all:	UID SEARCH RETURN (ALL) UID 1:n (if n > 0) -> UIDS
  * An OK without an ESEARCH line is an error, not an empty set (RFC 4731).
  * Answers: VANISHED*, FLAGS*, UIDS*, one OPENED (if the SELECT was OK) when all
@@ -247,9 +246,8 @@ struct m_net_status {
  */
 #define OPEN_EXAMINE	0x01
 #define OPEN_FULL	0x02
-#define OPEN_ABOVE	0x04
-#define OPEN_FRESH	0x08
-#define OPEN_ALL	0x10
+#define OPEN_NEW	0x04
+#define OPEN_ALL	0x08
 struct m_net_open {
 	uint8_t		 what;		/* OPEN_* */
 	uint32_t	 uidvalidity;	/* 0: none known */
@@ -451,7 +449,6 @@ struct m_engine_opened {
 	uint32_t	 uidvalidity;
 	uint32_t	 uidnext;	/* 0: not told */
 	uint32_t	 exists;
-	uint32_t	 above;		/* messages above n (OPEN_ABOVE) */
 	uint64_t	 modseq;	/* HIGHESTMODSEQ of the SELECT; 0: NOMODSEQ */
 	uint8_t		 readonly;
 	uint8_t		 notsticky;	/* UIDNOTSTICKY (RFC 4315) */
@@ -498,12 +495,16 @@ struct m_engine_copied {
 	const char	*lost;		/* those that the target does not keep */
 };
 
-/* Response codes of RFC 3501, 4469, 5530, 7162 that are acted upon. */
+/*
+ * Response codes of RFC 3501, 4469, 5530, 7162 that are acted upon; the last
+ * three are our own, for refusals: the target's connection ended under the
+ * message, the source did not give it, the source's connection ended under it.
+ */
 enum resp_code { RC_NONE = 0, RC_OTHER, RC_ALREADYEXISTS, RC_NONEXISTENT,
 	RC_TRYCREATE, RC_NOPERM, RC_CANNOT, RC_LIMIT, RC_TOOBIG, RC_OVERQUOTA,
 	RC_UNAVAILABLE, RC_INUSE, RC_EXPUNGEISSUED, RC_CORRUPTION,
 	RC_CONTACTADMIN, RC_SERVERBUG, RC_CLOSED_CONNECTION, RC_WITHHELD,
-	RC_MAX = RC_WITHHELD };
+	RC_SOURCE_CLOSED, RC_MAX = RC_SOURCE_CLOSED };
 enum resp_status { ST_OK = 0, ST_NO, ST_BAD, ST_UNSENT, ST_MAX = ST_UNSENT };
 
 /* M_ENGINE_REFUSED (many): one message that the target did not take. */
@@ -649,7 +650,7 @@ struct m_engine_paired {
 
 /*
  * M_ENGINE_UIDS: a part of a set; from a network worker the answer to SEARCH
- * and OPEN (what: OPEN_FRESH or OPEN_ALL), from the store to PAIR (unpaired UIDs
+ * and OPEN (what: OPEN_NEW or OPEN_ALL), from the store to PAIR (unpaired UIDs
  * of "side").
  */
 struct m_engine_uids {

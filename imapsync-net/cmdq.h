@@ -54,7 +54,7 @@ struct cmd {
 	int			 secret;
 	int			 answered;
 	/* The owner's. */
-	int			 what;		/* SEARCH: OPEN_ABOVE ... */
+	int			 what;		/* SEARCH: OPEN_NEW, OPEN_ALL */
 	int			 got;		/* an untagged answer came */
 	int			 runs;		/* SELECT: see handle.c */
 	struct uidset		 set;		/* META, SEND: to come */

@@ -24,13 +24,6 @@ ops_esearch(struct net *net, const struct resp *resp)
 	    cmdq_oldest(net, K_SEARCH);
 	if (c == NULL || c->kind != K_SEARCH)
 		return;
-	if (c->what == OPEN_ABOVE) {
-		if (resp->has_count) {
-			c->got = 1;
-			c->req->above = resp->num;
-		}
-		return;
-	}
 	c->got = 1;
 	req_sendset(net, M_ENGINE_UIDS, c->req->id, &resp->set, c->what);
 }
@@ -103,7 +96,6 @@ open_finish(struct net *net, struct req *r)
 	m.uidvalidity = h->uidvalidity;
 	m.uidnext = h->uidnext;
 	m.exists = h->exists;
-	m.above = r->above;
 	m.modseq = h->selmodseq;
 	m.readonly = h->readonly;
 	/* Without PERMANENTFLAGS all can be kept (RFC 3501 section 7.1). */
@@ -121,8 +113,7 @@ open_search(struct net *net, struct req *r, int what, uint32_t lo, uint32_t hi)
 
 	c = cmd_new(net, K_SEARCH, r, search_tagged);
 	c->what = what;
-	cmd_printf(c, "UID SEARCH RETURN (%s) UID %u:%u",
-	    what == OPEN_ABOVE ? "COUNT" : "ALL", lo, hi);
+	cmd_printf(c, "UID SEARCH RETURN (ALL) UID %u:%u", lo, hi);
 	cmd_end(net, c);
 }
 
@@ -139,10 +130,8 @@ open_emit(struct net *net, struct req *r)
 		cmd_printf(c, "UID FETCH 1:%u (UID FLAGS)", o->n);
 		cmd_end(net, c);
 	}
-	if ((o->what & OPEN_ABOVE) && o->n < UINT32_MAX)
-		open_search(net, r, OPEN_ABOVE, o->n + 1, UINT32_MAX);
-	if ((o->what & OPEN_FRESH) && u <= o->n)
-		open_search(net, r, OPEN_FRESH, u, o->n);
+	if (o->what & OPEN_NEW)
+		open_search(net, r, OPEN_NEW, u, UINT32_MAX);
 	if ((o->what & OPEN_ALL) && o->n > 0)
 		open_search(net, r, OPEN_ALL, 1, o->n);
 	return 1;

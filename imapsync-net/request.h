@@ -62,8 +62,6 @@ struct req {
 	size_t			 npatterns;
 	struct boxes		*boxes;
 	enum list_tried		 tried;
-	/* OPEN */
-	uint32_t		 above;
 	/* META, SEND, STORE, NAME, WATCH */
 	int			 brief;
 	int			 last;

@@ -88,6 +88,10 @@ req_new(struct engine *e, int chan, enum ask_type type, struct mbox *mb,
 	static const struct answers	 nobody;
 	struct req			*r;
 
+	/* Who was asked nothing is not waited for. */
+	if (e->ask.pending[LOCAL] + e->ask.pending[REMOTE] +
+	    e->ask.pending[STORE] == 0)
+		e->ask.heard = end_now();
 	r = xcalloc(1, sizeof(*r));
 	r->id = ++e->ask.last_id;
 	r->chan = r->side = chan;
@@ -250,7 +254,8 @@ a_opened(struct engine *e, struct req *r, const void *rec)
 	s->uidvalidity = m->uidvalidity;
 	s->uidnext = m->uidnext;
 	s->exists = s->exists_end = m->exists;
-	s->above = s->n == 0 ? m->exists : m->above;
+	s->above = (uint32_t)(uidset_count(&s->fresh) -
+	    uidset_upto(&s->fresh, s->n));
 	s->modseq = s->modseq_end = m->modseq;
 	s->readonly = m->readonly;
 	s->notsticky = m->notsticky;
@@ -281,16 +286,11 @@ a_flags(struct engine *e, struct req *r, const void *rec)
 	return 1;
 }
 
-/* What is known of the mailbox may not be all: it stops. */
 static int
 a_spoilt(struct engine *e, struct req *r, const void *rec)
 {
-	const struct m_engine_spoilt	*m = rec;
-
-	if (!r->sess->spoilt && !r->mb->stopped)
-		progress_stop(e, r->mb, "the %s server said something of it "
-		    "that can't be read (%s): it is left alone in this run",
-		    side_name[r->side], m->text);
+	if (!r->sess->spoilt && r->to->spoilt != NULL)
+		r->to->spoilt(e, r, rec);
 	r->sess->spoilt = 1;
 	return 1;
 }
@@ -304,7 +304,7 @@ a_list(struct engine *e, struct req *r, const void *rec)
 	(void)e;
 	if (!(r->what & m->what))
 		return 0;
-	uidset_or(m->what == OPEN_FRESH ? &r->sess->fresh : &r->sess->all,
+	uidset_or(m->what == OPEN_NEW ? &r->sess->fresh : &r->sess->all,
 	    &m->set);
 	return 1;
 }
@@ -414,6 +414,7 @@ ask_answer(const struct msg *msg)
 	struct source	*src = msg->arg;
 	struct req	 find, *r;
 
+	src->e->ask.heard = end_now();
 	find.id = msg->id;
 	r = RB_FIND(reqs, &src->e->ask.reqs, &find);
 	/* A server may go on to tell of what an earlier pass has opened. */

@@ -45,6 +45,8 @@ struct answers {
 		    const struct m_engine_done *);
 	void	(*mailbox)(struct engine *, struct req *,
 		    const struct m_engine_mailbox *);
+	void	(*spoilt)(struct engine *, struct req *,
+		    const struct m_engine_spoilt *);
 	/* Of an OPEN.  NULL: VANISHED is kept in the session. */
 	void	(*vanished)(struct engine *, struct sess *,
 		    const struct m_engine_vanished *);
@@ -128,7 +130,7 @@ struct sess {
 	uint32_t	 uidvalidity;
 	uint32_t	 uidnext;
 	uint32_t	 exists;	/* when opened */
-	uint32_t	 above;
+	uint32_t	 above;		/* of "fresh", those above n */
 	uint64_t	 modseq;	/* H0 of this SELECT */
 	uint64_t	 modseq_end;	/* by RFC 7162 section 6, and */
 	uint32_t	 exists_end;	/* EXISTS, as the last DONE told */
@@ -137,7 +139,7 @@ struct sess {
 	char		*permflags;
 	char		*mailboxid;
 	struct uidset	 all;		/* OPEN_ALL, SEARCH */
-	struct uidset	 fresh;		/* OPEN_FRESH */
+	struct uidset	 fresh;		/* OPEN_NEW: UIDs from U on */
 	struct uidset	 earlier;	/* VANISHED (EARLIER) */
 	struct uidset	 vanished;	/* VANISHED */
 	/* For the judgement of HIGHESTMODSEQ (execute.c, finish.c). */
@@ -153,6 +155,7 @@ struct asks {
 	int		 open[CHANNELS];
 	struct reqs	 reqs;
 	struct sesses	 sesses;
+	int64_t		 heard;		/* ms: the last answer, or question */
 	uint32_t	 last_id;
 	uint32_t	 reset_id;	/* the last one of the pass before */
 	uint32_t	 pending[CHANNELS]; /* requests that are not answered */

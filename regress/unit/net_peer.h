@@ -101,8 +101,8 @@ on_opened(const struct msg *msg)
 	const struct m_engine_opened	*m = msg->rec;
 	struct buf			*b = line(msg);
 
-	buf_printf(b, " %u/%u/%u/%llu above %u%s", m->uidvalidity,
-	    m->uidnext, m->exists, (unsigned long long)m->modseq, m->above,
+	buf_printf(b, " %u/%u/%u/%llu%s", m->uidvalidity, m->uidnext,
+	    m->exists, (unsigned long long)m->modseq,
 	    m->readonly ? " readonly" : "");
 	if (strcmp(m->permflags, SYSTEM_FLAGS) != 0 || !m->perm_any)
 		buf_printf(b, " (%s)%s", m->permflags,
@@ -543,7 +543,7 @@ opened(struct peer *p, uint32_t id, const char *tag)
 	says(p, line);
 	snprintf(line, sizeof(line), "%s SELECT \"box\"\r\n", tag);
 	is_sent(p, line, "SELECT");
-	snprintf(line, sizeof(line), "OPENED %u 7/100/3/50 above 0\n"
+	snprintf(line, sizeof(line), "OPENED %u 7/100/3/50\n"
 	    "DONE %u ok\n", id, id);
 	is_told(p, line, "opened");
 }
