@@ -229,7 +229,7 @@ cmdq_flush(struct net *net)
 {
 	struct cmd	*c;
 
-	while (net->cmdq.hold == NULL &&
+	while (!net->cmdq.shut && net->cmdq.hold == NULL &&
 	    (c = TAILQ_FIRST(&net->cmdq.tx)) != NULL) {
 		if (c->waiting)
 			return;
@@ -276,8 +276,6 @@ cmdq_abandon(struct net *net, struct cmd *c)
 	uint64_t	 written = net->cmdq.put - net->out.len;
 
 	net->cmdq.shut = 1;
-	buf_clear(&c->text);
-	c->nbarriers = 0;
 	if (c->start == 0)
 		return;
 	/* What stands in front of it still goes. */

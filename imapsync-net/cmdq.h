@@ -54,7 +54,7 @@ struct cmd {
 	int			 secret;
 	int			 answered;
 	/* The owner's. */
-	int			 what;		/* SEARCH: OPEN_ABOVE ... */
+	int			 what;		/* SEARCH: OPEN_NEW, OPEN_ALL */
 	int			 got;		/* an untagged answer came */
 	int			 runs;		/* SELECT: see handle.c */
 	struct uidset		 set;		/* META, SEND: to come */
@@ -120,8 +120,9 @@ struct cmd	*cmdq_oldest(struct net *, enum cmd_kind);
 /* An answer is due: a command was sent as a whole, or waits for "+". */
 int		 cmdq_due(struct net *);
 /*
- * Take back what of the open command is not yet written; never complete it.
- * Nothing more is asked of the server from then on (cmdq.shut).
+ * Take back what of the open command is not yet written; what stands in front of
+ * it still goes.  Nothing else does from then on (cmdq.shut): it is never
+ * completed.
  */
 void		 cmdq_abandon(struct net *, struct cmd *);
 

@@ -188,6 +188,14 @@ say_again(struct peer *p)
 	says(p, "A4 NO no\r\n");
 }
 
+static void
+nothing(struct net *net, struct cmd *c, const struct resp *resp)
+{
+	(void)net;
+	(void)c;
+	(void)resp;
+}
+
 /*
  * An APPEND is answered while its literal is on its way, and then again.  (So
  * much of it that it is sent at once.)
@@ -196,7 +204,9 @@ static void
 test_answered_twice(void)
 {
 	struct peer	*p = peer_ready(CAPS);
-	const char	*rest = "\r\nA5 UID FETCH * (UID MODSEQ)\r\n";
+	const char	*rest = "\r\nA5 NOOP\r\nA6 UID FETCH * (UID MODSEQ)"
+			    "\r\n";
+	struct cmd	*c;
 
 	opened(p, 10, "A3");
 	asks_recv(p, 11, 10, 5, RECV_SINGLE);
@@ -207,14 +217,17 @@ test_answered_twice(void)
 	is_told(p, "REFUSED 11 1 no no\n", "refused");
 	ends(p, say_again, EX_SYNC_TEMP, "a command that was not given",
 	    "a second answer is to no command");
+	c = cmd_new(&p->net, K_SESSION, NULL, nothing);
+	cmd_puts(c, "NOOP");
+	cmd_end(&p->net, c);
 	octets(p, 30000);
 	trailer(p, 1);
 	end(p, 5, 1);
 	buf_drain(&p->got, strlen("A4 APPEND \"box\" {100000+}\r\n"));
 	is_num(p->got.len, 100000 + strlen(rest), "its literal is completed");
 	buf_drain(&p->got, 100000);
-	is_sent(p, rest, "the next command");
-	says(p, "A5 OK x\r\n");
+	is_sent(p, rest, "the next commands");
+	says(p, "A5 OK x\r\nA6 OK x\r\n");
 	is_told(p, "DONE 11 ok\n", "done");
 	peer_end(p);
 }
@@ -374,6 +387,7 @@ test_appenduid(void)
 	appenduid("7 100", "0", "0", "too few: not known");
 	appenduid("7 100:102", "0", "0", "too many: not known");
 	appenduid("7 105,100", "0", "0", "descending: not known");
+	appenduid("7 100:101,50", "0", "0", "one behind that: not known");
 	appenduid("7 100,x", "0", "0", "malformed: not known");
 }
 
@@ -587,6 +601,28 @@ test_broken(void)
 	peer_end(p);
 }
 
+static void
+abort_trailer(struct peer *p)
+{
+	trailer(p, 0);
+}
+
+/* All of its octets came, and that they are not all there is to it. */
+static void
+test_aborted(void)
+{
+	struct peer	*p = peer_ready(CAPS);
+
+	opened(p, 10, "A3");
+	asks_recv(p, 11, 10, 5, RECV_SINGLE);
+	head(p, 5, 1, 3);
+	put_octets(p, p->bridge, "abc", 3);
+	ends(p, abort_trailer, EX_SYNC_TEMP, "ended inside a message",
+	    "a message that is aborted");
+	ok(strstr(text_of(&p->got), "abc\r\n") == NULL, "is not completed");
+	peer_end(p);
+}
+
 int
 main(void)
 {
@@ -605,5 +641,6 @@ main(void)
 	test_overquota();
 	test_incomplete();
 	test_broken();
+	test_aborted();
 	return tap_done();
 }
