@@ -259,6 +259,8 @@ did_free(struct side_did *d)
 	uidset_free(&d->flagged);
 	uidset_free(&d->expunged);
 	uidset_free(&d->copied);
+	uidset_free(&d->missing);
+	free(d->why);
 	uidset_free(&d->appended);
 	stores_free(&d->sent);
 }

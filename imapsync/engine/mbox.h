@@ -180,6 +180,10 @@ struct side_did {
 	struct uidset	 appended;	/* here, by us */
 	struct stores	 sent;		/* the same by the flags it was sent with */
 	int		 others;	/* others expunged while we were at work */
+	struct uidset	 missing;	/* it did not give them */
+	char		*why;		/* its words for that, or NULL */
+	struct sess	*look;		/* for a list of them */
+	int		 unlisted;	/* there is none */
 	int		 closed;	/* it takes no message in this run */
 	uint32_t	 in_a_row;	/* refusals "not now" */
 	uint32_t	 nwithheld;	/* messages that it did not give */
