@@ -655,7 +655,7 @@ struct m_engine_paired {
 /*
  * M_ENGINE_UIDS: a part of a set; from a network worker the answer to SEARCH
  * and OPEN (what: OPEN_NEW or OPEN_ALL), from the store to PAIR (unpaired UIDs
- * of "side").
+ * of "side") and INFO (what a rule left out; "what" 1: those that are alone).
  */
 struct m_engine_uids {
 	uint8_t		 what;
@@ -884,6 +884,8 @@ struct m_store_unrefuse {
 struct m_store_left {
 	uint32_t	 mailbox;
 	uint8_t		 side;
+	uint8_t		 alone;		/* they had a row: the other copy was
+					   deleted, and never comes back */
 	struct uidset	 set;
 };
 struct m_store_unleft {

@@ -217,6 +217,7 @@ known_free(struct mside *ms)
 	while ((f = RB_MIN(refusals, &ms->known.refusals)) != NULL)
 		refusal_free(ms, f);
 	uidset_free(&ms->known.left);
+	uidset_free(&ms->known.alone);
 	free(ms->known.water.mailboxid);
 }
 

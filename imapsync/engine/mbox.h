@@ -126,6 +126,7 @@ struct side_known {
 	struct refusals	 refusals;
 	uint32_t	 nrefused;	/* when it was loaded: for D3 */
 	struct uidset	 left;		/* what a rule left out */
+	struct uidset	 alone;		/* of it: it had a row before */
 };
 
 /* discover.c, then pair.c, recover.c, rules.c: what is there to be done. */
