@@ -156,22 +156,88 @@ test_deletions(void)
 	done(&mb);
 }
 
+/* What the rules of the configuration leave out. */
+static void
+test_allow(void)
+{
+	struct mbox	 mb;
+	struct row	*p;
+
+	fresh(&mb);
+	mb.s[REMOTE].allow = PROP_ALL & ~PROP_DELETE;
+	p = row(&mb, 1, 11, "", NULL, NULL);
+	p->gone[LOCAL] = 1;
+	row(&mb, 2, 12, "", NULL, NULL)->gone[REMOTE] = 1;
+	plan_mbox(&mb);
+	ok(uidset_empty(&mb.s[REMOTE].doomed) && p->alone,
+	    "no deletion where none is allowed");
+	ok(uidset_has(&mb.s[LOCAL].doomed, 2), "but on the other side");
+	done(&mb);
+
+	fresh(&mb);
+	mb.s[REMOTE].allow = PROP_ALL & ~PROP_FLAGS;
+	p = row(&mb, 1, 11, "$Gone", "\\Seen", "$Gone \\Flagged");
+	plan_mbox(&mb);
+	ok(TAILQ_EMPTY(&mb.s[REMOTE].stores) && p->want[REMOTE] == NULL,
+	    "no flag where none is allowed");
+	ok(stored(&mb, LOCAL, 1, "\\Flagged", 1), "but on the other side");
+	done(&mb);
+}
+
+/* Fill s[FLAGS_MAX] with so many keywords of 50 octets. */
+static void
+keywords(char *s, char letter, int n)
+{
+	char	 one[FLAG_MAX];
+	int	 i;
+
+	s[0] = '\0';
+	for (i = 0; i < n; i++) {
+		snprintf(one, sizeof(one), "%c%049d", letter, i);
+		if (flags_or(s, s, one) == -1)
+			fatalx("too many keywords");
+	}
+}
+
+static void
+test_too_many(void)
+{
+	struct mbox	 mb;
+	char		 s[SIDES][FLAGS_MAX];
+	int		 n = FLAGS_MAX / 51 - 1;
+
+	fresh(&mb);
+	keywords(s[LOCAL], 'a', n);
+	keywords(s[REMOTE], 'b', n);
+	row(&mb, 1, 11, "", s[LOCAL], s[REMOTE]);
+	row(&mb, 2, 12, "", "\\Seen", NULL);
+	plan_mbox(&mb);
+	ok(TAILQ_EMPTY(&mb.s[LOCAL].stores) && mb.s[REMOTE].nflags == 1,
+	    "more flags than can be said: none is set");
+	ok(mb.s[LOCAL].hold && mb.s[REMOTE].hold, "and they are told again");
+	ok(stored(&mb, REMOTE, 1, "\\Seen", 12), "other messages go on");
+	done(&mb);
+}
+
 static void
 test_permanentflags(void)
 {
 	struct sess	 s;
 	struct mbox	 mb;
+	struct row	*p;
 
 	fresh(&mb);
 	memset(&s, 0, sizeof(s));
 	s.permflags = xstrdup("\\Seen $Kept");
 	mb.s[REMOTE].disc = &s;
-	row(&mb, 1, 11, "", "\\Seen $Kept $Other", NULL);
+	p = row(&mb, 1, 11, "", "\\Seen $Kept $Other", NULL);
 	plan_mbox(&mb);
 	ok(stored(&mb, REMOTE, 1, "$kept", 11), "a keyword that is kept");
 	ok(!stored(&mb, REMOTE, 1, "$Other", 11), "one that is not");
 	ok(mb.lost != NULL && flags_has(mb.lost, "$other"), "it is named");
 	ok(!stored(&mb, LOCAL, 0, "$Other", 1), "it stays where it is");
+	is_str(p->want[REMOTE], "\\Seen $Kept", "and is no part of what is "
+	    "set there");
 
 	done(&mb);
 	fresh(&mb);
@@ -231,6 +297,8 @@ main(void)
 {
 	test_merge();
 	test_deletions();
+	test_allow();
+	test_too_many();
 	test_permanentflags();
 	test_grouping();
 	test_paired();
