@@ -6,7 +6,8 @@
 # It comes WITHOUT ANY WARRANTY.  See COPYING.
 
 # The part of the Makefile that tests.  `make regress` runs everything, `make
-# regress T=name` one test: regress/*/name.t or regress/unit/test_name.c.
+# regress T=name` one test: regress/*/name.t or regress/unit/test_name.c.  `make
+# mutate` tests the unit tests: regress/mutate.
 
 STAGE =		regress/stage
 UNITDIR =	regress/tmp/unit
@@ -56,6 +57,10 @@ regress: stage units
 
 check: regress
 
+# T=word: only the changes that have it in their file, test or promise.
+mutate:
+	@MAKE='${MAKE}' CC='${CC}' perl regress/mutate '${T}'
+
 demo:
 	@sh regress/demo
 
@@ -66,4 +71,4 @@ clean-regress:
 		[ "$$file" = regress/tmp/cyrus ] || rm -rf "$$file"; \
 	done
 
-.PHONY: stage units fuzzers regress check demo clean-regress
+.PHONY: stage units fuzzers regress check mutate demo clean-regress

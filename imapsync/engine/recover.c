@@ -378,17 +378,42 @@ strike(struct engine *e, struct mbox *mb, int side, uint32_t uid, int code,
 		    side_name[side]);
 }
 
+/*
+ * The target's connection ended while messages were sent to it.  Which mailbox it
+ * was counts, and only if none of them came through; which message it was the
+ * next run finds out, one by one.
+ */
+static void
+mark_failed(struct engine *e, int target)
+{
+	struct m_store_markfail	 m;
+	struct mbox		*mb, *first = NULL;
+
+	FOREACH_MBOX(mb, &e->list)
+		if (mb->mark[target].active != 0 && (first == NULL ||
+		    mb->mark[target].active < first->mark[target].active))
+			first = mb;
+	if (first == NULL || first->mark[target].gained)
+		return;
+	m.mailbox = first->id;
+	m.target = target;
+	ask_note(e, M_STORE_MARKFAIL, &m);
+}
+
 void
 recover_lost(struct engine *e)
 {
-	struct m_store_markfail	 m;
-	struct mbox		*mb;
-	int			 target = OTHER(e->due.side);
+	struct mbox	*mb;
+	int		 target = OTHER(e->due.side);
 
 	FOREACH_MBOX(mb, &e->list)
 		finish_checkpoint(e, mb);
-	if ((mb = e->due.mb) == NULL)
+	if ((mb = e->due.mb) == NULL) {
+		for (target = 0; target < SIDES; target++)
+			if (e->end.lost[target])
+				mark_failed(e, target);
 		return;
+	}
 	switch (e->due.kind) {
 	case DUE_SOURCE:
 		strike(e, mb, e->due.side, e->due.uid, RC_SOURCE_CLOSED, 0);
@@ -398,12 +423,7 @@ recover_lost(struct engine *e)
 		    mb->mark[target].tries > 0);
 		break;
 	case DUE_BATCH:
-		/* Which of them it was the next run finds out. */
-		if (mb->mark[target].gained)
-			break;
-		m.mailbox = mb->id;
-		m.target = target;
-		ask_note(e, M_STORE_MARKFAIL, &m);
+		mark_failed(e, target);
 		break;
 	}
 }

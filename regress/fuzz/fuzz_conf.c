@@ -8,24 +8,18 @@
  */
 
 /*
- * The parser of the configuration, fed with anything.  With files as arguments
- * each of them is a test (TAP); without, standard input is parsed once, which
- * is what afl-fuzz(1) wants.  LLVMFuzzerTestOneInput() is there for libFuzzer.
+ * The parser of the configuration, fed with anything.
  *
  * What must hold: it neither crashes nor leaks, fails exactly if it says why,
  * shows no password, wherever it stands, and what it accepts is fit for use.
  */
-#include <err.h>
-#include <fcntl.h>
 #include <regex.h>
 #include <stdio.h>
 
 #include "imapsync/imapsync.h"
+#include "replay.h"
 
-#define INPUT_MAX	(256 * 1024)
 #define SECRET		"hunter2"	/* the password of the corpus */
-
-int		 LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 
 static void
 must(int holds, const char *what)
@@ -81,6 +75,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	struct conf	 c;
 	int		 ret;
 
+	setenv("HOME", "/nonexistent", 1);
 	ret = conf_parse(&c, "f", (const char *)data, len, &errors);
 	must((ret == -1) == (errors.len > 0), "result and errors differ");
 	buf_add(&errors, "", 1);
@@ -92,38 +87,5 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		check_conf(&c);
 	conf_free(&c);
 	buf_free(&errors);
-	return 0;
-}
-
-static void
-run(int fd)
-{
-	static uint8_t	 data[INPUT_MAX];
-	size_t		 len = 0;
-	ssize_t		 n;
-
-	while (len < sizeof(data) &&
-	    (n = read(fd, data + len, sizeof(data) - len)) > 0)
-		len += n;
-	LLVMFuzzerTestOneInput(data, len);
-}
-
-int
-main(int argc, char **argv)
-{
-	int	 fd, i;
-
-	setenv("HOME", "/nonexistent", 1);
-	if (argc < 2)
-		run(STDIN_FILENO);
-	else
-		printf("1..%d\n", argc - 1);
-	for (i = 1; i < argc; i++) {
-		if ((fd = open(argv[i], O_RDONLY)) == -1)
-			err(1, "%s", argv[i]);
-		run(fd);
-		close(fd);
-		printf("ok %d - %s\n", i, argv[i]);
-	}
 	return 0;
 }

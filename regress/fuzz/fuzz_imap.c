@@ -8,23 +8,17 @@
  */
 
 /*
- * The parser of what a mail server sends, fed with anything.  With files as
- * arguments each of them is a test (TAP); without, standard input is parsed,
- * which is what afl-fuzz(1) wants.  LLVMFuzzerTestOneInput() is there for
- * libFuzzer.
+ * The parser of what a mail server sends, fed with anything.
  *
  * What must hold: it neither crashes nor leaks, its memory is bounded, what it
  * hands on is fit for use, and in which pieces the octets come makes no
  * difference to that.
  */
-#include <err.h>
-#include <fcntl.h>
 #include <stdio.h>
 
 #include "imapsync-net/imap.h"
 #include "log.h"
-
-#define INPUT_MAX	(1024 * 1024)
+#include "replay.h"
 
 /* One reading of the input: what was handed on, as text. */
 struct reading {
@@ -33,8 +27,6 @@ struct reading {
 	uint64_t	 left;		/* octets of a body still to come */
 	int		 inbody;
 };
-
-int		 LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 
 static void
 must(int holds, const char *what)
@@ -210,37 +202,5 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		buf_free(&next.log);
 	}
 	buf_free(&first.log);
-	return 0;
-}
-
-static void
-run(int fd)
-{
-	static uint8_t	 data[INPUT_MAX];
-	size_t		 len = 0;
-	ssize_t		 n;
-
-	while (len < sizeof(data) &&
-	    (n = read(fd, data + len, sizeof(data) - len)) > 0)
-		len += n;
-	LLVMFuzzerTestOneInput(data, len);
-}
-
-int
-main(int argc, char **argv)
-{
-	int	 fd, i;
-
-	if (argc < 2)
-		run(STDIN_FILENO);
-	else
-		printf("1..%d\n", argc - 1);
-	for (i = 1; i < argc; i++) {
-		if ((fd = open(argv[i], O_RDONLY)) == -1)
-			err(1, "%s", argv[i]);
-		run(fd);
-		close(fd);
-		printf("ok %d - %s\n", i, argv[i]);
-	}
 	return 0;
 }

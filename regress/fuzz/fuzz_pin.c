@@ -9,16 +9,12 @@
 
 /*
  * The certificate's walk: any octets as DER, as PEM, and as the list of pins.
- * With files as arguments each of them is a test (TAP); without, standard input
- * is taken once.
  */
 
-#include <err.h>
 #include <stdio.h>
 
 #include "imapsync-net/pin.h"
-
-int		 LLVMFuzzerTestOneInput(const uint8_t *, size_t);
+#include "replay.h"
 
 /* What is found must lie inside of what was given. */
 static void
@@ -55,33 +51,5 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	if (pin_check(text, why, sizeof(why)) == 0)
 		pin_match(text, data, len);
 	free(text);
-	return 0;
-}
-
-static void
-replay(FILE *f)
-{
-	static uint8_t	 data[1 << 20];
-
-	LLVMFuzzerTestOneInput(data, fread(data, 1, sizeof(data), f));
-}
-
-int
-main(int argc, char **argv)
-{
-	FILE	*f;
-	int	 i;
-
-	if (argc < 2)
-		replay(stdin);
-	else
-		printf("1..%d\n", argc - 1);
-	for (i = 1; i < argc; i++) {
-		if ((f = fopen(argv[i], "re")) == NULL)
-			err(1, "%s", argv[i]);
-		replay(f);
-		fclose(f);
-		printf("ok %d - %s\n", i, argv[i]);
-	}
 	return 0;
 }

@@ -10,18 +10,14 @@
 /*
  * A server's part of an authentication: base64, the list of mechanisms, and the
  * challenges, one a line behind the first octet, which chooses the mechanism.
- * With files as arguments each of them is a test (TAP); without, standard input
- * is taken once.
  */
 
-#include <err.h>
 #include <stdio.h>
 
 #include "imapsync-net/b64.h"
 #include "imapsync-net/sasl.h"
 #include "imapsync-net/scram.h"
-
-int		 LLVMFuzzerTestOneInput(const uint8_t *, size_t);
+#include "replay.h"
 
 /* The connection is in clear: nothing of it is asked. */
 const uint8_t *
@@ -148,33 +144,5 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	sasl_free(sa);
 	scram_free(sc);
 	free(text);
-	return 0;
-}
-
-static void
-replay(FILE *f)
-{
-	static uint8_t	 data[1 << 20];
-
-	LLVMFuzzerTestOneInput(data, fread(data, 1, sizeof(data), f));
-}
-
-int
-main(int argc, char **argv)
-{
-	FILE	*f;
-	int	 i;
-
-	if (argc < 2)
-		replay(stdin);
-	else
-		printf("1..%d\n", argc - 1);
-	for (i = 1; i < argc; i++) {
-		if ((f = fopen(argv[i], "re")) == NULL)
-			err(1, "%s", argv[i]);
-		replay(f);
-		fclose(f);
-		printf("ok %d - %s\n", i, argv[i]);
-	}
 	return 0;
 }

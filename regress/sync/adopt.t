@@ -14,7 +14,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Test::More;
-use Imapsync::Compare qw(same_content);
+use Imapsync::Compare qw(same_content total);
 use Imapsync::Imapsync;
 use Imapsync::Mail qw(message date_of samples);
 use Imapsync::Server;
@@ -25,15 +25,6 @@ plan skip_all => Imapsync::Server->missing('dovecot')
 my $local = Imapsync::Server->new(name => 'local');
 my $remote = Imapsync::Server->new(name => 'remote', sep => '.');
 my $i = Imapsync::Imapsync->new(local => $local, remote => $remote);
-
-sub total
-{
-	my ($snap) = @_;
-	my $n = 0;
-
-	$n += $_ for map { values %{ $_->{messages} } } values %$snap;
-	return $n;
-}
 
 my $lc = $local->client;
 my $rc = $remote->client;

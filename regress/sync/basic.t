@@ -14,16 +14,13 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Test::More;
-use Imapsync::Compare qw(same_content);
+use Imapsync::Compare qw(same_content total);
 use Imapsync::Imapsync;
-use Imapsync::Mail qw(message date_of samples);
+use Imapsync::Mail qw(message date_of new_messages samples);
 use Imapsync::Server;
 
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');
-
-my @flags = ('', '\Seen', '\Seen \Answered', '\Flagged', '\Draft',
-    '\Deleted', '$Forwarded \Seen', 'NonJunk $Label1', 'a.b-c_d');
 
 # Two sets of mailboxes, the one in the middle on both sides.
 sub fill
@@ -31,19 +28,14 @@ sub fill
 	my ($local, $remote) = @_;
 	my $lc = $local->client;
 	my $rc = $remote->client;
-	my $n = 0;
 
 	for my $name ('INBOX', 'Drafts', 'lists') {
 		$lc->create($name) if $name ne 'INBOX';
-		$lc->append_many($name, map { $n++; { body => message($n),
-		    flags => $flags[$n % @flags], date => date_of($n) } }
-		    1 .. 20);
+		$lc->append_many($name, new_messages(20, flags => 1));
 	}
 	for my $name ('INBOX', 'lists', 'Sent') {
 		$rc->create($name) if $name ne 'INBOX';
-		$rc->append_many($name, map { $n++; { body => message($n),
-		    flags => $flags[$n % @flags], date => date_of($n) } }
-		    1 .. 20);
+		$rc->append_many($name, new_messages(20, flags => 1));
 	}
 	my %mail = samples();
 	$rc->append_many('Sent', map { { body => $mail{$_},
@@ -93,8 +85,7 @@ sub whole
 	like($r->{err}, qr/^INBOX: .*20/m, 'a line for INBOX');
 	my $snap = same_content($local, $remote, "$what: first run");
 	is(scalar keys %$snap, 6, 'all mailboxes');
-	my $n = 0;
-	$n += $_ for map { values %{ $_->{messages} } } values %$snap;
+	my $n = total($snap);
 	my %mail = samples();
 	is($n, 120 + keys %mail, 'all messages');
 	$i->silent_ok("$what: nothing to do");
@@ -103,9 +94,7 @@ sub whole
 	change($local, $remote);
 	$r = $i->sync_ok("$what: changes");
 	$snap = same_content($local, $remote, "$what: changes");
-	my $m = 0;
-	$m += $_ for map { values %{ $_->{messages} } } values %$snap;
-	is($m, $n + 5 - 4 - 2 - 1, 'added and deleted, nothing else');
+	is(total($snap), $n + 5 - 4 - 2 - 1, 'added and deleted, nothing else');
 	my %flag;
 	for my $line (keys %{ $snap->{lists}{messages} }) {
 		$flag{$_}++ for $line =~ /\[(.*)\]/ ? split ' ', $1 : ();

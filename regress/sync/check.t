@@ -16,6 +16,7 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Test::More;
 use Imapsync::Cert;
+use Imapsync::Compare qw(everything);
 use Imapsync::Imapsync;
 use Imapsync::Mail qw(message);
 use Imapsync::Proc qw(slurp free_port);
@@ -30,34 +31,22 @@ my $remote = Imapsync::Server->new(name => 'remote', daemon => 1, sep => '.',
     cert => Imapsync::Cert->new(name => 'good'));
 my $i = Imapsync::Imapsync->new(local => $local, remote => $remote);
 
-sub everything
+sub everything_here
 {
-	my @all;
-
-	for my $server ($local, $remote) {
-		my $c = $server->client;
-		for my $box (sort { $a->{name} cmp $b->{name} } $c->list) {
-			my $s = $c->status($box->{name}, 'MESSAGES UIDNEXT ' .
-			    'UIDVALIDITY HIGHESTMODSEQ RECENT');
-			push @all, "$box->{name} " . ($box->{subscribed} //
-			    0) . " @{[map { \"$_ $s->{$_}\" } sort keys %$s]}";
-		}
-		$c->close;
-	}
-	push @all, map { ($_, -f $_ ? slurp($_) : '') }
-	    sort glob("$i->{home}/data/* $i->{home}/data/imapsync/*");
-	return \@all;
+	return [map({ everything($_) } $local, $remote),
+	    map { ($_, -f $_ ? slurp($_) : '') }
+	    sort glob("$i->{home}/data/* $i->{home}/data/imapsync/*")];
 }
 
 # A --check of two servers that will do.
 sub check
 {
 	my ($what, @args) = @_;
-	my $before = everything();
+	my $before = everything_here();
 	my $r = $i->sync_ok($what, '--check', @args);
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	is_deeply(everything(), $before, 'nothing has changed');
+	is_deeply(everything_here(), $before, 'nothing has changed');
 	is($r->{err}, '', 'nothing on standard error');
 	like($r->{out}, qr/^All that is needed is there\.\n\z/m, 'all is well');
 	return $r->{out};

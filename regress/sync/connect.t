@@ -68,9 +68,7 @@ sub fails
 	$i->change(remote => $remote->section(%keys));
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	my $r = $i->status_is(75, $what);
-	like($r->{err}, $says, "$what: says why");
-	is(scalar(split /\n/, $r->{err}), 1, "$what: in one line") or
-	    diag($r->{err});
+	$i->says_once($r, $says, $what);
 	return $r;
 }
 

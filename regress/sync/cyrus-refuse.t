@@ -19,6 +19,7 @@ use Imapsync::Compare qw(same_content);
 use Imapsync::Imapsync;
 use Imapsync::Mail qw(message date_of);
 use Imapsync::Model;
+use Imapsync::Pair qw(dovecot cyrus count);
 use Imapsync::Proc qw(slurp spew);
 use Imapsync::Server;
 use Imapsync::Tap;
@@ -26,29 +27,6 @@ use Imapsync::Tap;
 for my $kind ('dovecot', 'cyrus') {
 	plan skip_all => Imapsync::Server->missing($kind)
 	    if Imapsync::Server->missing($kind);
-}
-
-my $number = 0;
-
-sub cyrus
-{
-	return Imapsync::Server->new(name => 'cyrus' . ++$number,
-	    kind => 'cyrus', @_);
-}
-
-sub dovecot
-{
-	return Imapsync::Server->new(name => 'dovecot' . ++$number, @_);
-}
-
-sub count
-{
-	my ($server, $name) = @_;
-	my $c = $server->client;
-	my $n = $c->status($name // 'INBOX')->{MESSAGES};
-
-	$c->close;
-	return $n;
 }
 
 subtest 'malformed messages' => sub {

@@ -13,9 +13,10 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Test::More;
-use Imapsync::Compare qw(same_content snapshot);
+use Imapsync::Compare qw(same_content total);
 use Imapsync::Imapsync;
-use Imapsync::Mail qw(message date_of samples);
+use Imapsync::Mail qw(message date_of new_number new_messages samples);
+use Imapsync::Pair qw(dovecot cyrus count);
 use Imapsync::Proc qw(tmpdir spew);
 use Imapsync::Server;
 use Imapsync::Tap;
@@ -25,45 +26,12 @@ for my $kind ('dovecot', 'cyrus') {
 	    if Imapsync::Server->missing($kind);
 }
 
-my $number = 0;
-my @flags = ('', '\Seen', '\Seen \Answered', '\Flagged', '\Draft',
-    '\Deleted', '$Forwarded \Seen', 'NonJunk $Label1', 'a.b-c_d');
-
+# So many messages with various flags.
 sub fill
 {
 	my ($c, $name, $count) = @_;
 
-	$c->append_many($name, map { $number++; { body => message($number),
-	    flags => $flags[$number % @flags],
-	    date => date_of($number) } } 1 .. $count);
-}
-
-sub total
-{
-	my ($snap) = @_;
-	my $n = 0;
-
-	$n += $_ for map { values %{ $_->{messages} } } values %$snap;
-	return $n;
-}
-
-# Nothing to do: no output, and no SELECT.
-sub quiet_ok
-{
-	my ($i, $what) = @_;
-
-	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	$i->silent_ok("$what: silent");
-	my $r = $i->run('--debug');
-	unlike($r->{err}, qr/\b(SELECT|EXAMINE)\b/, "$what: no SELECT");
-}
-
-sub count
-{
-	my ($c) = @_;
-	my @uids = $c->uids('INBOX');
-
-	return scalar @uids;
+	$c->append_many($name, new_messages($count, flags => 1));
 }
 
 # Neutral names ('|') as the server spells them.
@@ -115,7 +83,7 @@ sub whole
 	ok($snap->{$_}{subscribed}, "$_ is subscribed") for 'a|b', 'c|d';
 	$i->sync_ok("$what: a mailbox that Cyrus made");
 	same_content($local, $cyrus, "$what: equal, with that");
-	quiet_ok($i, $what);
+	$i->quiet_ok($what);
 
 	changes($lc, $rc, 1, $there);
 	$i->sync_ok("$what: changes");
@@ -124,21 +92,21 @@ sub whole
 	my @f = map { /\[(.*)\]/ } keys %{ $snap->{'a|b'}{messages} };
 	is((grep { /\$both/ } @f), 2, 'flags of one, less what is gone');
 	is((grep { /\$there/ } @f), 2, 'and of the other');
-	quiet_ok($i, "$what: after changes");
+	$i->quiet_ok("$what: after changes");
 
 	# One side at a time: what we do must not be news to us.
 	for my $c ($lc, $rc) {
 		my $name = $c == $lc ? 'a/b' : $there;
 		my @uids = $c->uids($name);
-		$c->store($name, $uids[0], '+FLAGS', '\Seen key' . ++$number);
+		$c->store($name, $uids[0], '+FLAGS', '\Seen key' . new_number);
 		$i->sync_ok("$what: a flag");
-		quiet_ok($i, "$what: after a flag");
+		$i->quiet_ok("$what: after a flag");
 		$c->expunge($name, $uids[1]);
 		$i->sync_ok("$what: an expunge");
-		quiet_ok($i, "$what: after an expunge");
+		$i->quiet_ok("$what: after an expunge");
 		fill($c, $name, 3);
 		$i->sync_ok("$what: new messages");
-		quiet_ok($i, "$what: after new messages");
+		$i->quiet_ok("$what: after new messages");
 	}
 	$snap = same_content($local, $cyrus, "$what: equal at last");
 
@@ -148,7 +116,7 @@ sub whole
 	$i->sync_ok("$what: the state is lost");
 	$snap = same_content($local, $cyrus, "$what: equal without it");
 	is(total($snap), $n, 'nothing twice');
-	quiet_ok($i, "$what: after that");
+	$i->quiet_ok("$what: after that");
 
 	# The highest UIDs go: VANISHED of known UIDs 1:n, not 1:*.
 	my @uids = $rc->uids($there);
@@ -160,19 +128,8 @@ sub whole
 	$i->sync_ok("$what: all of them");
 	$snap = same_content($local, $cyrus, "$what: emptied");
 	is_deeply($snap->{'a|b'}{messages}, {}, 'empty');
-	quiet_ok($i, "$what: at the end");
+	$i->quiet_ok("$what: at the end");
 	$_->close for $lc, $rc;
-}
-
-sub dovecot
-{
-	return Imapsync::Server->new(name => 'dovecot' . ++$number, @_);
-}
-
-sub cyrus
-{
-	return Imapsync::Server->new(name => 'cyrus' . ++$number,
-	    kind => 'cyrus', @_);
 }
 
 subtest 'tunnel, "/", altnamespace' => sub {
@@ -196,13 +153,13 @@ subtest 'two Cyruses, "." and "/"' => sub {
 	$i->sync_ok('first run');
 	$i->sync_ok('what they have made');
 	same_content($one, $two, 'equal');
-	quiet_ok($i, 'two');
+	$i->quiet_ok('two');
 	$lc->expunge('a/b', '2');
 	$rc->expunge('c.d', '3');
 	$rc->store('a.b', '4', '+FLAGS', '$Four');
 	$i->sync_ok('changes');
 	same_content($one, $two, 'equal');
-	quiet_ok($i, 'two');
+	$i->quiet_ok('two');
 	$_->close for $lc, $rc;
 };
 
@@ -228,18 +185,18 @@ subtest '8-bit headers' => sub {
 	    'changed by Cyrus') or diag($there[0]{body});
 	ok((grep { $_->{body} =~ /Zeile\xe4/ } @there) > 0,
 	    'bodies are not');
-	quiet_ok($i, '8 bit');
+	$i->quiet_ok('8 bit');
 	$i->lose_state;
 	$i->sync_ok('the state is lost');
-	is(count($lc), 10, 'nothing copied back');
-	is(count($rc), 10, 'nor again');
+	is(count($local), 10, 'nothing copied back');
+	is(count($cyrus), 10, 'nor again');
 	# They are the same to the look before a deletion.
 	$rc->expunge('INBOX', '2,5');
 	$lc->expunge('INBOX', '3');
 	$i->sync_ok('expunges');
-	is(count($lc), 7, 'deleted here');
-	is(count($rc), 7, 'and there');
-	quiet_ok($i, '8 bit');
+	is(count($local), 7, 'deleted here');
+	is(count($cyrus), 7, 'and there');
+	$i->quiet_ok('8 bit');
 	$_->close for $lc, $rc;
 };
 
@@ -306,7 +263,7 @@ subtest 'MAILBOXID' => sub {
 	$i->sync_ok('--adopt', '--adopt', 'one', '--adopt', 'two');
 	same_content($local, $cyrus, 'equal', subscriptions => 0);
 	is($lc->status('one')->{MESSAGES}, 22, 'both, for they differ');
-	quiet_ok($i, 'adopted');
+	$i->quiet_ok('adopted');
 	$_->close for $lc, $rc;
 };
 

@@ -17,51 +17,23 @@ use lib "$FindBin::Bin/../lib";
 use Test::More;
 use Imapsync::Compare qw(same_content);
 use Imapsync::Imapsync;
-use Imapsync::Mail qw(message date_of);
+use Imapsync::Mail qw(message new_number);
 use Imapsync::Model;
+use Imapsync::Pair qw(pair dovecot cyrus put count);
 use Imapsync::Server;
 
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');
 
-my $number = 0;
-
-sub put
-{
-	my ($st, $name, $count) = @_;
-
-	$st->create($name) unless $st->box($name);
-	for (1 .. $count) {
-		$number++;
-		$st->deliver($name, message($number), date => date_of($number));
-	}
-}
-
 # A Dovecot and a model with ten messages in INBOX and in "other", in sync.
-sub pair
+sub in_sync
 {
 	my (%o) = @_;
-	my $local = Imapsync::Server->new(name => 'local' . ++$number);
-	my $model = Imapsync::Model->new(caps => $o{caps});
-	my $i = Imapsync::Imapsync->new(local => $local, remote => $model);
+	my ($local, $model, $i) = pair(model => { caps => $o{caps} },
+	    boxes => { INBOX => 10, other => 10 });
 
-	$model->change(sub {
-		put($_[0], 'INBOX', $o{messages} // 10);
-		put($_[0], 'other', 10);
-	});
-	$i->sync_ok('first run');
 	$i->silent_ok;
 	return ($local, $model, $i);
-}
-
-sub count
-{
-	my ($server, $name) = @_;
-	my $c = $server->client;
-	my $n = $c->status($name)->{MESSAGES};
-
-	$c->close;
-	return $n;
 }
 
 sub counts_are
@@ -85,7 +57,7 @@ sub stops
 
 	$model->change(sub {
 		$_[0]->remove('other', 2);
-		$_[0]->deliver('other', message(++$number));
+		$_[0]->deliver('other', message(new_number));
 	});
 	for my $time ('stopped', 'still stopped') {
 		my $r = $i->status_is(3, $time);
@@ -127,7 +99,7 @@ my %d1 = (
 
 for my $what (sort keys %d1) {
 	subtest "D1: $what" => sub {
-		my ($local, $model, $i) = pair(caps => '+OBJECTID');
+		my ($local, $model, $i) = in_sync(caps => '+OBJECTID');
 		my $c = $local->client;
 
 		$c->expunge('INBOX', '1');
@@ -149,7 +121,7 @@ for my $what (sort keys %d1) {
 # Dovecot with a Maildir of yesterday.
 for my $what ('UIDNEXT', 'HIGHESTMODSEQ') {
 	subtest "D1: a backup restored, $what" => sub {
-		my ($local, $model, $i) = pair();
+		my ($local, $model, $i) = in_sync();
 		my $home = $local->dir . '/home';
 		my $c = $local->client;
 
@@ -175,11 +147,11 @@ for my $what ('UIDNEXT', 'HIGHESTMODSEQ') {
 }
 
 subtest 'D2: VANISHED of what has no row' => sub {
-	my ($local, $model, $i) = pair();
+	my ($local, $model, $i) = in_sync();
 	my $c = $local->client;
 
 	# UIDs that only the local server has.
-	$c->append('INBOX', message(++$number)) for 1 .. 3;
+	$c->append('INBOX', message(new_number)) for 1 .. 3;
 	$model->change(sub {
 		$_[0]->box('INBOX')->{uidnext} = 2000;
 	});
@@ -196,7 +168,7 @@ subtest 'D2: VANISHED of what has no row' => sub {
 };
 
 subtest 'D2: VANISHED without EARLIER' => sub {
-	my ($local, $model, $i) = pair();
+	my ($local, $model, $i) = in_sync();
 
 	$model->change(sub { $_[0]->set_flags('INBOX', 1, '\Seen') });
 	# They are still there, and it is told of another mailbox, perhaps.
@@ -228,7 +200,7 @@ subtest 'D2: VANISHED without EARLIER' => sub {
 };
 
 subtest 'D3: VANISHED, and it is there' => sub {
-	my ($local, $model, $i) = pair();
+	my ($local, $model, $i) = in_sync();
 
 	$model->change(sub { $_[0]->set_flags('INBOX', 1, '\Seen') });
 	$model->hooks(select => sub { $_[2]{vanished} = [3] });
@@ -242,7 +214,7 @@ subtest 'D3: VANISHED, and it is there' => sub {
 };
 
 subtest 'D3: gone, and no VANISHED' => sub {
-	my ($local, $model, $i) = pair();
+	my ($local, $model, $i) = in_sync();
 
 	$model->change(sub { $_[0]->forget('INBOX', 3, 4) });
 	$i->sync_ok('missed');
@@ -252,7 +224,7 @@ subtest 'D3: gone, and no VANISHED' => sub {
 };
 
 subtest 'D3, D5: the numbers agree, the UIDs do not' => sub {
-	my ($local, $model, $i) = pair();
+	my ($local, $model, $i) = in_sync();
 
 	$model->change(sub { $_[0]->forget('INBOX', 3) });
 	$model->hooks(select => sub { $_[2]{vanished} = [4] });
@@ -265,7 +237,7 @@ subtest 'D3, D5: the numbers agree, the UIDs do not' => sub {
 };
 
 subtest 'D3: messages that nobody has seen' => sub {
-	my ($local, $model, $i) = pair();
+	my ($local, $model, $i) = in_sync();
 
 	$model->change(sub { $_[0]->remove('INBOX', 5) });
 	$i->sync_ok('one expunged');
@@ -281,7 +253,7 @@ subtest 'D3: messages that nobody has seen' => sub {
 };
 
 subtest 'D3: no list is not an empty list' => sub {
-	my ($local, $model, $i) = pair();
+	my ($local, $model, $i) = in_sync();
 
 	$model->change(sub { $_[0]->forget('INBOX', 3) });
 	$model->hooks(out => sub {
@@ -304,7 +276,7 @@ subtest 'D3: no list is not an empty list' => sub {
 };
 
 subtest 'D4: the mailbox is gone, not its messages' => sub {
-	my ($local, $model, $i) = pair();
+	my ($local, $model, $i) = in_sync();
 	my $open = sub {
 		my ($c, $tag, $name) = @_;
 		return unless $name eq 'INBOX' && ++$c->{opened} > 1;
@@ -340,7 +312,7 @@ subtest 'D4: the mailbox is gone, not its messages' => sub {
 };
 
 subtest 'D4: all of it is gone' => sub {
-	my ($local, $model, $i) = pair();
+	my ($local, $model, $i) = in_sync();
 
 	$model->change(sub { $_[0]->remove('INBOX', 1 .. 10) });
 	$i->sync_ok('somebody emptied it');
@@ -354,8 +326,7 @@ subtest 'D4: all of it is gone' => sub {
 subtest 'D4: renamed on Cyrus while it is open' => sub {
 	plan skip_all => Imapsync::Server->missing('cyrus')
 	    if Imapsync::Server->missing('cyrus');
-	my $local = Imapsync::Server->new(name => 'local' . ++$number);
-	my $cyrus = Imapsync::Server->new(name => 'cyrus', kind => 'cyrus');
+	my ($local, $cyrus) = (dovecot(), cyrus());
 	my ($lc, $rc) = ($local->client, $cyrus->client);
 	my $session = $cyrus->client;
 
@@ -387,8 +358,8 @@ sub models
 	    $m[1]->section(host => 'localhost'));
 
 	$m[1]->change(sub {
-		put($_[0], 'INBOX', $count);
-		put($_[0], 'other', 10);
+		put($_[0], $count, 'INBOX');
+		put($_[0], 10, 'other');
 	});
 	$i->sync_ok('first run');
 	return (@m, $i);
@@ -441,6 +412,8 @@ subtest 'D5: a mailbox under the UIDVALIDITY of another' => sub {
 subtest 'D5: more than 200' => sub {
 	my ($one, $two, $i) = models(700);
 
+	my $was = $one->store->find('INBOX', 2)->{body};
+
 	# One of those that are not looked at whole, by its size.
 	swap($one, 9000, 2);
 	$two->change(sub {
@@ -452,9 +425,7 @@ subtest 'D5: more than 200' => sub {
 	ok(!(grep { /^UID FETCH $set .*HEADER/ } $one->commands),
 	    'not all headers were asked for');
 	$one->change(sub {
-		# As it was.
-		my $there = $_[0]->find('INBOX', 2);
-		$there->{body} = message($number - 708);
+		$_[0]->find('INBOX', 2)->{body} = $was;
 	});
 	$i->sync_ok('they are what the state knows');
 	counts_are($one, $two, 400, 'deleted');
@@ -462,7 +433,7 @@ subtest 'D5: more than 200' => sub {
 };
 
 subtest 'D7: what is to be expunged, and nothing else' => sub {
-	my ($local, $model, $i) = pair();
+	my ($local, $model, $i) = in_sync();
 	my $c = $local->client;
 
 	# Somebody marks messages here and has not expunged them yet.
@@ -486,7 +457,7 @@ subtest 'D7: what is to be expunged, and nothing else' => sub {
 };
 
 subtest 'D7: OK, and nothing is expunged' => sub {
-	my ($local, $model, $i) = pair();
+	my ($local, $model, $i) = in_sync();
 	my $c = $local->client;
 
 	$c->expunge('INBOX', '2:3');

@@ -14,26 +14,17 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Test::More;
-use Imapsync::Compare qw(same_content flag_string);
+use Imapsync::Compare qw(same_content total flag_string);
 use Imapsync::Imapsync;
 use Imapsync::Mail qw(message date_of);
 use Imapsync::Model;
+use Imapsync::Pair qw(server dovecot);
 use Imapsync::Proc qw(tmpdir spew);
 use Imapsync::Server;
 use Imapsync::Tap;
 
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');
-
-my $number = 0;
-
-sub server
-{
-	my ($kind, @more) = @_;
-
-	return Imapsync::Server->new(name => $kind . ++$number,
-	    kind => $kind, @more);
-}
 
 # Subject => flags, for all messages of the INBOX.
 sub flags_of
@@ -45,17 +36,6 @@ sub flags_of
 
 	$c->close;
 	return \%f;
-}
-
-# Nothing to do: no output, and no SELECT.
-sub quiet_ok
-{
-	my ($i, $what) = @_;
-
-	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	$i->silent_ok("$what: silent");
-	my $r = $i->run('--debug');
-	unlike($r->{err}, qr/\b(SELECT|EXAMINE)\b/, "$what: no SELECT");
 }
 
 # Before, locally changed to, remotely changed to, and what comes of it.
@@ -85,7 +65,7 @@ for my $kinds (['dovecot', 'dovecot'], ['dovecot', 'cyrus'],
 		    @$kinds;
 		plan skip_all => Imapsync::Server->missing($missing)
 		    if $missing;
-		my @server = map { server($_) } @$kinds;
+		my @server = map { server(kind => $_) } @$kinds;
 		my $i = Imapsync::Imapsync->new(local => $server[0],
 		    remote => $server[1]);
 		my @c = map { $_->client } @server;
@@ -94,7 +74,7 @@ for my $kinds (['dovecot', 'dovecot'], ['dovecot', 'cyrus'],
 		    flags => $merge[$_][0], date => date_of($_) } }
 		    0 .. $#merge);
 		$i->sync_ok('first run');
-		quiet_ok($i, 'first run');
+		$i->quiet_ok('first run');
 		for my $n (0 .. $#merge) {
 			for my $side (0, 1) {
 				my $to = $merge[$n][1 + $side];
@@ -111,14 +91,14 @@ for my $kinds (['dovecot', 'dovecot'], ['dovecot', 'cyrus'],
 			    "[$merge[$_][1]] and [$merge[$_][2]], $side")
 			    for 0 .. $#merge;
 		}
-		quiet_ok($i, 'our own changes');
+		$i->quiet_ok('our own changes');
 		same_content(@server, 'equal');
 		$_->close for @c;
 	};
 }
 
 subtest 'differences, grouped' => sub {
-	my $local = server('dovecot');
+	my $local = dovecot();
 	my $model = Imapsync::Model->new;
 	my $i = Imapsync::Imapsync->new(local => $local, remote => $model);
 	my $c = $local->client;
@@ -132,12 +112,12 @@ subtest 'differences, grouped' => sub {
 	is_deeply([sort grep { /STORE/ } $model->commands],
 	    ['UID STORE 3:9 +FLAGS.SILENT (\Seen)',
 	    'UID STORE 5 -FLAGS.SILENT (odd)'], 'what was sent');
-	quiet_ok($i, 'changed');
+	$i->quiet_ok('changed');
 	$c->close;
 };
 
 subtest 'keywords in different case' => sub {
-	my $local = server('dovecot');
+	my $local = dovecot();
 	my $model = Imapsync::Model->new;
 	my $i = Imapsync::Imapsync->new(local => $local, remote => $model);
 	my $c = $local->client;
@@ -155,7 +135,7 @@ subtest 'keywords in different case' => sub {
 	$i->sync_ok('another case');
 	ok(!(grep { /STORE|APPEND/ } $model->commands('all')),
 	    'that is no difference');
-	quiet_ok($i, 'case');
+	$i->quiet_ok('case');
 	$c->store('INBOX', '1', '-FLAGS', '$work');
 	$model->change(sub { $_[0]->set_flags('INBOX', 3, '\Seen') });
 	$i->sync_ok('taken away');
@@ -163,12 +143,12 @@ subtest 'keywords in different case' => sub {
 	    3 => '\seen' }, 'here');
 	is_deeply(flags_of($model), { 1 => '\seen', 2 => '$work \seen',
 	    3 => '\seen' }, 'and there');
-	quiet_ok($i, 'taken away');
+	$i->quiet_ok('taken away');
 	$c->close;
 };
 
 subtest '\Recent' => sub {
-	my $local = server('dovecot');
+	my $local = dovecot();
 	my $tap = Imapsync::Tap->new(server => $local);
 	my $model = Imapsync::Model->new;
 	my $i = Imapsync::Imapsync->new(local => $tap, remote => $model);
@@ -190,12 +170,12 @@ subtest '\Recent' => sub {
 	});
 	$i->sync_ok('changes');
 	same_content($local, $model, 'equal');
-	quiet_ok($i, 'recent');
+	$i->quiet_ok('recent');
 	unlike($_->received, qr/Recent/i, 'never sent') for $tap, $model;
 };
 
 subtest 'PERMANENTFLAGS without \*' => sub {
-	my $local = server('dovecot');
+	my $local = dovecot();
 	my $model = Imapsync::Model->new;
 	my $i = Imapsync::Imapsync->new(local => $local, remote => $model);
 	my $c = $local->client;
@@ -210,7 +190,7 @@ subtest 'PERMANENTFLAGS without \*' => sub {
 	is((() = $r->{err} =~ /lost/gi), 1, 'named once') or diag($r->{err});
 	like($r->{err}, qr/^INBOX: .*\\Answered/m, 'a system flag, too');
 	is(flags_of($model)->{1}, '\seen known', 'what it keeps');
-	quiet_ok($i, 'copied');
+	$i->quiet_ok('copied');
 	is(flags_of($local)->{1}, '\answered \seen known lost',
 	    'nothing is taken away here');
 
@@ -220,7 +200,7 @@ subtest 'PERMANENTFLAGS without \*' => sub {
 	is(flags_of($model)->{2}, '\flagged \seen known', 'what it keeps');
 	is(flags_of($local)->{2}, '\answered \flagged \seen known later lost',
 	    'all is here');
-	quiet_ok($i, 'set later');
+	$i->quiet_ok('set later');
 	ok(!(grep { /later|lost/i } $model->commands('all')), 'never sent');
 
 	# It can be kept from now on, and comes with the next change.
@@ -231,12 +211,12 @@ subtest 'PERMANENTFLAGS without \*' => sub {
 	$c->store('INBOX', '2', '+FLAGS', '\Draft');
 	$i->sync_ok('a better server');
 	is(flags_of($model)->{2}, flags_of($local)->{2}, 'all are set');
-	quiet_ok($i, 'a better server');
+	$i->quiet_ok('a better server');
 	$c->close;
 };
 
 subtest 'a STORE that is refused' => sub {
-	my $local = server('dovecot');
+	my $local = dovecot();
 	my $model = Imapsync::Model->new(hooks => { 'UID STORE' => sub {
 		my ($s, $tag, undef, undef, $flags) = @_;
 		return unless "@$flags" =~ /bad/;
@@ -260,7 +240,7 @@ subtest 'a STORE that is refused' => sub {
 	$c->store('INBOX', '1', '+FLAGS', '\Answered');
 	$i->sync_ok('allowed');
 	is(flags_of($model)->{1}, '\answered \flagged \seen bad', 'set');
-	quiet_ok($i, 'allowed');
+	$i->quiet_ok('allowed');
 	$c->close;
 };
 
@@ -275,14 +255,13 @@ my %act = (
 	'a flag taken away' => sub { $_[0]->store('INBOX', 9, '-FLAGS',
 	    'first') },
 	'an expunge' => sub { $_[0]->expunge('INBOX', 8) },
-	'a message' => sub { $_[0]->append('INBOX', message(3000 +
-	    $number++)) },
+	'a message' => sub { $_[0]->append('INBOX', message(3000)) },
 );
 
 sub meanwhile
 {
 	my ($kind, $when, $name) = @_;
-	my ($local, $remote) = (server('dovecot'), server($kind));
+	my ($local, $remote) = (dovecot(), server(kind => $kind));
 	my %moment = (
 		'ahead of the second SELECT' => sub {
 			$_[0] eq 'c2s' && $_[1] =~ / SELECT / },
@@ -325,11 +304,9 @@ sub meanwhile
 	is("@notes", 'done', 'it was done');
 	$i->sync_ok('the next run');
 	my $snap = same_content($local, $remote, 'nothing is lost');
-	my $n = 0;
-	$n += $_ for values %{ $snap->{INBOX}{messages} };
-	is($n, 10 + ($name eq 'a message') - ($name eq 'an expunge'),
-	    'nor doubled');
-	quiet_ok($i, 'then');
+	is(total($snap, 'INBOX'), 10 + ($name eq 'a message') -
+	    ($name eq 'an expunge'), 'nor doubled');
+	$i->quiet_ok('then');
 }
 
 for my $kind ('dovecot', 'cyrus') {

@@ -15,42 +15,15 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Test::More;
 use Imapsync::Compare qw(same_content);
-use Imapsync::Imapsync;
-use Imapsync::Mail qw(message date_of);
-use Imapsync::Model;
+use Imapsync::Mail qw(message new_number);
+use Imapsync::Pair qw(pair);
 use Imapsync::Server;
 
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');
 
-my $number = 0;
-
-sub fill
-{
-	my ($st, $name, $count) = @_;
-
-	$st->create($name) unless $st->box($name);
-	for (1 .. $count) {
-		$number++;
-		$st->deliver($name, message($number), date => date_of($number));
-	}
-}
-
 # A Dovecot and a model with so many messages in each mailbox, in sync.
-sub pair
-{
-	my (%boxes) = @_;
-	my $local = Imapsync::Server->new(name => 'local' . ++$number);
-	my $model = Imapsync::Model->new;
-	my $i = Imapsync::Imapsync->new(local => $local, remote => $model);
-
-	$model->change(sub {
-		my ($st) = @_;
-		fill($st, $_, $boxes{$_}) for sort keys %boxes;
-	});
-	$i->sync_ok('first run');
-	return ($local, $model, $i);
-}
+sub in_sync { my (%boxes) = @_; return pair(model => {}, boxes => \%boxes) }
 
 sub local_count
 {
@@ -70,7 +43,7 @@ sub trips
 
 	$model->change(sub {
 		my ($st) = @_;
-		$st->deliver('news', message(++$number));
+		$st->deliver('news', message(new_number));
 		$st->set_flags('news', 1, '\Flagged', '$Guard');
 	});
 	my $news = local_count($local, 'news');
@@ -105,7 +78,7 @@ sub passes
 }
 
 subtest 'more than half, and more than 20' => sub {
-	my ($local, $model, $i) = pair(a => 30, b => 30, news => 5);
+	my ($local, $model, $i) = in_sync(a => 30, b => 30, news => 5);
 
 	$model->change(sub {
 		$_[0]->remove('a', 1 .. 17);
@@ -115,7 +88,7 @@ subtest 'more than half, and more than 20' => sub {
 };
 
 subtest 'no more than half' => sub {
-	my ($local, $model, $i) = pair(a => 30, b => 30);
+	my ($local, $model, $i) = in_sync(a => 30, b => 30);
 
 	$model->change(sub {
 		$_[0]->remove('a', 1 .. 15);
@@ -125,7 +98,7 @@ subtest 'no more than half' => sub {
 };
 
 subtest 'no more than 20' => sub {
-	my ($local, $model, $i) = pair(a => 12, b => 10);
+	my ($local, $model, $i) = in_sync(a => 12, b => 10);
 
 	$model->change(sub {
 		$_[0]->remove('a', 1 .. 12);
@@ -135,7 +108,8 @@ subtest 'no more than 20' => sub {
 };
 
 subtest 'three mailboxes emptied' => sub {
-	my ($local, $model, $i) = pair(a => 21, b => 21, c => 22, news => 150);
+	my ($local, $model, $i) = in_sync(a => 21, b => 21, c => 22,
+	    news => 150);
 
 	$model->change(sub {
 		for my $name ('a', 'b', 'c') {
@@ -147,7 +121,8 @@ subtest 'three mailboxes emptied' => sub {
 };
 
 subtest 'a person empties mailboxes' => sub {
-	my ($local, $model, $i) = pair(a => 40, b => 40, c => 20, rest => 120);
+	my ($local, $model, $i) = in_sync(a => 40, b => 40, c => 20,
+	    rest => 120);
 
 	my $c = $local->client;
 	$c->expunge('a', '1:*');
@@ -160,7 +135,7 @@ subtest 'a person empties mailboxes' => sub {
 
 # Both sides lose messages: the sum counts.
 subtest 'half on each side' => sub {
-	my ($local, $model, $i) = pair(a => 20, b => 20, news => 5);
+	my ($local, $model, $i) = in_sync(a => 20, b => 20, news => 5);
 	my $c = $local->client;
 
 	$c->expunge('a', '1:13');
@@ -175,7 +150,7 @@ subtest 'half on each side' => sub {
 };
 
 subtest 'Trash and Junk' => sub {
-	my ($local, $model, $i) = pair(Trash => 70, 'x/spam' => 30,
+	my ($local, $model, $i) = in_sync(Trash => 70, 'x/spam' => 30,
 	    'Unwanted' => 25, a => 30);
 
 	$model->change(sub {
@@ -190,7 +165,7 @@ subtest 'Trash and Junk' => sub {
 
 # What went to another mailbox of that side is not lost.
 subtest 'all of INBOX is archived' => sub {
-	my ($local, $model, $i) = pair(INBOX => 60, Archive => 5, a => 10);
+	my ($local, $model, $i) = in_sync(INBOX => 60, Archive => 5, a => 10);
 	my $c = $local->client;
 
 	$c->select('INBOX');
@@ -213,7 +188,7 @@ subtest 'all of INBOX is archived' => sub {
 
 # Three mailboxes are tidied up into one, some messages are deleted.
 subtest 'archived, and more is lost' => sub {
-	my ($local, $model, $i) = pair(INBOX => 40, Archive => 5, a => 30,
+	my ($local, $model, $i) = in_sync(INBOX => 40, Archive => 5, a => 30,
 	    news => 5);
 
 	$model->change(sub {
@@ -233,7 +208,7 @@ subtest 'archived, and more is lost' => sub {
 # A Maildir that is not mounted: Dovecot makes a new one, with another
 # UIDVALIDITY; its files alone: every message has vanished.
 subtest 'the storage of a Dovecot is lost' => sub {
-	my ($local, $model, $i) = pair(INBOX => 30, a => 30);
+	my ($local, $model, $i) = in_sync(INBOX => 30, a => 30);
 
 	system('sh', '-c', 'rm -f "$0"/home/user/Maildir/cur/* ' .
 	    '"$0"/home/user/Maildir/new/* "$0"/home/user/Maildir/.a/cur/* ' .

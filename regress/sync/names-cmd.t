@@ -18,6 +18,7 @@ use Test::More;
 use Imapsync::Compare qw(same_content snapshot);
 use Imapsync::Imapsync;
 use Imapsync::Mail qw(message);
+use Imapsync::Pair qw(server);
 use Imapsync::Proc qw(slurp which);
 use Imapsync::Server;
 
@@ -26,17 +27,14 @@ plan skip_all => Imapsync::Server->missing('dovecot')
 plan skip_all => 'sqlite3 is not installed' unless which('sqlite3');
 
 my ($local, $remote, $i);
-my $number = 0;
 
 # Two servers with these mailboxes, in sync; '!' in front: subscribed to.
 sub begin
 {
 	my ($boxes, $lo, $ro) = @_;
 
-	$local = Imapsync::Server->new(name => 'l' . ++$number,
-	    %{ $lo // {} });
-	$remote = Imapsync::Server->new(name => "r$number", daemon => 1,
-	    sep => '.', %{ $ro // {} });
+	$local = server(%{ $lo // {} });
+	$remote = server(daemon => 1, sep => '.', %{ $ro // {} });
 	# The Cyrus of the tests waits for ever behind COMPRESS at times.
 	$i = Imapsync::Imapsync->new(local => $local, remote =>
 	    $remote->section(compress => 'NO'));

@@ -14,43 +14,17 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Test::More;
-use Imapsync::Compare qw(same_content snapshot);
+use Imapsync::Compare qw(same_content);
 use Imapsync::Imapsync;
 use Imapsync::Mail qw(message);
 use Imapsync::Model;
+use Imapsync::Pair qw(pair put);
 use Imapsync::Server;
 
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');
 
 my $fs = 'maildir:~/Maildir:LAYOUT=fs';
-my $number = 0;
-
-# A pair of servers and imapsync for them.
-sub pair
-{
-	my ($lopt, $ropt, %conf) = @_;
-	my $n = ++$number;
-	my $local = Imapsync::Server->new(name => "local$n", %$lopt);
-	my $remote = Imapsync::Server->new(name => "remote$n", %$ropt);
-	my $i = Imapsync::Imapsync->new(local => $local, remote => $remote,
-	    conf => \%conf);
-
-	return ($local, $remote, $i);
-}
-
-# One message into each of the mailboxes, which are made.
-sub put
-{
-	my ($server, @names) = @_;
-	my $c = $server->client;
-
-	for my $name (@names) {
-		$c->create($name) if uc $name ne 'INBOX';
-		$c->append($name, message(++$number));
-	}
-	$c->close;
-}
 
 sub names_of
 {
@@ -68,28 +42,28 @@ my @odd = ('sp ace', 'quo"te', 'back\slash', '[brackets]', '(paren)',
     'INBOXish', '\\', '"', '=eq', '$dollar', 'two  blanks');
 
 subtest 'odd names, two delimiters' => sub {
-	my ($local, $remote, $i) = pair({ sep => '/' }, { sep => '.' });
+	my ($local, $remote, $i) = pair(remote => { sep => '.' });
 
-	put($local, 'a/b/c', map { "l/$_" } @odd);
-	put($remote, 'x.y', @odd);
+	put($local, 1, 'a/b/c', map { "l/$_" } @odd);
+	put($remote, 1, 'x.y', @odd);
 	$i->sync_ok('first run');
 	my $snap = same_content($local, $remote, 'equal');
 	ok($snap->{$_} && keys %{ $snap->{$_}{messages} } == 1, $_)
 	    for 'a|b|c', 'x|y', @odd, map { "l|$_" } @odd;
 	$i->silent_ok;
-	put($local, 'x/y/z');
-	put($remote, 'a.b.d');
+	put($local, 1, 'x/y/z');
+	put($remote, 1, 'a.b.d');
 	$i->sync_ok('children of what is there');
 	same_content($local, $remote, 'equal again');
 	$i->silent_ok;
 };
 
 subtest 'references' => sub {
-	my ($local, $one, $i) = pair({ reference => 'perso/' },
-	    { sep => '.' });
+	my ($local, $one, $i) = pair(local => { reference => 'perso/' },
+	    remote => { sep => '.' });
 
-	put($local, 'perso/INBOX', 'perso/a/b', 'other');
-	put($one, 'INBOX', 'c.d');
+	put($local, 1, 'perso/INBOX', 'perso/a/b', 'other');
+	put($one, 1, 'INBOX', 'c.d');
 	$i->sync_ok('below perso/');
 	my $snap = same_content($local, $one, 'equal', subscriptions => 0);
 	is(keys %{ $snap->{INBOX}{messages} }, 2, 'perso/INBOX is INBOX');
@@ -100,7 +74,7 @@ subtest 'references' => sub {
 
 	# A second account on the same local server.
 	my $two = Imapsync::Server->new(name => 'work');
-	put($two, 'INBOX', 'e');
+	put($two, 1, 'INBOX', 'e');
 	$local->{reference} = 'work/';
 	$i = Imapsync::Imapsync->new(local => $local, remote => $two);
 	$i->sync_ok('a second account');
@@ -110,11 +84,11 @@ subtest 'references' => sub {
 };
 
 subtest 'INBOX. as reference' => sub {
-	my ($local, $remote, $i) = pair({ sep => '/' }, { sep => '.',
+	my ($local, $remote, $i) = pair(remote => { sep => '.',
 	    prefix => 'INBOX.', reference => 'INBOX.' });
 
-	put($local, 'INBOX', 'a/b');
-	put($remote, 'INBOX', 'INBOX.c.d');
+	put($local, 1, 'INBOX', 'a/b');
+	put($remote, 1, 'INBOX', 'INBOX.c.d');
 	$i->sync_ok('first run');
 	my $snap = same_content($local, $remote, 'equal', subscriptions => 0);
 	is(keys %{ $snap->{INBOX}{messages} }, 2, 'INBOX is INBOX');
@@ -127,7 +101,7 @@ subtest 'one neutral name twice' => sub {
 	my $model = Imapsync::Model->new(sep => '.', reference => 'INBOX.');
 	my $i = Imapsync::Imapsync->new(local => $local, remote => $model);
 
-	put($model, 'INBOX', 'INBOX.INBOX', 'INBOX.ok');
+	put($model, 1, 'INBOX', 'INBOX.INBOX', 'INBOX.ok');
 	my $r = $i->status_is(3, 'INBOX.INBOX beside INBOX');
 	like($r->{err}, qr/two mailboxes.*"INBOX\."/, 'named');
 	my @names = names_of($local);
@@ -140,8 +114,8 @@ subtest 'INBOX in any case' => sub {
 	    list => sub { $_[2]{name} = 'Inbox' if $_[1] eq 'INBOX' } });
 	my $i = Imapsync::Imapsync->new(local => $local, remote => $model);
 
-	put($local, 'INBOX');
-	put($model, 'INBOX', 'a');
+	put($local, 1, 'INBOX');
+	put($model, 1, 'INBOX', 'a');
 	$i->sync_ok('Inbox');
 	same_content($local, $model, 'equal', subscriptions => 0);
 	is_deeply([names_of($local)], ['INBOX', 'a'], 'one INBOX');
@@ -158,18 +132,18 @@ subtest 'names as literals' => sub {
 	} });
 	my $i = Imapsync::Imapsync->new(local => $local, remote => $model);
 
-	put($model, 'lit eral', 'literal(2)', 'other');
+	put($model, 1, 'lit eral', 'literal(2)', 'other');
 	$i->sync_ok('literals from the server');
 	same_content($local, $model, 'equal', subscriptions => 0);
 	$i->silent_ok;
 };
 
 subtest 'the other delimiter in a name' => sub {
-	my ($local, $remote, $i) = pair({ sep => '/', location => $fs },
-	    { sep => '.' });
+	my ($local, $remote, $i) = pair(local => { location => $fs },
+	    remote => { sep => '.' });
 
-	put($local, 'lists.example.org', 'fine');
-	put($remote, 'there');
+	put($local, 1, 'lists.example.org', 'fine');
+	put($remote, 1, 'there');
 	my $r = $i->status_is(3, 'skipped');
 	like($r->{err}, qr/lists\.example\.org/, 'named');
 	is((() = $r->{err} =~ /lists\.example\.org/g), 1, 'once');
@@ -181,15 +155,15 @@ subtest 'the other delimiter in a name' => sub {
 };
 
 subtest 'names that hold no messages' => sub {
-	my ($local, $remote, $i) = pair({ sep => '/' }, { sep => '.' });
+	my ($local, $remote, $i) = pair(remote => { sep => '.' });
 
-	put($local, 'p/q/r');	# p and p/q are \NoSelect or absent
-	put($remote, 'p.s');
+	put($local, 1, 'p/q/r');	# p and p/q are \NoSelect or absent
+	put($remote, 1, 'p.s');
 	$i->sync_ok('first run');
 	my $snap = same_content($local, $remote, 'equal');
 	ok(!$snap->{p} || !$snap->{p}{selectable}, 'p holds none');
 	$i->silent_ok;
-	put($remote, 'p');
+	put($remote, 1, 'p');
 	$i->sync_ok('now it does');
 	$snap = same_content($local, $remote, 'equal');
 	ok($snap->{p}{selectable}, 'on both');
@@ -214,10 +188,10 @@ subtest 'names that hold no messages' => sub {
 };
 
 subtest 'subscriptions' => sub {
-	my ($local, $remote, $i) = pair({ sep => '/' }, { sep => '.' });
+	my ($local, $remote, $i) = pair(remote => { sep => '.' });
 
-	put($local, 'a', 'b', 'c', 'd/e');
-	put($remote, 'f');
+	put($local, 1, 'a', 'b', 'c', 'd/e');
+	put($remote, 1, 'f');
 	my ($lc, $rc) = ($local->client, $remote->client);
 	$lc->subscribe($_) for 'a', 'd/e';
 	$rc->subscribe('f');
@@ -239,11 +213,11 @@ subtest 'subscriptions' => sub {
 };
 
 subtest 'MAILBOX arguments' => sub {
-	my ($local, $remote, $i) = pair({ sep => '/' }, { sep => '.' },
-	    'list-mailbox' => 'nothing', 'ignore-mailbox' => '.');
+	my ($local, $remote, $i) = pair(remote => { sep => '.' }, conf => {
+	    'list-mailbox' => 'nothing', 'ignore-mailbox' => '.' });
 
-	put($local, 'INBOX', 'a', 'a/b', 'c d', 'e');
-	put($remote, 'f.g', 'f.h');
+	put($local, 1, 'INBOX', 'a', 'a/b', 'c d', 'e');
+	put($remote, 1, 'f.g', 'f.h');
 	$i->sync_ok('two of them', 'a/b', 'c d');
 	my @names = names_of($remote);
 	is_deeply([grep { /^(a\.b|c d|e|a)$/ && $_ ne 'a' } @names],
@@ -258,11 +232,11 @@ subtest 'MAILBOX arguments' => sub {
 };
 
 subtest 'list-mailbox' => sub {
-	my ($local, $remote, $i) = pair({ sep => '/' }, { sep => '.' },
-	    'list-mailbox' => 'INBOX "c\x20d" "a\x00%" "q\"q"');
+	my ($local, $remote, $i) = pair(remote => { sep => '.' }, conf => {
+	    'list-mailbox' => 'INBOX "c\x20d" "a\x00%" "q\"q"' });
 
-	put($local, 'INBOX', 'c d', 'a/b', 'a/b/c', 'q"q', 'e');
-	put($remote, 'a.x', 'a.x.y', 'z');
+	put($local, 1, 'INBOX', 'c d', 'a/b', 'a/b/c', 'q"q', 'e');
+	put($remote, 1, 'a.x', 'a.x.y', 'z');
 	$i->sync_ok('quoted, escaped, \x00');
 	is_deeply([grep { $_ ne 'a' } names_of($remote)],
 	    [sort 'INBOX', 'a.b', 'a.x', 'a.x.y', 'c d', 'q"q', 'z'],
@@ -275,11 +249,11 @@ subtest 'list-mailbox' => sub {
 
 subtest 'ignore-mailbox' => sub {
 	for my $re ('^virtual(?:\x00|$)', '^virtual(\x00|$)') {
-		my ($local, $remote, $i) = pair({ sep => '/' },
-		    { sep => '.' }, 'ignore-mailbox' => $re);
+		my ($local, $remote, $i) = pair(remote => { sep => '.' },
+		    conf => { 'ignore-mailbox' => $re });
 
-		put($local, 'virtual', 'virtual/a', 'virtually');
-		put($remote, 'virtual.b', 'b.virtual');
+		put($local, 1, 'virtual', 'virtual/a', 'virtually');
+		put($remote, 1, 'virtual.b', 'b.virtual');
 		$i->sync_ok($re);
 		my $c = $remote->client;
 		ok(!$c->status('virtual'), 'ignored');
@@ -294,11 +268,11 @@ subtest 'ignore-mailbox' => sub {
 };
 
 subtest 'list-select-opts' => sub {
-	my ($local, $remote, $i) = pair({ sep => '/' }, { sep => '.' },
-	    'list-select-opts' => 'SUBSCRIBED');
+	my ($local, $remote, $i) = pair(remote => { sep => '.' },
+	    conf => { 'list-select-opts' => 'SUBSCRIBED' });
 
-	put($local, 'a', 'b', 'c');
-	put($remote, 'a', 'd');
+	put($local, 1, 'a', 'b', 'c');
+	put($remote, 1, 'a', 'd');
 	my ($lc, $rc) = ($local->client, $remote->client);
 	$lc->subscribe($_) for 'a', 'c';
 	$rc->subscribe('d');
@@ -315,9 +289,9 @@ subtest 'list-select-opts' => sub {
 };
 
 subtest 'a mailbox that is gone' => sub {
-	my ($local, $remote, $i) = pair({ sep => '/' }, { sep => '.' });
+	my ($local, $remote, $i) = pair(remote => { sep => '.' });
 
-	put($local, 'a', 'b', 'c');
+	put($local, 1, 'a', 'b', 'c');
 	$i->sync_ok('first run');
 	my ($lc, $rc) = ($local->client, $remote->client);
 	$lc->delete('a');

@@ -14,16 +14,14 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Test::More;
-use Imapsync::Compare qw(same_content);
-use Imapsync::Imapsync;
+use Imapsync::Compare qw(same_content total);
 use Imapsync::Mail qw(message date_of);
-use Imapsync::Model;
+use Imapsync::Pair qw(pair count);
 use Imapsync::Server;
 
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');
 
-my $number = 0;
 my %none = (
 	select => sub {
 		my (undef, $name, $info) = @_;
@@ -37,11 +35,10 @@ my %none = (
 	},
 );
 
-sub pair
+# A Dovecot and a model without modseqs, in sync.
+sub in_sync
 {
-	my $local = Imapsync::Server->new(name => 'local' . ++$number);
-	my $model = Imapsync::Model->new(hooks => \%none);
-	my $i = Imapsync::Imapsync->new(local => $local, remote => $model);
+	my ($local, $model, $i) = pair(model => { hooks => \%none });
 
 	$model->change(sub {
 		$_[0]->deliver('INBOX', message($_), date => date_of($_),
@@ -53,18 +50,8 @@ sub pair
 	return ($local, $model, $i, $local->client);
 }
 
-sub count
-{
-	my ($server) = @_;
-	my $c = $server->client;
-	my $n = $c->status('INBOX')->{MESSAGES};
-
-	$c->close;
-	return $n;
-}
-
 subtest 'changes both ways' => sub {
-	my ($local, $model, $i, $c) = pair();
+	my ($local, $model, $i, $c) = in_sync();
 
 	$c->expunge('INBOX', '3');
 	$c->store('INBOX', '1:2', '+FLAGS', '\Flagged');
@@ -77,9 +64,7 @@ subtest 'changes both ways' => sub {
 	});
 	$i->sync_ok('changes');
 	my $snap = same_content($local, $model, 'equal');
-	my $n = 0;
-	$n += $_ for values %{ $snap->{INBOX}{messages} };
-	is($n, 9, 'added and deleted');
+	is(total($snap, 'INBOX'), 9, 'added and deleted');
 	ok((grep { /\[\\answered \\flagged\]/ }
 	    keys %{ $snap->{INBOX}{messages} }), 'flags are merged');
 	$i->silent_ok;
@@ -91,7 +76,7 @@ subtest 'changes both ways' => sub {
 };
 
 subtest 'a list that leaves something out' => sub {
-	my ($local, $model, $i) = pair();
+	my ($local, $model, $i) = in_sync();
 
 	$model->change(sub { $_[0]->remove('INBOX', 9) });
 	$model->hooks(%none, fetch => sub {
@@ -107,7 +92,7 @@ subtest 'a list that leaves something out' => sub {
 };
 
 subtest 'no list' => sub {
-	my ($local, $model, $i) = pair();
+	my ($local, $model, $i) = in_sync();
 
 	$model->change(sub { $_[0]->remove('INBOX', 9) });
 	for my $answer ('NO', 'BAD') {
@@ -141,7 +126,7 @@ subtest 'no list' => sub {
 
 # With and without: a mailbox may get modseqs, or lose them.
 subtest 'modseqs come and go' => sub {
-	my ($local, $model, $i) = pair();
+	my ($local, $model, $i) = in_sync();
 
 	for my $with (1, 0, 1) {
 		$model->hooks($with ? () : %none);

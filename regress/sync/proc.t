@@ -16,7 +16,9 @@ use lib "$FindBin::Bin/../lib";
 use Test::More;
 use Imapsync::Imapsync;
 use Imapsync::Mail qw(message);
-use Imapsync::Proc qw(proc_field slurp alive descendants wait_for);
+use Imapsync::Pair qw(count);
+use Imapsync::Proc qw(proc_field slurp alive descendants descriptors
+    wait_for);
 use Imapsync::Relay;
 use Imapsync::Server;
 
@@ -25,25 +27,6 @@ plan skip_all => Imapsync::Server->missing('dovecot')
 plan skip_all => 'there is no /proc' unless -e '/proc/self/status';
 
 my @workers = qw(engine store local remote);
-
-# What a process holds: { number => target }, sockets of TCP as "tcp".
-sub descriptors
-{
-	my ($pid) = @_;
-	my (%fd, %tcp);
-
-	for my $line (split /\n/, slurp('/proc/net/tcp')) {
-		my @f = split ' ', $line;
-		$tcp{$f[9]} = 1 if @f > 9;
-	}
-	for my $path (glob "/proc/$pid/fd/*") {
-		my $target = readlink $path // next;
-		my ($n) = $path =~ /(\d+)$/;
-		$target = 'tcp' if $target =~ /^socket:\[(\d+)\]/ && $tcp{$1};
-		$fd{$n} = $target;
-	}
-	return \%fd;
-}
 
 # How many of each kind above 2.
 sub kinds
@@ -177,16 +160,6 @@ for my $name ('supervisor', @workers) {
 	$i->change(remote => $remote->section);
 	$i->sync_ok("$name: the next run");
 	is(count($local), count($remote), "$name: nothing twice");
-}
-
-sub count
-{
-	my ($server) = @_;
-	my $client = $server->client;
-	my $n = $client->status('INBOX')->{MESSAGES};
-
-	$client->close;
-	return $n;
 }
 
 done_testing;

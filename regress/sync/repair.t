@@ -15,7 +15,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Test::More;
-use Imapsync::Compare qw(same_content);
+use Imapsync::Compare qw(same_content total everything);
 use Imapsync::Imapsync;
 use Imapsync::Mail qw(message date_of);
 use Imapsync::Proc qw(run_command slurp which);
@@ -38,35 +38,20 @@ sub sql_do
 }
 
 # All UIDs and flags, since what is mended must not be copied again.
-sub everything
-{
-	my @all;
-
-	for my $server ($local, $remote) {
-		my $c = $server->client;
-		for my $box (sort { $a->{name} cmp $b->{name} } $c->list) {
-			$c->fetch_each($box->{name}, 'UID FLAGS', sub {
-				push @all, "$box->{name} $_[0]{uid} " .
-				    join ' ', sort @{ $_[0]{flags} };
-			});
-		}
-		$c->close;
-	}
-	return \@all;
-}
+sub messages { return [map { everything($_, numbers => 0) } $local, $remote] }
 
 # --dry-run names it, --repair names and mends it, then all is well.
 sub mended
 {
 	my ($what, $says, %o) = @_;
-	my $before = everything();
+	my $before = messages();
 	my $state = slurp($i->state_file);
 	my @only = $o{only} ? ($o{only}) : ();
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	my $r = $i->sync_ok("$what: --dry-run", '--repair', '--dry-run', @only);
 	like($r->{err}, $says, 'is named by --dry-run');
-	is_deeply(everything(), $before, 'which changes nothing');
+	is_deeply(messages(), $before, 'which changes nothing');
 	is(slurp($i->state_file), $state, 'nor the state');
 
 	$r = $i->sync_ok("$what: --repair", '--repair', @only);
@@ -75,20 +60,12 @@ sub mended
 	    if $o{line};
 	unlike($r->{err}, qr/\d copied to/, 'nothing is copied') unless $o{changes};
 	unlike($r->{err}, qr/\d deleted on/, 'nothing is deleted');
-	is_deeply(everything(), $before, 'as it was') unless $o{changes};
+	is_deeply(messages(), $before, 'as it was') unless $o{changes};
 	my $snap = same_content($local, $remote, "$what: equal");
-	is(count($snap), $o{messages} // 60, 'neither more nor fewer');
+	is(total($snap), $o{messages} // 60, 'neither more nor fewer');
 	$i->silent_ok("$what: silence afterwards");
 	$i->silent_ok("$what: nothing to repair", '--repair');
 	return $r;
-}
-
-sub count
-{
-	my ($snap, $n) = (@_, 0);
-
-	$n += $_ for map { values %{ $_->{messages} } } values %$snap;
-	return $n;
 }
 
 sub pairs { return $i->sql('SELECT name, local, remote FROM message JOIN ' .
@@ -109,7 +86,7 @@ $rc->append_many('INBOX', map { { body => message("r$_"),
     date => date_of($_) } } 1 .. 30);
 $_->close for $lc, $rc;
 $i->sync_ok('first run');
-is(count(same_content($local, $remote, 'equal')), 60, 'sixty messages');
+is(total(same_content($local, $remote, 'equal')), 60, 'sixty messages');
 $i->silent_ok('--repair of what is sound', '--repair');
 $i->silent_ok('and of one mailbox', '--repair', 'a');
 $i->silent_ok('--repair --dry-run, too', '--repair', '--dry-run');
@@ -208,7 +185,7 @@ like($r->{err}, qr/^b: 11 messages on both/m, 'b');
 sql_do("DELETE FROM $_") for qw(message mailbox flagset refused);
 $r = $i->sync_ok('the whole state emptied', '--repair');
 unlike($r->{err}, qr/\d copied to/, 'nothing is copied');
-is(count(same_content($local, $remote, 'equal')), 62, 'all are there');
+is(total(same_content($local, $remote, 'equal')), 62, 'all are there');
 $i->silent_ok('silence');
 
 # What was refused or left out stays so, and is not named.

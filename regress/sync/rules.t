@@ -17,46 +17,13 @@ use lib "$FindBin::Bin/../lib";
 use JSON::PP ();
 use POSIX ();
 use Test::More;
-use Imapsync::Compare qw(same_content snapshot);
-use Imapsync::Imapsync;
-use Imapsync::Mail qw(message date_of);
+use Imapsync::Compare qw(same_content snapshot everything);
+use Imapsync::Mail qw(message);
+use Imapsync::Pair qw(pair);
 use Imapsync::Server;
 
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');
-
-my $number = 0;
-
-sub pair
-{
-	my (%conf) = @_;
-	my $local = Imapsync::Server->new(name => 'l' . ++$number);
-	my $remote = Imapsync::Server->new(name => "r$number", daemon => 1);
-
-	return ($local, $remote, Imapsync::Imapsync->new(local => $local,
-	    remote => $remote, conf => \%conf));
-}
-
-# All of a server that could be changed, \Recent and modseqs included.
-sub everything
-{
-	my ($server) = @_;
-	my $c = $server->client;
-	my @all;
-
-	for my $box (sort { $a->{name} cmp $b->{name} } $c->list) {
-		my $s = $c->status($box->{name}, 'MESSAGES UIDNEXT ' .
-		    'UIDVALIDITY HIGHESTMODSEQ RECENT');
-		push @all, "$box->{name} " . ($box->{subscribed} // 0) .
-		    " @{[map { \"$_ $s->{$_}\" } sort keys %$s]}";
-		$c->fetch_each($box->{name}, 'UID FLAGS MODSEQ', sub {
-			push @all, "$box->{name} $_[0]{uid} " .
-			    join ' ', sort @{ $_[0]{flags} };
-		});
-	}
-	$c->close;
-	return \@all;
-}
 
 # Mailbox => subject numbers and flags, to be compared with a list.
 sub content
@@ -104,7 +71,8 @@ sub numbers { return map { { body => message($_) } } @_ }
 sub one_way
 {
 	my ($direction) = @_;
-	my ($local, $remote, $i) = pair(direction => $direction);
+	my ($local, $remote, $i) = pair(remote => { daemon => 1 },
+	    conf => { direction => $direction });
 	my ($source, $target) = $direction eq 'to-local' ? ($remote, $local) :
 	    ($local, $remote);
 	my $side = $direction eq 'to-local' ? 'local' : 'remote';
@@ -121,7 +89,7 @@ sub one_way
 	$tc->append('own', message(60));
 	$tc->subscribe('own');
 	$_->close for $sc, $tc;
-	my $before = everything($source);
+	my $before = [everything($source)];
 	my $r = $i->sync_ok('--dry-run', '--dry-run');
 	like($r->{out}, qr/^INBOX: (?:1 paired, 7|8) to copy to $side/m,
 	    'the plan');
@@ -129,7 +97,7 @@ sub one_way
 	$r = $i->sync_ok('first run');
 	my $says = "1 paired, 7 copied to $side, flags of 1 changed on $side";
 	like($r->{err}, qr/^INBOX: $says$/m, 'INBOX');
-	is_deeply(everything($source), $before, 'the source is as it was');
+	is_deeply([everything($source)], $before, 'the source is as it was');
 	is(content($target, 'INBOX'), '1 \Seen, 2 \Seen, 3 \Seen, 4 \Seen, 5, ' .
 	    '6, 7, 8, 50', 'all of it is on the target');
 	is(content($target, 'there'), '20', 'the mailbox, too');
@@ -148,7 +116,7 @@ sub one_way
 	$tc->close;
 	$i->sync_ok('--dry-run of that', '--dry-run');
 	$r = $i->silent_ok('changes on the target');
-	is_deeply(everything($source), $before, 'the source is as it was');
+	is_deeply([everything($source)], $before, 'the source is as it was');
 	my $wanted = '1 \Seen, 2, 3 \Seen, 4 \Seen, 6 \Flagged, 7, 8, 50, 51';
 	is(content($target, 'INBOX'), $wanted, 'the target, too');
 	rests($i, 'changes on the target');
@@ -163,9 +131,9 @@ sub one_way
 	$sc->create('new');
 	$sc->append('new', message(30));
 	$sc->close;
-	$before = everything($source);
+	$before = [everything($source)];
 	$r = $i->sync_ok('changes on the source', '--json');
-	is_deeply(everything($source), $before, 'which is as it was');
+	is_deeply([everything($source)], $before, 'which is as it was');
 	is(content($target, 'INBOX'), '1 $Work \Seen, 2 $Work, 3, 4 \Seen, ' .
 	    '6 $Work \Flagged, 8, 9, 50, 51', 'the target follows');
 	is(content($target, 'new'), '30', 'a new mailbox');
@@ -179,15 +147,15 @@ sub one_way
 	rests($i, 'changes on the source');
 
 	# --retry weighs it again: the direction is still the same.
-	my $at = everything($target);
+	my $at = [everything($target)];
 	$r = $i->sync_ok('--retry', '--retry', '--dry-run');
 	like($r->{out}, qr/^INBOX: 1 to copy to $side$/m,
 	    'what was deleted on the target is offered again');
-	is_deeply(everything($target), $at, 'not by a dry run');
+	is_deeply([everything($target)], $at, 'not by a dry run');
 	$i->sync_ok('--retry', '--retry');
 	like(content($target, 'INBOX'), qr/4 \\Seen, 5 \\Answered, 6/,
 	    'it is back');
-	is_deeply(everything($source), $before, 'the source is as it was');
+	is_deeply([everything($source)], $before, 'the source is as it was');
 	rests($i, '--retry');
 	$sc = $source->client;
 	$sc->expunge('INBOX', '5');
@@ -238,7 +206,7 @@ sub subset
 {
 	my ($what) = @_;
 	my %go = map { $_ => 1 } split ' ', $what;
-	my ($local, $remote, $i) = pair();
+	my ($local, $remote, $i) = pair(remote => { daemon => 1 });
 	my $c = $local->client;
 
 	$c->append_many('INBOX', numbers(1 .. 6));
@@ -298,7 +266,8 @@ subtest "propagate = $_" => sub { subset($_) } for 'new', 'flags', 'delete',
     'new flags', 'new delete', 'delete flags', 'flags new delete';
 
 subtest 'max-size and max-age' => sub {
-	my ($local, $remote, $i) = pair('max-size' => '2K', 'max-age' => '2w');
+	my ($local, $remote, $i) = pair(remote => { daemon => 1 },
+	    conf => { 'max-size' => '2K', 'max-age' => '2w' });
 	my $date = sub { POSIX::strftime('%d-%b-%Y %H:%M:%S +0000',
 	    gmtime(time - $_[0] * 86400)) };
 	my ($lc, $rc) = map { $_->client } $local, $remote;
@@ -353,7 +322,8 @@ subtest 'max-size and max-age' => sub {
 };
 
 subtest 'a guard that counts' => sub {
-	my ($local, $remote, $i) = pair(direction => 'to-local');
+	my ($local, $remote, $i) = pair(remote => { daemon => 1 },
+	    conf => { direction => 'to-local' });
 	my $rc = $remote->client;
 
 	$rc->append_many('INBOX', numbers(1 .. 30));

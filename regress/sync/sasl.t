@@ -16,7 +16,6 @@ use lib "$FindBin::Bin/../lib";
 use Test::More;
 use MIME::Base64 qw(encode_base64 decode_base64);
 use Imapsync::Cert;
-use Imapsync::Fake;
 use Imapsync::Imapsync;
 use Imapsync::Model;
 use Imapsync::Scram qw(binding_of);
@@ -64,9 +63,7 @@ sub fails
 	$i->change(remote => $section);
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	my $r = $i->status_is($status // 1, "$what: exit " . ($status // 1));
-	like($r->{err}, $says, "$what: says why");
-	is(scalar(split /\n/, $r->{err}), 1, "$what: in one line") or
-	    diag($r->{err});
+	$i->says_once($r, $says, $what);
 	return $r;
 }
 

@@ -132,9 +132,7 @@ for my $case (['a password is demanded', 1, qr/demands a user name/, '',
 	    port => 143, proxy => $bad->url('socks5', $auth),
 	    cleartext => 'YES'));
 	$r = $i->status_is($status, "$what: exit $status");
-	like($r->{err}, qr/^remote: .*$says/, "$what: says why");
-	is(scalar(split /\n/, $r->{err}), 1, "$what: in one line") or
-	    diag($r->{err});
+	$i->says_once($r, qr/^remote: .*$says/, $what);
 	unlike($bad->received, qr/LOGIN|\Q$password\E/,
 	    "$what: no secret of the server's");
 	$bad->stop;

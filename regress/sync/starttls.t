@@ -63,9 +63,7 @@ sub refused
 	$i->change(remote => $fake->section(%starttls, %keys));
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	my $r = $i->status_is($status, "$what: exit $status");
-	like($r->{err}, $says, "$what: says why");
-	is(scalar(split /\n/, $r->{err}), 1, "$what: in one line") or
-	    diag($r->{err});
+	$i->says_once($r, $says, $what);
 	unlike($fake->received, $secret, "$what: no secret was sent");
 	is_deeply([grep { /^unexpected|^died: (?!closed|hung)/ }
 	    $fake->notes], [], "$what: as expected") or

@@ -70,9 +70,7 @@ sub refused
 	$i->change(remote => $remote->section(%keys));
 	my $r = $i->run;
 	isnt($r->{status}, 0, "$what: refused");
-	like($r->{err}, $says, "$what: says why");
-	is(scalar(split /\n/, $r->{err}), 1, "$what: in one line") or
-	    diag($r->{err});
+	$i->says_once($r, $says, $what);
 	my $log = substr($remote->log, length $before);
 	unlike($log, qr/Logged in|auth failed/i, "$what: not logged in");
 }

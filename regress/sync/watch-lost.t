@@ -15,12 +15,10 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Test::More;
 use Time::HiRes qw(sleep);
-use Imapsync::Imapsync;
-use Imapsync::Mail qw(message);
 use Imapsync::Proc qw(wait_for);
 use Imapsync::Relay;
 use Imapsync::Server;
-use Imapsync::Watch qw(has);
+use Imapsync::Watch qw(watching arrives);
 
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');
@@ -29,17 +27,7 @@ plan skip_all => 'there is no /proc' unless -e '/proc/self/status';
 my $local = Imapsync::Server->new(name => 'local');
 my $remote = Imapsync::Server->new(name => 'remote', daemon => 1);
 my $rc = $remote->client;
-my $count = 0;
 my $gone = qr/^remote: (?:127\.0\.0\.1 ended the session|lost the server)/m;
-
-sub works
-{
-	my ($what) = @_;
-
-	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	$rc->append('INBOX', message(++$count));
-	has($local, 'INBOX', $count, $what);
-}
 
 # Nothing but a loss, as "re" says it, and the return.
 sub two_lines
@@ -53,21 +41,10 @@ sub two_lines
 	is($lines[1], 'both servers are back', 'the second: it is back');
 }
 
-sub watch
-{
-	my (%o) = @_;
-	my $i = Imapsync::Imapsync->new(local => $local, remote => $remote,
-	    %o);
-	my $w = Imapsync::Watch->new($i, '--watch=600');
-
-	$w->ready;
-	return $w;
-}
-
 subtest 'the server is stopped and started' => sub {
-	my $w = watch();
+	my $w = watching($local, $remote);
 
-	works('at first');
+	arrives($rc, $local, 'at first');
 	$remote->stop;
 	$w->says(20, $gone);
 	sleep 2.5;
@@ -78,7 +55,7 @@ subtest 'the server is stopped and started' => sub {
 	$remote->start;
 	$w->look;
 	$w->says(20, qr/are back/);
-	works('afterwards');
+	arrives($rc, $local, 'afterwards');
 	two_lines($w, $gone);
 	# The second loss is told as the first was.
 	$remote->stop;
@@ -88,7 +65,7 @@ subtest 'the server is stopped and started' => sub {
 	$w->look;
 	wait_for(20, 'a fourth line', sub {
 		(() = $w->err =~ /are back/g) == 2 });
-	works('after a second time');
+	arrives($rc, $local, 'after a second time');
 	is($w->end('TERM')->{signal}, 15, 'SIGTERM');
 };
 
@@ -99,29 +76,29 @@ for my $how (['cut', 'the network is cut', qr/^remote: lost the server /],
 	subtest $name => sub {
 		my $relay = Imapsync::Relay->new(port => $remote->port,
 		    $what => { s2c => 8_000 }, only => 1);
-		my $w = watch(remote => $remote->section(timeout => 2,
+		my $w = watching($local, $remote->section(timeout => 2,
 		    compress => 'NO', port => $relay->port));
 
-		works('at first');
+		arrives($rc, $local, 'at first');
 		wait_for(40, 'the loss', sub {
 			$w->look;
 			sleep 0.1;
 			$relay->connections > 1 || $w->err =~ /lost/ });
 		$w->says(20, qr/are back/);
-		works('afterwards');
+		arrives($rc, $local, 'afterwards');
 		two_lines($w, $re);
 		is($w->end('TERM')->{signal}, 15, 'SIGTERM');
 	};
 }
 
 subtest 'a tunnel dies' => sub {
-	my $w = watch();
+	my $w = watching($local, $remote);
 
-	works('at first');
+	arrives($rc, $local, 'at first');
 	my ($tunnel) = @{ $w->{i}->roles($w->pid)->{tunnels} };
 	kill 'KILL', $tunnel;
 	$w->says(20, qr/are back/);
-	works('afterwards');
+	arrives($rc, $local, 'afterwards');
 	# Who was lost, and why, as a run without --watch says it.
 	my @lines = grep { !/^INBOX: / } split /\n/, $w->err;
 	like($lines[0], qr/^local: lost the server/, 'what is lost');

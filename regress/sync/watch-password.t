@@ -16,10 +16,9 @@ use lib "$FindBin::Bin/../lib";
 use Test::More;
 use Time::HiRes qw(sleep);
 use Imapsync::Imapsync;
-use Imapsync::Mail qw(message);
 use Imapsync::Proc qw(tmpdir spew wait_for);
 use Imapsync::Server;
-use Imapsync::Watch qw(has);
+use Imapsync::Watch qw(watching arrives);
 
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');
@@ -29,28 +28,7 @@ my $dir = tmpdir();
 my $local = Imapsync::Server->new(name => 'local');
 my $remote = Imapsync::Server->new(name => 'remote', daemon => 1);
 my $rc = $remote->client;
-my $count = 0;
 my $gone = qr/^remote: (?:127\.0\.0\.1 ended the session|lost the server)/m;
-
-sub works
-{
-	my ($what) = @_;
-
-	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	$rc->append('INBOX', message(++$count));
-	has($local, 'INBOX', $count, $what);
-}
-
-sub watch
-{
-	my (%o) = @_;
-	my $i = Imapsync::Imapsync->new(local => $local, remote => $remote,
-	    %o);
-	my $w = Imapsync::Watch->new($i, '--watch=600');
-
-	$w->ready;
-	return $w;
-}
 
 sub attempts { return scalar(() = $remote->log =~ /auth failed/g) }
 
@@ -66,10 +44,10 @@ subtest 'a wrong password' => sub {
 
 subtest 'a token that expires' => sub {
 	spew("$dir/token", "pass\n");
-	my $w = watch(remote => $remote->section(password => undef,
+	my $w = watching($local, $remote->section(password => undef,
 	    'password-command' => "cat $dir/token"));
 
-	works('at first');
+	arrives($rc, $local, 'at first');
 	my $before = attempts();
 	$remote->stop;
 	$remote->{password} = 'new';
@@ -90,7 +68,7 @@ subtest 'a token that expires' => sub {
 	spew("$dir/token", "new\n");
 	$w->look;
 	$w->says(20, qr/are back/);
-	works('with another token');
+	arrives($rc, $local, 'with another token');
 	is(attempts(), $before + 1, 'no further attempt');
 	unlike($w->all, qr/\bpass\b/, 'no password is shown');
 	is($w->end('TERM')->{signal}, 15, 'SIGTERM');

@@ -70,7 +70,7 @@ struct peer {
 };
 
 static const char	*program;
-static char		 dir[] = "/tmp/imapsync-test.XXXXXXXXXX";
+static char		 dir[56];	/* below TMPDIR */
 static char		 path[64];	/* of the state, in dir */
 static rlim_t		 fsize = RLIM_INFINITY;	/* for the next store */
 static uint32_t		 patience;		/* the same */
@@ -715,8 +715,13 @@ refuses(const char *file, int dryrun, const char *remote, int status,
 static inline void
 begin(void)
 {
+	const char	*tmp = getenv("TMPDIR");
+
 	if ((program = getenv("IMAPSYNC_STORE")) == NULL)
 		program = "imapsync-store/imapsync-store";
+	if ((size_t)snprintf(dir, sizeof(dir), "%s/imapsync-test.XXXXXXXXXX",
+	    tmp == NULL ? "/tmp" : tmp) >= sizeof(dir))
+		fatalx("TMPDIR is too long");
 	if (mkdtemp(dir) == NULL)
 		fatal("%s", dir);
 	snprintf(path, sizeof(path), "%s/state", dir);

@@ -126,9 +126,11 @@ fatal_status(int how)
 			fatal_ex(EX_SYNC_TEMP, "b");
 		if (how == 2)
 			buf_drain(&b, 1);
+		if (how == 3)
+			fatalx("c");
 		if (how == 4)
 			buf_wrote(&b, 1);
-		fatalx("c");
+		_exit(0);
 	}
 	if (pid == -1 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
 		return -1;

@@ -22,7 +22,7 @@
 #define SECTIONS	"[local]\ntype = tunnel\ncommand = imap\n[remote]\n"
 #define SECRET		"hunter2"
 
-static char	 dir[] = "/tmp/imapsync-test.XXXXXXXXXX";
+static char	 dir[60];	/* below TMPDIR */
 
 /* Parse; the errors as one string in static storage. */
 static const char *
@@ -259,6 +259,8 @@ test_protocols(void)
 		    0x0303, 0 },
 		{ "SSL_protocol_max = TLSv1.1\nSSL_protocols = !TLSv1.3",
 		    0, 0x0302 },
+		{ "SSL_protocols = TLSv1.3\nSSL_protocol_min = TLSv1.2",
+		    0x0304, 0x0304 },
 		{ "SSL_protocol_min = SSLv3", 0, 0 },
 		{ "SSL_ciphersuites =", 0, 0x0303 },
 		{ "SSL_ciphersuites = TLS_AES_256_GCM_SHA384", 0, 0 }
@@ -828,6 +830,11 @@ test_match(void)
 int
 main(void)
 {
+	const char	*tmp = getenv("TMPDIR");
+
+	if ((size_t)snprintf(dir, sizeof(dir), "%s/imapsync-test.XXXXXXXXXX",
+	    tmp == NULL ? "/tmp" : tmp) >= sizeof(dir))
+		fatalx("TMPDIR is too long");
 	if (mkdtemp(dir) == NULL)
 		fatal("mkdtemp");
 	test_sample();

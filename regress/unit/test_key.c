@@ -105,6 +105,8 @@ test_octets(void)
 	ok(msgid, "it has a Message-ID");
 	key("Subject: x\r\n\r\nMessage-ID: <1>\r\n");
 	ok(!msgid, "one in the body is none");
+	key("Date: today\r\nFrom: a@b\r\nTo: c@d\r\nSubject: x\r\n\r\n");
+	ok(!msgid, "nor are other fields");
 	/* SHA-256 of "subject:x\n" begins with these. */
 	ok(key("Subject: x\r\n\r\n") == 0xaf88de71357db31fULL, "a known value");
 }

@@ -123,12 +123,23 @@ test_length(void)
 {
 	/* SEQUENCE of length 3, written in one octet more than needed */
 	static const uint8_t	 longer[] = { 0x30, 0x81, 3, 0x30, 1, 0 };
+	/* No version, serial 1, four empty sequences, an empty key. */
+	static const uint8_t	 least[] = { 0x30, 19, 0x30, 17, 2, 1, 1,
+				    0x30, 0, 0x30, 0, 0x30, 0, 0x30, 0,
+				    0x30, 4, 0x30, 0, 3, 0 };
+	static const uint8_t	 other[] = { 0x30, 20, 0x30, 18, 2, 0x81, 1, 1,
+				    0x30, 0, 0x30, 0, 0x30, 0, 0x30, 0,
+				    0x30, 4, 0x30, 0, 3, 0 };
 	static const uint8_t	 zero[] = { 0x30, 0x82, 0, 0x80, 0x30 };
 	static const uint8_t	 huge[] = { 0x30, 0x84, 255, 255, 255, 255 };
 	const uint8_t		*spki;
 	size_t			 n;
 
 	ok(pin_spki(longer, sizeof(longer), &spki, &n) == -1, "no DER");
+	ok(pin_spki(least, sizeof(least), &spki, &n) == 0 && n == 6 &&
+	    spki == least + sizeof(least) - 6, "the least certificate");
+	ok(pin_spki(other, sizeof(other), &spki, &n) == -1,
+	    "the same, with a length in two octets");
 	ok(pin_spki(zero, sizeof(zero), &spki, &n) == -1, "leading 0");
 	ok(pin_spki(huge, sizeof(huge), &spki, &n) == -1, "4 GiB");
 	ok(pin_spki(huge, 0, &spki, &n) == -1, "nothing");

@@ -103,9 +103,10 @@ test_merge(void)
 static void
 test_deletions(void)
 {
-	struct mbox	*mb = fresh();
+	struct mbox	*mb;
 	struct row	*p;
 
+	mb = fresh();
 	row(mb, 1, 11, "", NULL, NULL)->gone[LOCAL] = 1;
 	row(mb, 2, 12, "", NULL, "\\Seen")->gone[REMOTE] = 1;
 	p = row(mb, 3, 13, "\\Seen", NULL, NULL);
@@ -124,21 +125,89 @@ test_deletions(void)
 	mbox_reset(&list);
 }
 
+/* What the rules of the configuration leave out. */
+static void
+test_allow(void)
+{
+	struct mbox	*mb;
+	struct row	*p;
+
+	mb = fresh();
+	mb->s[REMOTE].found.allow = PROP_ALL & ~PROP_DELETE;
+	p = row(mb, 1, 11, "", NULL, NULL);
+	p->gone[LOCAL] = 1;
+	row(mb, 2, 12, "", NULL, NULL)->gone[REMOTE] = 1;
+	plan_mbox(mb);
+	ok(uidset_empty(&mb->s[REMOTE].plan.doomed) &&
+	    uidset_has(&mb->s[REMOTE].plan.alone, 11),
+	    "no deletion where none is allowed");
+	ok(uidset_has(&mb->s[LOCAL].plan.doomed, 2), "but on the other side");
+	mbox_reset(&list);
+
+	mb = fresh();
+	mb->s[REMOTE].found.allow = PROP_ALL & ~PROP_FLAGS;
+	p = row(mb, 1, 11, "$Gone", "\\Seen", "$Gone \\Flagged");
+	plan_mbox(mb);
+	ok(TAILQ_EMPTY(&mb->s[REMOTE].plan.stores) && p->want[REMOTE] == NULL,
+	    "no flag where none is allowed");
+	ok(stored(mb, LOCAL, 1, "\\Flagged", 1), "but on the other side");
+	mbox_reset(&list);
+}
+
+/* Fill s[FLAGS_MAX] with so many keywords of 50 octets. */
+static void
+keywords(char *s, char letter, int n)
+{
+	char	 one[FLAG_MAX];
+	int	 i;
+
+	s[0] = '\0';
+	for (i = 0; i < n; i++) {
+		snprintf(one, sizeof(one), "%c%049d", letter, i);
+		if (flags_or(s, s, one) == -1)
+			fatalx("too many keywords");
+	}
+}
+
+static void
+test_too_many(void)
+{
+	struct mbox	*mb;
+	char		 s[SIDES][FLAGS_MAX];
+	int		 n = FLAGS_MAX / 51 - 1;
+
+	mb = fresh();
+	keywords(s[LOCAL], 'a', n);
+	keywords(s[REMOTE], 'b', n);
+	row(mb, 1, 11, "", s[LOCAL], s[REMOTE]);
+	row(mb, 2, 12, "", "\\Seen", NULL);
+	plan_mbox(mb);
+	ok(TAILQ_EMPTY(&mb->s[LOCAL].plan.stores) && mb->s[REMOTE].plan.nflags == 1,
+	    "more flags than can be said: none is set");
+	ok(mb->s[LOCAL].plan.again && mb->s[REMOTE].plan.again, "and they are told again");
+	ok(stored(mb, REMOTE, 1, "\\Seen", 12), "other messages go on");
+	mbox_reset(&list);
+}
+
 static void
 test_permanentflags(void)
 {
 	struct sess	 s;
-	struct mbox	*mb = fresh();
+	struct mbox	*mb;
+	struct row	*p;
 
+	mb = fresh();
 	memset(&s, 0, sizeof(s));
 	s.permflags = xstrdup("\\Seen $Kept");
 	mb->s[REMOTE].found.disc = &s;
-	row(mb, 1, 11, "", "\\Seen $Kept $Other", NULL);
+	p = row(mb, 1, 11, "", "\\Seen $Kept $Other", NULL);
 	plan_mbox(mb);
 	ok(stored(mb, REMOTE, 1, "$kept", 11), "a keyword that is kept");
 	ok(!stored(mb, REMOTE, 1, "$Other", 11), "one that is not");
 	ok(mb->lost != NULL && flags_has(mb->lost, "$other"), "it is named");
 	ok(!stored(mb, LOCAL, 0, "$Other", 1), "it stays where it is");
+	is_str(p->want[REMOTE], "\\Seen $Kept", "and is no part of what is "
+	    "set there");
 
 	mbox_reset(&list);
 	mb = fresh();
@@ -156,9 +225,10 @@ test_permanentflags(void)
 static void
 test_grouping(void)
 {
-	struct mbox	*mb = fresh();
+	struct mbox	*mb;
 	uint32_t	 u;
 
+	mb = fresh();
 	for (u = 1; u <= 1000; u++)
 		row(mb, u, u + 1000, u % 2 ? "$A" : "", u % 2 ? "$A \\Seen" :
 		    "\\Seen", NULL);
@@ -176,8 +246,9 @@ test_paired(void)
 {
 	struct m_engine_paired	 m;
 	struct req		 req;
-	struct mbox		*mb = fresh();
+	struct mbox		*mb;
 
+	mb = fresh();
 	memset(&m, 0, sizeof(m));
 	m.uid[LOCAL] = 1;
 	m.uid[REMOTE] = 2;
@@ -200,6 +271,8 @@ main(void)
 {
 	test_merge();
 	test_deletions();
+	test_allow();
+	test_too_many();
 	test_permanentflags();
 	test_grouping();
 	test_paired();

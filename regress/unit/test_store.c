@@ -54,7 +54,7 @@ test_new(void)
 	say(&p, M_STORE_WATER, &w);
 	add_row(&p, 4, 3, "\\Seen");
 	add_row(&p, 3, 4, "");
-	uidset_add(&mark.set, 1, 1);
+	uidset_add(&mark.set, 5, 6);
 	say(&p, M_STORE_MARK, &mark);	/* to be replaced */
 	say(&p, M_STORE_MARKFAIL, &fail);
 	say(&p, M_STORE_MARKFAIL, &fail);
@@ -544,15 +544,19 @@ test_pair_flags(void)
 	seen(&p, REMOTE, 10, 3, 4, 1, 1, "\\Answered \\Seen $B");
 	seen(&p, LOCAL, 11, 4, 5, 1, 1, "$c");
 	seen(&p, REMOTE, 11, 4, 5, 1, 1, "$C");
-	ok(pair(&p, PAIR_ADOPT) && p.count == 2, "flags: pairs");
-	is_str(list(&p), "10-10", "flags: told where they differ");
+	seen(&p, LOCAL, 12, 6, 6, 1, 1, "\\Seen");
+	seen(&p, REMOTE, 12, 6, 7, 1, 1, "\\Deleted \\Seen");
+	ok(pair(&p, PAIR_ADOPT) && p.count == 3, "flags: pairs");
+	is_str(list(&p), "10-10 12-12", "flags: told where they differ");
 	is_str(p.rows[0].flags, "\\Seen $a $b", "flags: of the local side");
 	is_str(p.rows[0].now, "\\Answered \\Seen $B", "flags: of the remote");
 	ok(uidset_empty(&p.uids[LOCAL]), "a UID with a row is not unpaired");
 	is_str(set_text(&p.uids[REMOTE]), "9", "nor is it paired");
-	rows(&p, LOCAL, "10:11");
+	rows(&p, LOCAL, "10:12");
 	is_str(p.rows[0].flags, "\\Seen $b", "flags: both's is the baseline");
 	is_str(p.rows[1].flags, "$c", "flags: without case");
+	is_str(p.rows[2].flags, "\\Deleted \\Seen",
+	    "flags: one side's \\Deleted is to go, not to come");
 	ok(p.rows[0].size == 0 && p.rows[1].size == 5,
 	    "size: 0 where it differs");
 	for (i = 0; i < 5000; i++)
@@ -600,6 +604,22 @@ test_pair_two(void)
 	    strstr(p.text, "other adopt 1 sub 2 rows 1 ") != NULL,
 	    "two mailboxes: the counts");
 	ok(stop(&p) == 0, "two mailboxes: ends with 0");
+}
+
+/* What was seen in a session is nothing to the next. */
+static void
+test_seen_again(void)
+{
+	struct peer	 p;
+
+	fresh(&p, 0);
+	seen(&p, LOCAL, 1, 1, 1, 1, 1, "");
+	ok(commit(&p) && stop(&p) == 0, "seen: committed, not paired");
+	start(&p, path, 0, YOU);
+	seen(&p, REMOTE, 1, 1, 1, 1, 1, "");
+	ok(pair(&p, PAIR_ADOPT) && p.count == 0 &&
+	    uidset_empty(&p.uids[LOCAL]), "seen: forgotten by the next run");
+	ok(stop(&p) == 0, "seen: ends with 0");
 }
 
 /* A mark keeps its tries when it is replaced, not when it was dropped. */
@@ -729,6 +749,7 @@ main(void)
 	test_pair();
 	test_pair_flags();
 	test_pair_two();
+	test_seen_again();
 	test_tries();
 	test_diff();
 	test_large(atoi(large));

@@ -225,6 +225,9 @@ test_foreign(void)
 	    " and other@example.org", "other pair");
 	refuses(path, 1, "other@example.org", 1, "belongs to",
 	    "other pair, dry");
+	edit("UPDATE identity SET name = 'me@elsewhere' WHERE side = 0");
+	refuses(path, 0, YOU, 1, "belongs to the pair me@elsewhere and " YOU
+	    ", not to " ME, "other local server");
 	write_at(path, 60, "\0\0\0\4", 4);
 	refuses(path, 0, YOU, 1, "newer imapsync", "newer");
 	write_at(path, 60, "\0\0\0\3", 4);
@@ -560,14 +563,14 @@ int
 main(void)
 {
 	begin();
-	test_kill();
-	test_busy();
-	test_lock();
 	test_foreign();
 	test_upgrade();
 	test_nobody();
 	test_patience();
 	test_dryrun();
+	test_lock();
+	test_busy();
+	test_kill();
 	test_full();
 	return end();
 }

@@ -11,6 +11,9 @@
 #	same_content($local, $remote, 'after the first run');	# Test::More
 #	my $snap = snapshot($server);
 #	my @lines = differences($snap_a, $snap_b);	# none: equal
+#	is(total($snap), 20, 'twenty messages');	# in all mailboxes
+#	is(total($snap, 'INBOX'), 10, 'ten of them in INBOX');
+#	my @lines = everything($server);	# what no run may change by itself
 #
 # A snapshot maps neutral names (NAME_SEP shown as '|') to
 # { selectable, subscribed, messages => { "sha256 date [flags]" => how many } }.
@@ -27,8 +30,8 @@ use Exporter 'import';
 use Test::More;
 use Time::Local qw(timegm);
 
-our @EXPORT_OK = qw(snapshot differences same_content neutral instant
-    flag_string);
+our @EXPORT_OK = qw(snapshot differences same_content total everything
+    neutral instant flag_string);
 
 my %month;
 @month{qw(jan feb mar apr may jun jul aug sep oct nov dec)} = 0 .. 11;
@@ -166,6 +169,44 @@ sub same_content
 	ok(!@lines, $what // 'both servers hold the same')
 	    or diag(map { "  $_\n" } @lines);
 	return $snap;
+}
+
+# The number of messages in all mailboxes of a snapshot, or in the named ones.
+sub total
+{
+	my ($snap, @names) = @_;
+	my $n = 0;
+
+	for my $name (@names ? @names : keys %$snap) {
+		$n += $_ for values %{ $snap->{$name}{messages} };
+	}
+	return $n;
+}
+
+# All that can be asked for without changing it: a line a mailbox (subscribed,
+# MESSAGES, RECENT, UIDNEXT, UIDVALIDITY, HIGHESTMODSEQ), behind it a line a
+# message (UID and flags).  With numbers => 0 the messages alone.
+sub everything
+{
+	my ($server, %o) = @_;
+	my $c = $server->client;
+	my @all;
+
+	for my $box (sort { $a->{name} cmp $b->{name} } $c->list) {
+		my $name = $box->{name};
+		if ($o{numbers} // 1) {
+			my $s = $c->status($name, 'MESSAGES UIDNEXT ' .
+			    'UIDVALIDITY HIGHESTMODSEQ RECENT');
+			push @all, join ' ', $name, $box->{subscribed} // 0,
+			    map { "$_ $s->{$_}" } sort keys %$s;
+		}
+		$c->fetch_each($name, 'UID FLAGS', sub {
+			push @all, join ' ', $name, $_[0]{uid},
+			    sort @{ $_[0]{flags} };
+		});
+	}
+	$c->close;
+	return @all;
 }
 
 1;

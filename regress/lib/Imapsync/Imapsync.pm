@@ -12,6 +12,8 @@
 #	my $r = $i->run('--dry-run');	# { status, signal, out, err, seconds }
 #	$i->sync_ok('first run');	# Test::More: exit 0
 #	$i->silent_ok('nothing to do');	# ... and no output
+#	$i->quiet_ok('nothing to do');	# ... and no mailbox is opened
+#	$i->says_once($r, qr/^remote: /, 'refused');	# one line, this one
 #	$i->status_is(3, 'skipped', '--quiet');		# returns the result too
 #	my $pid = $i->start; ... kill ...; my $r = $i->wait($pid);
 #	$i->state_file; $i->sql('SELECT ...');	# lines; needs sqlite3(1)
@@ -175,6 +177,29 @@ sub silent_ok
 	is(($r->{signal} || $r->{status}) . "$r->{out}$r->{err}", '0',
 	    $name // 'nothing to do, nothing said');
 	return $r;
+}
+
+# Two tests: that, and with --debug no sign of a SELECT.
+sub quiet_ok
+{
+	my ($self, $name) = @_;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	$self->silent_ok("$name: silent");
+	my $r = $self->run('--debug');
+	unlike($r->{err}, qr/\b(SELECT|EXAMINE)\b/, "$name: no SELECT");
+	return $r;
+}
+
+# Two tests: the run whose result this is has said that, and in one line.
+sub says_once
+{
+	my ($self, $r, $re, $name) = @_;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	like($r->{err}, $re, "$name: says why");
+	is(scalar(split /\n/, $r->{err}), 1, "$name: in one line") or
+	    diag($r->{err});
 }
 
 # The state files that exist.

@@ -11,6 +11,9 @@
 #	my $text = message(17, size => 4000);	# about that many octets
 #	my $text = message(17, id => 0);	# without Message-ID
 #	my $date = date_of(17);			# an INTERNALDATE, various zones
+#	my $text = message(new_number);		# as no other of this test
+#	$client->append_many('INBOX', new_messages(10));	# body, date
+#	$client->append_many('INBOX', new_messages(10, flags => 1));
 #	my %mail = samples();			# regress/mail: name => text
 package Imapsync::Mail;
 
@@ -21,11 +24,14 @@ use Exporter 'import';
 use File::Basename ();
 use Imapsync::Proc qw(slurp);
 
-our @EXPORT_OK = qw(message date_of samples crlf);
+our @EXPORT_OK = qw(message date_of new_number new_messages samples crlf);
 
 my $regress = Cwd::abs_path(File::Basename::dirname(__FILE__) . '/../..');
 my @zone = qw(+0000 +0100 -0500 +0530 -1130 +1245);
 my @month = qw(Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec);
+my @flags = ('', '\Seen', '\Seen \Answered', '\Flagged', '\Draft',
+    '\Deleted', '$Forwarded \Seen', 'NonJunk $Label1', 'a.b-c_d');
+my $number = 0;
 
 sub message
 {
@@ -49,6 +55,22 @@ sub date_of
 	return sprintf('%2d-%s-%d %02d:%02d:%02d %s', $n % 28 + 1,
 	    $month[$n % 12], 1995 + $n % 29, $n % 24, $n % 60, $n * 7 % 60,
 	    $zone[$n % @zone]);
+}
+
+# A number that was not given so far, from 1 on.
+sub new_number { return ++$number }
+
+# So many messages as Client.pm's append_many() takes them, each with a new
+# number; with "flags" they have various ones.
+sub new_messages
+{
+	my ($count, %o) = @_;
+
+	return map {
+		my $n = new_number();
+		{ body => message($n), date => date_of($n),
+		    $o{flags} ? (flags => $flags[$n % @flags]) : () };
+	} 1 .. $count;
 }
 
 # Bare LF to CRLF, CRLF left alone.

@@ -29,7 +29,7 @@ use Time::HiRes qw(time sleep);
 
 our @EXPORT_OK = qw(tmpdir spawn forked stop wait_for free_port is_root
     mail_user as_mail_user give_away slurp spew which descendants alive
-    proc_field run_command);
+    proc_field descriptors run_command);
 
 my $owner = $$;		# forked children must not clean up
 my $tmp;
@@ -325,6 +325,25 @@ sub alive
 		push @left, $proc if (split ' ', $rest)[17] eq $proc->[1];
 	}
 	return @left;
+}
+
+# What a process holds open: { number => target }, a socket of TCP as "tcp".
+sub descriptors
+{
+	my ($pid) = @_;
+	my (%fd, %tcp);
+
+	for my $line (split /\n/, slurp('/proc/net/tcp')) {
+		my @f = split ' ', $line;
+		$tcp{$f[9]} = 1 if @f > 9;
+	}
+	for my $path (glob "/proc/$pid/fd/*") {
+		my $target = readlink $path // next;
+		my ($n) = $path =~ /(\d+)$/;
+		$target = 'tcp' if $target =~ /^socket:\[(\d+)\]/ && $tcp{$1};
+		$fd{$n} = $target;
+	}
+	return \%fd;
 }
 
 # A line of /proc/PID/status: proc_field($pid, 'Seccomp'); undef if none.

@@ -9,6 +9,7 @@
 #
 #	my $w = Imapsync::Watch->new($i, '--watch=600');	# $i: Imapsync.pm
 #	$w->ready;		# its first pass is over, it waits
+#	my $w = watching($local, $remote);	# all three in one
 #	$w->look;		# SIGHUP
 #	like($w->status, qr/watching/);		# what SIGUSR1 makes it say
 #	is($w->err, '');	# standard error, without those lines
@@ -17,6 +18,8 @@
 #	my $r = $w->end('TERM');	# as Imapsync.pm's wait()
 #
 #	has($server, 'INBOX', 3, 'three messages');	# Test::More: soon
+#	arrives($client, $server, 'it works');	# a message that the client
+#				# appends to its INBOX is in the server's soon
 package Imapsync::Watch;
 
 use strict;
@@ -24,9 +27,11 @@ use warnings;
 use Exporter 'import';
 use Test::More;
 use Time::HiRes qw(time sleep);
+use Imapsync::Imapsync;
+use Imapsync::Mail qw(message new_number);
 use Imapsync::Proc qw(slurp wait_for);
 
-our @EXPORT_OK = qw(has soon SOON);
+our @EXPORT_OK = qw(watching has arrives soon SOON);
 
 # Within a second of the server's saying so; servers take half a second to say
 # it, and machines are slow.
@@ -40,6 +45,17 @@ sub new
 	return bless { i => $i, pid => $pid, args => "@args",
 	    file => $i->{run}{$pid}, asked => 0, idle => [0, 0], pos => 0,
 	    rest => '' }, $class;
+}
+
+# With --watch=600; the arguments are what Imapsync.pm's new() takes as such.
+sub watching
+{
+	my ($local, $remote) = @_;
+	my $i = Imapsync::Imapsync->new(local => $local, remote => $remote);
+	my $w = __PACKAGE__->new($i, '--watch=600');
+
+	$w->ready;
+	return $w;
 }
 
 sub pid { return $_[0]{pid} }
@@ -164,6 +180,16 @@ sub has
 		$got = ($c->status($mailbox) // {})->{MESSAGES} // 'none';
 		$got eq $n }) }), $what) or diag("$mailbox has $got");
 	$c->close;
+}
+
+# A test: what is appended to the INBOX of one is in the INBOX of the other soon.
+sub arrives
+{
+	my ($client, $server, $what) = @_;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	$client->append('INBOX', message(new_number()));
+	has($server, 'INBOX', $client->status('INBOX')->{MESSAGES}, $what);
 }
 
 1;
