@@ -41,6 +41,7 @@ log_init(log_sink sink, int debug)
 {
 	log_out = sink == NULL ? log_stderr : sink;
 	log_isdebug = debug;
+	log_dying = 0;
 }
 
 int
