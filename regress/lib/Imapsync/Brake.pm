@@ -122,9 +122,9 @@ sub twice
 	my ($err) = @_;
 	my %seen;
 
-	return grep { $seen{$_}++ == 1 } grep { !/ (?:copied|deleted|created|
-	    changed|subscribed|unsubscribed)\b.* on |\d copied to /x &&
-	    !/^(?:status:|waiting) / } split /\n/, $err;
+	return grep { $seen{$_}++ == 1 } grep {
+	    !/^(?:status:|waiting) |copied to |(?:deleted|created|changed) on/
+	    } split /\n/, $err;
 }
 
 sub count
