@@ -25,7 +25,8 @@
 #	$e->sent;			# octets that clients have sent so far
 #
 # command($t, $line): each command of the client, without its literals.  undef
-# lets it pass, '' swallows it; else the server gets a NOOP in its place, and the
+# lets it pass, '' swallows it, a reference to another line (with the same tag)
+# goes in its place; else the server gets a NOOP in its place, and the
 # client the text as the tagged answer: in its turn, with the untagged lines in
 # front that the text may begin with ("* 1 EXISTS\r\nOK done").  DONE comes here,
 # too, without a tag.
@@ -257,6 +258,7 @@ sub from_client
 	}
 	my $answer = $hook ? $hook->($self, $line) : undef;
 	return $self->to_server("$line\r\n") unless defined $answer;
+	return $self->to_server("$$answer\r\n") if ref $answer;
 	$way->{drop} = 1;
 	# Nothing follows a literal that waits and is refused.
 	@$way{qw(left within)} = (0, 0) if $way->{within} && $way->{waits};
