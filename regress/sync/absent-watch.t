@@ -18,6 +18,7 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Test::More;
 use Time::HiRes qw(sleep);
+use Imapsync::Cases qw(cases);
 use Imapsync::Compare qw(same_content);
 use Imapsync::Mail;
 use Imapsync::Pair;
@@ -31,6 +32,8 @@ use constant LONG => 30;
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');
 plan skip_all => 'there is no /proc' unless -e '/proc/self/status';
+
+my @cases;
 
 # A test: these numbers are there before long.
 sub comes
@@ -57,7 +60,7 @@ sub ends
 
 # A user deletes what he has read, one message after the other, and the network
 # is a slow one.
-subtest 'A5: deletions one after the other' => sub {
+push @cases, 'A5: deletions one after the other' => sub {
 	my $p = Imapsync::Pair->new(remote => { daemon => 1 });
 	my $relay = Imapsync::Relay->new(port => $p->remote->port,
 	    rtt => 0.2);
@@ -81,7 +84,7 @@ subtest 'A5: deletions one after the other' => sub {
 };
 
 # As bad as it can be: at each look one more, ahead of the pass's second SELECT.
-subtest 'A5: one more at each look' => sub {
+push @cases, 'A5: one more at each look' => sub {
 	my $p = Imapsync::Pair->new(remote => { command => sub {
 		my ($t, undef, $text) = @_;
 		$t->{selects} = 0 if $text =~ /^LIST/;
@@ -151,7 +154,7 @@ for my $side ('remote', 'local') {
 		for my $event ('a new message', 'a deletion') {
 			my $what = "SELECT $n refused on $side, $event";
 
-			subtest "A5b: $what" => sub {
+			push @cases, "A5b: $what" => sub {
 				stopped_once($side, $n, $event);
 			};
 		}
@@ -187,7 +190,7 @@ sub stopped_once
 	ends($p, $w, 'stopped once');
 }
 
-subtest 'A5b: with --notify, any mailbox' => sub {
+push @cases, 'A5b: with --notify, any mailbox' => sub {
 	my $p = Imapsync::Pair->new(remote => refusing());
 
 	$p->put('remote', 'box', 1 .. 5);
@@ -204,7 +207,7 @@ subtest 'A5b: with --notify, any mailbox' => sub {
 };
 
 # A reason that stays: it is named once, whatever happens in it.
-subtest 'A5b: a mailbox that stays stopped is named once' => sub {
+push @cases, 'A5b: a mailbox that stays stopped is named once' => sub {
 	my $p = Imapsync::Pair->new;
 
 	$p->put('remote', $_, 1 .. 5) for 'box', 'INBOX';
@@ -229,4 +232,5 @@ subtest 'A5b: a mailbox that stays stopped is named once' => sub {
 	$w->end('TERM');
 };
 
+cases(4, @cases);
 done_testing;

@@ -105,6 +105,7 @@ for my $told ('remote', 'local') {
 			$p->{$told}->set(expunge => $uids);
 			quiet($p, 'the look', $told);
 			$p->settles('INBOX', $left, 'the next run');
+			$p->mends('INBOX', $left, 'then') if @$gone == 1;
 		};
 	}
 }

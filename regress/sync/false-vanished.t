@@ -86,6 +86,7 @@ sub all_paired
 	    for 'local', 'remote';
 	$p->run(0, "$what, --retry", '--retry');
 	$p->settles('INBOX', '1 4:8 10 21', "$what, in the end");
+	$p->mends('INBOX', '1 4:8 10 21', "$what, in the end") if @to == 2;
 }
 
 # A flag that both get is the reason to open it, and nothing to pass on.

@@ -82,6 +82,10 @@ for my $side ('remote', 'local') {
 		$p->{$side}->change(sub { replace($_[0], 6) });
 		$p->expunge($other, 'INBOX', 4);
 		stops($p, $side, '1001:1099', '1:3 5:100', 'replaced');
+		$p->{$side}->change(sub {
+			$_[0]->box('INBOX')->{uidnext} += 100 });
+		$p->settles('INBOX', '1:3 5:100 1001:1099', 'the advice taken',
+		    '--adopt', 'INBOX');
 	};
 
 	# That one alone: nothing of it is shown, whoever is asked.

@@ -43,20 +43,6 @@ sub without
 	return Imapsync::Pair::set_of(grep { !$not{$_} } 1 .. 6);
 }
 
-# What comes of it in the end: with the message, without those deleted; and what
-# mends a state has nothing to mend.
-sub mended
-{
-	my ($p, $numbers, $what) = @_;
-
-	for my $args (['--repair'], ['--adopt', 'INBOX'], ['--repair']) {
-		my $r = $p->run(0, "$what, then @$args", @$args);
-		unlike($r->{err}, qr/\d copied/, "@$args: copies nothing");
-		$p->equal('INBOX', $numbers, "$what, then @$args");
-	}
-	$p->rests(0, $what);
-}
-
 for my $side ('remote', 'local') {
 	for my $how ('none', 'nil') {
 		for my $uid (1, 4, 6) {
@@ -68,7 +54,7 @@ for my $side ('remote', 'local') {
 				$p->expunge($side, 'INBOX', 3);
 				$p->{$side}->set('withhold');
 				$p->settles('INBOX', without(3), 'given');
-				mended($p, without(3), 'given');
+				$p->mends('INBOX', without(3), 'given');
 			};
 		}
 	}
@@ -98,7 +84,7 @@ subtest 'A2: deletions while it is withheld' => sub {
 	}
 	$p->{remote}->set('withhold');
 	$p->settles('INBOX', '3:5 7:8', 'given', '--retry');
-	mended($p, '3:5 7:8', 'given');
+	$p->mends('INBOX', '3:5 7:8', 'given');
 };
 
 subtest 'A2: a standing one, then --repair or --adopt is given it' => sub {
@@ -152,7 +138,7 @@ subtest 'A2: two of six, NO, and a deletion' => sub {
 	$p->has('local', 'INBOX', '1:2', 'two of six');
 	$p->expunge('remote', 'INBOX', 1, 5);
 	$p->settles('INBOX', '2:4 6', 'given');
-	mended($p, '2:4 6', 'given');
+	$p->mends('INBOX', '2:4 6', 'given');
 };
 
 done_testing;

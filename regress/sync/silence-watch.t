@@ -14,6 +14,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Test::More;
+use Imapsync::Cases qw(cases);
 use Imapsync::Compare qw(same_content);
 use Imapsync::Pair qw(named);
 use Imapsync::Proc qw(wait_for);
@@ -24,6 +25,8 @@ use Imapsync::Withhold qw(withhold);
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');
 plan skip_all => 'there is no /proc' unless -e '/proc/self/status';
+
+my @cases;
 
 # A test: these numbers are there before long.
 sub comes
@@ -38,7 +41,9 @@ sub comes
 
 for my $side ('remote', 'local') {
 	for my $how ('none', 'nil') {
-		subtest "A1: --watch, $side does not give one, $how" => sub {
+		my $what = "$side does not give one, $how";
+
+		push @cases, "A1: --watch, $what" => sub {
 			my $p = Imapsync::Pair->new($side => { answer =>
 			    withhold($how) });
 			my $other = $p->other($side);
@@ -62,4 +67,5 @@ for my $side ('remote', 'local') {
 	}
 }
 
+cases(4, @cases);
 done_testing;

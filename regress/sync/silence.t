@@ -61,6 +61,7 @@ sub one_of_four
 	$p->equal('middle', '1:4', 'given');
 	$p->equal('INBOX', '1:4 11', 'given');
 	$p->rests(0, 'given');
+	$p->mends('INBOX', '1:4 11', 'given');
 }
 
 for my $side ('remote', 'local') {
@@ -178,6 +179,24 @@ subtest 'A1: --dry-run' => sub {
 	$p->settles('INBOX', '1:4 91:92', 'given');
 };
 
+# What the rules allow is asked for, and they don't change what an absence is.
+subtest 'A1: with rules' => sub {
+	for my $conf ({ direction => 'to-local' }, { propagate => 'new' },
+	    { propagate => 'new delete', 'max-size' => '1M' }) {
+		my ($what) = map { "$_ = $conf->{$_}" } sort keys %$conf;
+		my $p = Imapsync::Pair->new(conf => $conf, remote =>
+		    { answer => withhold('none') });
+
+		$p->put('remote', 'INBOX', 1 .. 4);
+		$p->remote->set(withhold => 'INBOX:3');
+		my $r = $p->run(3, "$what, withheld");
+		$p->names($r, 'remote', 'INBOX', 3);
+		$p->has('local', 'INBOX', '1:2 4', "$what, the others");
+		$p->remote->set('withhold');
+		$p->settles('INBOX', '1:4', "$what, given");
+	}
+};
+
 subtest 'A1: withheld, then it is deleted indeed' => sub {
 	my $p = pair('remote', 'none', old => 1);
 
@@ -212,6 +231,9 @@ for my $text ('[EXPUNGEISSUED] some are gone', '[SERVERBUG] internal error',
 			    'the other direction');
 			$p->has($other, 'box', '7:9', 'another mailbox');
 			$p->settles('INBOX', '1:6 21 91:92', 'given');
+			$p->expunge($side, 'INBOX', 2);
+			$p->settles('INBOX', '1 3:6 21 91:92', 'deleted');
+			$p->mends('INBOX', '1 3:6 21 91:92', 'deleted');
 		}
 	};
 }
@@ -285,6 +307,7 @@ for my $how ('none', 'nil') {
 		$p->run(0, 'one is expunged');
 		$model->hooks;
 		$p->settles('INBOX', '1:2 4 91:92', 'then');
+		$p->mends('INBOX', '1:2 4 91:92', 'then');
 	};
 }
 

@@ -17,6 +17,7 @@
 #	$p->equal('INBOX', '1 3:6');	# a test: on both, and all content equal
 #	$p->rests(0);			# a test: one more run changes nothing
 #	$p->settles('INBOX', '1:6');	# run(0), equal(), rests(0)
+#	$p->mends('INBOX', '1:6');	# --repair and --adopt find nothing
 #
 # A side: a hash of Server.pm's options, with "command" and "answer" behind an
 # Alter.pm, with "model" a Model.pm with these options; or a server.  "conf" is
@@ -332,6 +333,20 @@ sub rests
 	is_deeply($self->everything, $before,
 	    "$what, a further run: it changes nothing");
 	return $r;
+}
+
+# What mends a state has nothing to mend, and brings nothing back.
+sub mends
+{
+	my ($self, $box, $numbers, $what) = @_;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	for my $args (['--repair'], ['--adopt', $box], ['--repair']) {
+		my $r = $self->run(0, "$what, then @$args", @$args);
+		unlike($r->{err}, qr/\d copied/, "$what, @$args: no copies");
+		$self->equal($box, $numbers, "$what, then @$args");
+	}
+	$self->rests(0, $what);
 }
 
 sub settles
