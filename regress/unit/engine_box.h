@@ -696,6 +696,7 @@ place_init(struct mbox *mb, int side, uint32_t n)
 	struct side_known	*k = &mb->s[side].known;
 	struct place		*p = at(mb, side);
 	struct m_water		*w = &box_of(mb)->water[side];
+	char			 name[NAME_MAX_LEN];
 
 	p->uidvalidity = VALIDITY;
 	p->uidnext = row_uid(side, n) + 1;
@@ -714,7 +715,9 @@ place_init(struct mbox *mb, int side, uint32_t n)
 	w->uidnext = p->uidnext;
 	w->messages = n;
 	w->modseq = p->modseq;
-	mb->s[side].told.name = xstrdup(mb->name);
+	if (name_server(&eng, side, mb->name, name) == -1)
+		fatalx("%s can't have that name", side_name[side]);
+	mb->s[side].told.name = xstrdup(name);
 }
 
 /*
@@ -818,6 +821,24 @@ box_pass(void)
 }
 
 /* ---- what has come of it ---- */
+
+/* How often the mailbox was opened on that side with these words. */
+static inline int
+opens(const struct mbox *mb, int side, const char *words)
+{
+	char		 open[NAME_MAX_LEN + 32], *text, *p, *next;
+	int		 n = 0;
+
+	snprintf(open, sizeof(open), "%s %s: OPEN", side_name[side], mb->name);
+	text = xstrdup(box_journal);
+	for (p = text; (next = strchr(p, '\n')) != NULL; p = next + 1) {
+		*next = '\0';
+		n += strncmp(p, open, strlen(open)) == 0 &&
+		    strstr(p, words) != NULL;
+	}
+	free(text);
+	return n;
+}
 
 /* 1 if nothing of the mailbox was deleted, anywhere. */
 static inline int
