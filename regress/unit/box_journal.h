@@ -93,6 +93,22 @@ line(const char *text)
 	return jotted(whole) > 0;
 }
 
+/* 1 if the journal has the first, and the second somewhere below. */
+static inline int
+then(const char *a, const char *b)
+{
+	const char	*p = strstr(box_journal, a);
+
+	return p != NULL && strstr(p, b) != NULL;
+}
+
+/* As then(), and the second nowhere above. */
+static inline int
+before(const char *a, const char *b)
+{
+	return then(a, b) && strstr(box_journal, b) > strstr(box_journal, a);
+}
+
 /* 1 if something was said that has these words. */
 static inline int
 said(const char *words)
