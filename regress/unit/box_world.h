@@ -88,6 +88,7 @@ struct place {
 /* A mailbox in the state and on both servers. */
 struct box {
 	struct mbox	*mb;
+	int		 number;	/* from 1 on */
 	struct place	 at[SIDES];
 	struct uidset	 rows;		/* by local UID */
 	struct uidset	 left[SIDES];
@@ -126,7 +127,7 @@ message_like(const struct mbox *mb, int side, uint32_t uid)
 	uint32_t	 u = side == LOCAL ? uid : uid - GAP;
 	struct message	 m = { uid, 0, 1000 + u, 86400 * (int64_t)u, 0, "" };
 
-	m.key = (uint64_t)mb->id << 32 | u;
+	m.key = (uint64_t)box_of(mb)->number << 32 | u;
 	strlcpy(m.flags, box_of(mb)->base, sizeof(m.flags));
 	return m;
 }

@@ -690,13 +690,12 @@ box_start(void)
 	}
 }
 
+/* A server that has the first n messages. */
 static inline void
 place_init(struct mbox *mb, int side, uint32_t n)
 {
-	struct side_known	*k = &mb->s[side].known;
-	struct place		*p = at(mb, side);
-	struct m_water		*w = &box_of(mb)->water[side];
-	char			 name[NAME_MAX_LEN];
+	struct place	*p = at(mb, side);
+	char		 name[NAME_MAX_LEN];
 
 	p->uidvalidity = VALIDITY;
 	p->uidnext = row_uid(side, n) + 1;
@@ -706,18 +705,35 @@ place_init(struct mbox *mb, int side, uint32_t n)
 	p->mailboxid = "";
 	if (n > 0)
 		uidset_add(&p->uids, row_uid(side, 1), row_uid(side, n));
-	k->water.uidvalidity = p->uidvalidity;
-	k->water.uidnext = p->uidnext;
-	k->water.messages = n;
-	k->water.modseq = p->modseq;
-	k->n = k->water.uidnext - 1;
-	w->uidvalidity = p->uidvalidity;
-	w->uidnext = p->uidnext;
-	w->messages = n;
-	w->modseq = p->modseq;
 	if (name_server(&eng, side, mb->name, name) == -1)
 		fatalx("%s can't have that name", side_name[side]);
 	mb->s[side].told.name = xstrdup(name);
+}
+
+/* A mailbox that the state does not know. */
+static inline struct mbox *
+box_unknown(const char *name, uint32_t local, uint32_t remote)
+{
+	struct mbox	*mb = mbox_new(&eng.list, name);
+	struct box	*b = xcalloc(1, sizeof(*b));
+
+	if (nboxes == MAXBOX)
+		fatalx("no room in the box");
+	boxes[nboxes++] = b;
+	b->number = nboxes;
+	b->mb = mb;
+	b->base = "";
+	place_init(mb, LOCAL, local);
+	place_init(mb, REMOTE, remote);
+	return mb;
+}
+
+/* A side does not have it. */
+static inline void
+box_without(struct mbox *mb, int side)
+{
+	free(mb->s[side].told.name);
+	mb->s[side].told.name = NULL;
 }
 
 /*
@@ -727,23 +743,26 @@ place_init(struct mbox *mb, int side, uint32_t n)
 static inline struct mbox *
 box_new(const char *name, uint32_t n)
 {
-	struct mbox	*mb = mbox_new(&eng.list, name);
-	struct box	*b = xcalloc(1, sizeof(*b));
+	struct mbox	*mb = box_unknown(name, n, n);
 	int		 side;
 
-	if (nboxes == MAXBOX || mbox_set_id(&eng.list, mb,
-	    eng.list.next_id) == -1)
-		fatalx("no room in the box");
-	boxes[nboxes++] = b;
-	b->mb = mb;
-	b->base = "";
+	if (mbox_set_id(&eng.list, mb, eng.list.next_id) == -1)
+		fatalx("no room in the state");
 	mb->nrows = n;
 	mb->subscribed = SUB_NO;
 	eng.list.total_rows += n;
 	if (n > 0)
-		uidset_add(&b->rows, 1, n);
-	for (side = 0; side < SIDES; side++)
-		place_init(mb, side, n);
+		uidset_add(&box_of(mb)->rows, 1, n);
+	for (side = 0; side < SIDES; side++) {
+		struct water	*w = &mb->s[side].known.water;
+		struct m_water	*noted = &box_of(mb)->water[side];
+
+		w->uidvalidity = noted->uidvalidity = VALIDITY;
+		w->uidnext = noted->uidnext = at(mb, side)->uidnext;
+		w->messages = noted->messages = n;
+		w->modseq = noted->modseq = MODSEQ;
+		mb->s[side].known.n = w->uidnext - 1;
+	}
 	return mb;
 }
 
