@@ -8,8 +8,8 @@
  */
 
 /*
- * The journal of engine_box.h: what the engine has sent, one line a message, and
- * what it has said.
+ * The journal of engine_box.h: what the engine has sent, one line a message,
+ * and what it has said.
  */
 #ifndef BOX_JOURNAL_H
 #define BOX_JOURNAL_H
@@ -221,7 +221,8 @@ box_req(uint32_t id)
 static inline void
 on_open(const struct msg *msg)
 {
-	static const char *const	 kinds[] = { "discover", "look", "exec" };
+	static const char *const	 kinds[] = { "discover", "look",
+					    "exec" };
 	const struct m_net_open		*m = msg->rec;
 	struct req			*r = box_req(msg->id);
 	struct sent			*s = sent_new(msg, NULL);

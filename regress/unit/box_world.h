@@ -25,7 +25,7 @@
 /* What the state says of each mailbox at first. */
 #define VALIDITY	7	/* UIDVALIDITY of both sides */
 #define MODSEQ		500	/* HIGHESTMODSEQ of both sides */
-#define GAP		5000	/* what is UID u on local is GAP + u on remote */
+#define GAP		5000	/* UID u on local is GAP + u on remote */
 
 static struct engine	 eng;
 

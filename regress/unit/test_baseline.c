@@ -1,4 +1,11 @@
-
+/*
+ * This file is part of imapsync, which keeps two IMAP servers identical.
+ *
+ * imapsync is free software: you can redistribute it and/or modify it under
+ * the terms of the GNU General Public License, version 3 or (at your option)
+ * any later version, with permission to link with LibreSSL and OpenSSL.
+ * It comes WITHOUT ANY WARRANTY.  See COPYING.
+ */
 /*
  * The baseline behind a pass: what both sides have, as the servers answered; no
  * change of ours may look like the user's in the next run.

@@ -13,7 +13,7 @@
  */
 #include "engine_box.h"
 
-static int	 side;		/* the one that tells: each test is made twice */
+static int	 side;		/* the one that tells: each in turn */
 
 #define T(u)	row_uid(side, (u))
 #define O(u)	row_uid(OTHER(side), (u))
@@ -111,7 +111,7 @@ static void
 emptied(int n, uint32_t each, int wanted)
 {
 	struct mbox	*mb[4];
-	char		 name[8];
+	char		 name[16];
 	int		 i, good = 1;
 
 	box_start();
@@ -142,7 +142,7 @@ static void
 test_not_emptied(void)
 {
 	struct mbox	*mb[3];
-	char		 name[8];
+	char		 name[16];
 	int		 i, good = 1;
 
 	box_start();

@@ -1,8 +1,14 @@
-
 /*
- * What the state shall hold behind a pass: UIDNEXT and HIGHESTMODSEQ only as far
- * as all is accounted for (RFC 7162 section 6), baselines only of what both sides
- * have.
+ * This file is part of imapsync, which keeps two IMAP servers identical.
+ *
+ * imapsync is free software: you can redistribute it and/or modify it under
+ * the terms of the GNU General Public License, version 3 or (at your option)
+ * any later version, with permission to link with LibreSSL and OpenSSL.
+ * It comes WITHOUT ANY WARRANTY.  See COPYING.
+ */
+/*
+ * What the state shall hold behind a pass: UIDNEXT and HIGHESTMODSEQ only as
+ * far as all is accounted for (RFC 7162 section 6).
  */
 #include "engine_box.h"
 
@@ -194,7 +200,7 @@ test_left(void)
 	fresh();
 	arrive(mb, LOCAL, 101, 103);
 	pass_with(ASK_RECV, one_lacks);
-	is_num(uidnext(LOCAL), 102, "a message that nobody answered for is new");
+	is_num(uidnext(LOCAL), 102, "what nobody answered for is new");
 	ok(eng.partial, "and the run is not complete");
 
 	fresh();

@@ -7,8 +7,8 @@
  * It comes WITHOUT ANY WARRANTY.  See COPYING.
  */
 /*
- * What a pass knows: mailboxes by name and by id, rows by either UID, and what is
- * forgotten.
+ * What a pass knows: mailboxes by name and by id, rows by either UID, and what
+ * is forgotten.
  */
 #include "imapsync/engine/engine.h"
 #include "tap.h"
@@ -192,7 +192,8 @@ test_states(void)
 	ok(!mbox_usable(mb), "nor if it is skipped");
 	ok(!mbox_present(mb, LOCAL), "a side that did not list it");
 	mb->s[LOCAL].told.name = xstrdup("INBOX");
-	ok(mbox_present(mb, LOCAL) && !mbox_present(mb, REMOTE), "one that did");
+	ok(mbox_present(mb, LOCAL) && !mbox_present(mb, REMOTE),
+	    "one that did");
 	mb->s[LOCAL].told.attrs = ATTR_NOSELECT;
 	ok(!mbox_present(mb, LOCAL), "what can't be selected is not there");
 	ok(!mbox_receiving(&list, REMOTE), "nothing is on its way");

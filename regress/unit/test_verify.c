@@ -14,7 +14,7 @@
 #include "engine_box.h"
 
 static struct mbox	*mb;
-static int		 side;	/* the one that tells: each test is made twice */
+static int		 side;	/* the one that tells: each in turn */
 
 /* UIDs of the side that tells and of the other, by those of the local side. */
 #define T(u)	row_uid(side, (u))
@@ -79,7 +79,7 @@ test_honest(void)
 	box_of(mb)->bare = 1;
 	vanish(mb, side, T(4), T(4));
 	pass();
-	journal(carried(4, 4), "a row without key and size is compared no more");
+	journal(carried(4, 4), "a row without key and size is not compared");
 }
 
 /* ---- D3: the count ---- */
