@@ -13,9 +13,9 @@
  * The box takes the place of loop.c.  Whenever a phase waits, what it has sent
  * to the workers and to the store is written down in the journal, one line a
  * message, and each request is answered by the function that stands for its
- * type in box_answers[].  At first these are honest: two servers and a store that
- * hold what the box does.  A test puts a liar in their place, runs the phases
- * and looks at the journal.  Time passes only while the engine waits for it.
+ * type in box_answers[].  At first these are honest: two servers and a store
+ * that hold what the box does.  A test puts a liar in their place, runs the
+ * phases and looks at the journal.  Time passes only while the engine waits.
  */
 #ifndef ENGINE_BOX_H
 #define ENGINE_BOX_H
