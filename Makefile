@@ -49,28 +49,35 @@ LIBCOMMON =	common/libcommon.a
 MAIN =		imapsync/main.o imapsync/conf.o imapsync/confval.o \
 		imapsync/pattern.o imapsync/connect.o imapsync/secret.o \
 		imapsync/spawn.o imapsync/start.o imapsync/supervise.o \
-		imapsync/backoff.o
+		imapsync/backoff.o imapsync/errs.o imapsync/await.o
 ENGINE =	imapsync/engine/engine.o imapsync/engine/list.o \
-		imapsync/engine/compare.o imapsync/engine/recover.o \
-		imapsync/engine/discover.o imapsync/engine/pair.o \
-		imapsync/engine/repair.o imapsync/engine/rules.o \
-		imapsync/engine/plan.o imapsync/engine/verify.o \
-		imapsync/engine/guard.o imapsync/engine/execute.o \
-		imapsync/engine/finish.o imapsync/engine/refusal.o \
-		imapsync/engine/commands.o imapsync/engine/watch.o \
-		imapsync/engine/report.o imapsync/engine/json.o \
-		imapsync/engine/look.o imapsync/engine/loop.o \
-		imapsync/engine/events.o imapsync/engine/end.o \
-		imapsync/engine/ask.o imapsync/engine/progress.o \
-		imapsync/engine/names.o imapsync/engine/mbox.o
-NET =		imapsync-net/lex.o imapsync-net/parse.o imapsync-net/fetch.o \
-		imapsync-net/cmdq.o \
+		imapsync/engine/compare.o imapsync/engine/subscribe.o \
+		imapsync/engine/recover.o imapsync/engine/discover.o \
+		imapsync/engine/pair.o imapsync/engine/repair.o \
+		imapsync/engine/rules.o imapsync/engine/plan.o \
+		imapsync/engine/verify.o imapsync/engine/guard.o \
+		imapsync/engine/execute.o imapsync/engine/copy.o \
+		imapsync/engine/session.o imapsync/engine/finish.o \
+		imapsync/engine/refusal.o imapsync/engine/commands.o \
+		imapsync/engine/watch.o imapsync/engine/report.o \
+		imapsync/engine/json.o imapsync/engine/look.o \
+		imapsync/engine/loop.o imapsync/engine/events.o \
+		imapsync/engine/end.o imapsync/engine/ask.o \
+		imapsync/engine/progress.o imapsync/engine/names.o \
+		imapsync/engine/mbox.o
+NET =		imapsync-net/worker.o imapsync-net/loop.o \
+		imapsync-net/setup.o imapsync-net/lex.o \
+		imapsync-net/parse.o imapsync-net/fetch.o \
+		imapsync-net/key.o imapsync-net/cmdq.o \
 		imapsync-net/session.o imapsync-net/request.o \
+		imapsync-net/ops.o imapsync-net/handle.o \
 		imapsync-net/mailbox.o imapsync-net/list.o \
-		imapsync-net/copysend.o imapsync-net/copyrecv.o \
-		imapsync-net/watch.o imapsync-net/key.o imapsync-net/stream.o \
-		imapsync-net/tlsconf.o imapsync-net/pin.o \
-		imapsync-net/sasl.o imapsync-net/scram.o imapsync-net/socks.o
+		imapsync-net/stats.o imapsync-net/copysend.o \
+		imapsync-net/copyrecv.o imapsync-net/watch.o \
+		imapsync-net/stream.o imapsync-net/tlsconf.o \
+		imapsync-net/pin.o imapsync-net/b64.o \
+		imapsync-net/sasl.o imapsync-net/scram.o \
+		imapsync-net/socks.o
 STORE =		imapsync-store/db.o imapsync-store/file.o imapsync-store/left.o \
 		imapsync-store/pair.o
 
@@ -162,6 +169,7 @@ clean: clean-regress
 -include imapsync/engine/engine.d
 -include imapsync/engine/list.d
 -include imapsync/engine/compare.d
+-include imapsync/engine/subscribe.d
 -include imapsync/engine/recover.d
 -include imapsync/engine/discover.d
 -include imapsync/engine/pair.d
@@ -171,6 +179,8 @@ clean: clean-regress
 -include imapsync/engine/verify.d
 -include imapsync/engine/guard.d
 -include imapsync/engine/execute.d
+-include imapsync/engine/copy.d
+-include imapsync/engine/session.d
 -include imapsync/engine/finish.d
 -include imapsync/engine/refusal.d
 -include imapsync/engine/commands.d
@@ -185,27 +195,34 @@ clean: clean-regress
 -include imapsync/engine/progress.d
 -include imapsync/engine/names.d
 -include imapsync/engine/mbox.d
+-include imapsync-net/main.d
+-include imapsync-net/worker.d
+-include imapsync-net/loop.d
+-include imapsync-net/setup.d
 -include imapsync-net/lex.d
 -include imapsync-net/parse.d
 -include imapsync-net/fetch.d
+-include imapsync-net/key.d
 -include imapsync-net/cmdq.d
 -include imapsync-net/session.d
 -include imapsync-net/request.d
+-include imapsync-net/ops.d
+-include imapsync-net/handle.d
 -include imapsync-net/mailbox.d
 -include imapsync-net/list.d
+-include imapsync-net/stats.d
 -include imapsync-net/copysend.d
 -include imapsync-net/copyrecv.d
--include imapsync-net/key.d
+-include imapsync-net/watch.d
 -include imapsync-net/stream.d
 -include imapsync-net/tlsconf.d
 -include imapsync-net/pin.d
+-include imapsync-net/b64.d
 -include imapsync-net/sasl.d
 -include imapsync-net/scram.d
 -include imapsync-net/socks.d
--include imapsync-net/watch.d
 -include imapsync-store/db.d
 -include imapsync-store/file.d
 -include imapsync-store/left.d
 -include imapsync-store/pair.d
--include imapsync-net/main.d
 -include imapsync-store/main.d

@@ -34,6 +34,12 @@ enum log_level {
 #define EX_SYNC_USAGE	2
 #define EX_SYNC_PARTIAL	3
 #define EX_SYNC_TEMP	75
+/*
+ * Between our processes only: EX_SYNC_ERROR for the user, but --watch tries it
+ * again also where its first session ends so, since it may pass by itself (a
+ * certificate that is not valid yet, a token that has expired).
+ */
+#define EX_SYNC_LATER	69
 
 /*
  * The sink of this process.  "status" is -1 for a message, else the exit

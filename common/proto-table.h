@@ -156,7 +156,7 @@ static const struct proto_field f_engine_stats[] = {
 	END
 };
 #define OPEN_MASK							\
-	(OPEN_EXAMINE | OPEN_FULL | OPEN_ABOVE | OPEN_FRESH | OPEN_ALL)
+	(OPEN_EXAMINE | OPEN_FULL | OPEN_NEW | OPEN_ALL)
 static const struct proto_field f_net_open[] = {
 	U8(m_net_open, what, 0, OPEN_MASK),
 	U32(m_net_open, uidvalidity),
@@ -241,9 +241,9 @@ static const struct proto_field f_engine_opened[] = {
 	U32(m_engine_opened, uidvalidity),
 	U32(m_engine_opened, uidnext),
 	U32(m_engine_opened, exists),
-	U32(m_engine_opened, above),
 	U64(m_engine_opened, modseq),
 	BOOL(m_engine_opened, readonly),
+	BOOL(m_engine_opened, notsticky),
 	BOOL(m_engine_opened, perm_any),
 	FLAGS(m_engine_opened, permflags),
 	STR(m_engine_opened, mailboxid, OBJECTID_MAX),
@@ -298,6 +298,24 @@ static const struct proto_field f_engine_failed[] = {
 };
 static const struct proto_field f_engine_gone[] = {
 	SET(m_engine_gone, set),
+	END
+};
+
+static const struct proto_field f_engine_withheld[] = {
+	U8(m_engine_withheld, status, 0, ST_BAD),
+	STR(m_engine_withheld, text, TEXT_MAX),
+	SET(m_engine_withheld, set),
+	END
+};
+
+static const struct proto_field f_engine_due[] = {
+	UID(m_engine_due, uid),
+	BOOL(m_engine_due, alone),
+	END
+};
+
+static const struct proto_field f_engine_spoilt[] = {
+	STR(m_engine_spoilt, text, TEXT_MAX),
 	END
 };
 
@@ -377,6 +395,7 @@ static const struct proto_field f_engine_done[] = {
 	U32(m_engine_done, exists),
 	U32(m_engine_done, count),
 	U64(m_engine_done, modseq),
+	I64(m_engine_done, time),
 	STR(m_engine_done, text, TEXT_MAX),
 	END
 };
@@ -400,6 +419,7 @@ static const struct proto_field f_engine_setup[] = {
 	BOOL(m_engine_setup, quiet),
 	BOOL(m_engine_setup, dryrun),
 	BOOL(m_engine_setup, allow_delete),
+	BOOL(m_engine_setup, two_accounts),
 	BOOL(m_engine_setup, retry),
 	U8(m_engine_setup, selectors, 0,
 	    SEL_SUBSCRIBED | SEL_REMOTE | SEL_RECURSIVEMATCH),
@@ -419,6 +439,8 @@ static const struct proto_field f_engine_setup[] = {
 	U32(m_engine_setup, interval),
 	U64(m_engine_setup, max_size),
 	U32(m_engine_setup, max_age),
+	U32(m_engine_setup, patience),
+	BOOL(m_engine_setup, late),
 	STR(m_engine_setup, reference[LOCAL], NAME_MAX_LEN),
 	STR(m_engine_setup, reference[REMOTE], NAME_MAX_LEN),
 	STR(m_engine_setup, host[LOCAL], HOST_MAX),
@@ -438,6 +460,7 @@ static const struct proto_field f_engine_item[] = {
 static const struct proto_field f_store_setup[] = {
 	U32(m_store_setup, version),
 	BOOL(m_store_setup, dryrun),
+	U32(m_store_setup, patience),
 	STR(m_store_setup, path, PATH_LEN_MAX),
 	STR(m_store_setup, identity[LOCAL], IDENTITY_MAX),
 	STR(m_store_setup, identity[REMOTE], IDENTITY_MAX),
@@ -616,6 +639,9 @@ static const struct proto_field f_store_diff[] = {
 	X(ENGINE_REFUSED, engine_refused, f_engine_refused, P_MANY)	\
 	X(ENGINE_FAILED, engine_failed, f_engine_failed, 0)		\
 	X(ENGINE_GONE, engine_gone, f_engine_gone, 0)			\
+	X(ENGINE_WITHHELD, engine_withheld, f_engine_withheld, 0)	\
+	X(ENGINE_DUE, engine_due, f_engine_due, 0)			\
+	X(ENGINE_SPOILT, engine_spoilt, f_engine_spoilt, 0)		\
 	X(ENGINE_CHANGED, engine_changed, f_engine_changed, P_MANY)	\
 	X(ENGINE_STATS, engine_stats, f_engine_stats, 0)		\
 	X(ENGINE_MBOX, engine_mbox, f_engine_mbox, P_MANY)		\
@@ -658,6 +684,7 @@ static const struct proto_field f_store_diff[] = {
 	X(STORE_SEEN, store_seen, f_store_seen, P_MANY)			\
 	X(STORE_PAIR, store_pair, f_store_pair, 0)			\
 	X(STORE_DIFF, store_diff, f_store_diff, 0)			\
+	X(STORE_SYNCED, store_synced, f_none, 0)			\
 	X(STORE_COMMIT, store_commit, f_none, 0)			\
 	X(STORE_CLOSE, store_close, f_none, 0)
 

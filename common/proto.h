@@ -33,7 +33,7 @@
 #include "imsg.h"
 #include "uidset.h"
 
-#define PROTO_VERSION	2
+#define PROTO_VERSION	3
 
 #define NAME_MAX_LEN	1024	/* octets of a mailbox name, NUL included */
 #define NAME_SEP	'\001'	/* the NUL of a neutral name */
@@ -44,11 +44,15 @@
 /* Descriptors at fixed numbers after exec. */
 #define FD_CHANNEL	3	/* worker: to the engine; engine: control socket */
 #define FD_LIFELINE	4	/* read end of the supervisor's pipe: EOF is the end */
-#define FD_READY	5	/* store: one octet is written once it is open */
+#define FD_READY	5	/* store: one octet is written, READY_* */
 #define FD_ENGINE_LOCAL	5	/* engine: the channels, and the log or none */
 #define FD_ENGINE_REMOTE 6
 #define FD_ENGINE_STORE	7
 #define FD_ENGINE_LOG	8
+
+/* The state is open, or in use by another run; LATE: the patience is over. */
+enum ready { READY_OPEN = 'r', READY_LATE = 'l', READY_BUSY = 'b',
+	READY_BUSY_LATE = 'B' };
 
 enum side { LOCAL = 0, REMOTE = 1 };
 #define SIDES		2
@@ -91,6 +95,9 @@ enum proto_type {
 	M_ENGINE_REFUSED,
 	M_ENGINE_FAILED,
 	M_ENGINE_GONE,
+	M_ENGINE_WITHHELD,
+	M_ENGINE_DUE,
+	M_ENGINE_SPOILT,
 	M_ENGINE_CHANGED,
 	M_ENGINE_STATS,
 
@@ -143,6 +150,7 @@ enum proto_type {
 	M_STORE_SEEN,
 	M_STORE_PAIR,
 	M_STORE_DIFF,
+	M_STORE_SYNCED,
 	M_STORE_COMMIT,
 	M_STORE_CLOSE,
 
@@ -234,8 +242,7 @@ struct m_net_status {
  * SELECT (EXAMINE if "examine") mailbox, with (QRESYNC (uidvalidity modseq 1:n))
  * if modseq is not 0 (without the set if n is 0).  Then, as asked:
  *   full:	UID FETCH 1:n (UID FLAGS): each is a FLAGS event, none is left out
- *   above:	UID SEARCH RETURN (COUNT) UID n+1:4294967295 -> opened.above
- *   fresh:	UID SEARCH RETURN (ALL) UID uidnext:n (if uidnext <= n) -> UIDS
+ *   new:	UID SEARCH RETURN (ALL) UID uidnext:4294967295 -> UIDS
  *   all:	UID SEARCH RETURN (ALL) UID 1:n (if n > 0) -> UIDS
  * An OK without an ESEARCH line is an error, not an empty set (RFC 4731).
  * Answers: VANISHED*, FLAGS*, UIDS*, one OPENED (if the SELECT was OK) when all
@@ -244,9 +251,8 @@ struct m_net_status {
  */
 #define OPEN_EXAMINE	0x01
 #define OPEN_FULL	0x02
-#define OPEN_ABOVE	0x04
-#define OPEN_FRESH	0x08
-#define OPEN_ALL	0x10
+#define OPEN_NEW	0x04
+#define OPEN_ALL	0x08
 struct m_net_open {
 	uint8_t		 what;		/* OPEN_* */
 	uint32_t	 uidvalidity;	/* 0: none known */
@@ -448,9 +454,9 @@ struct m_engine_opened {
 	uint32_t	 uidvalidity;
 	uint32_t	 uidnext;	/* 0: not told */
 	uint32_t	 exists;
-	uint32_t	 above;		/* messages above n (OPEN_ABOVE) */
 	uint64_t	 modseq;	/* HIGHESTMODSEQ of the SELECT; 0: NOMODSEQ */
 	uint8_t		 readonly;
+	uint8_t		 notsticky;	/* UIDNOTSTICKY (RFC 4315) */
 	uint8_t		 perm_any;	/* PERMANENTFLAGS has \* */
 	const char	*permflags;	/* the others, canonical */
 	const char	*mailboxid;	/* RFC 8474; "" */
@@ -494,11 +500,16 @@ struct m_engine_copied {
 	const char	*lost;		/* those that the target does not keep */
 };
 
-/* Response codes of RFC 3501, 4469, 5530, 7162 that are acted upon. */
+/*
+ * Response codes of RFC 3501, 4469, 5530, 7162 that are acted upon; the last
+ * three are our own, for refusals: the target's connection ended under the
+ * message, the source did not give it, the source's connection ended under it.
+ */
 enum resp_code { RC_NONE = 0, RC_OTHER, RC_ALREADYEXISTS, RC_NONEXISTENT,
 	RC_TRYCREATE, RC_NOPERM, RC_CANNOT, RC_LIMIT, RC_TOOBIG, RC_OVERQUOTA,
 	RC_UNAVAILABLE, RC_INUSE, RC_EXPUNGEISSUED, RC_CORRUPTION,
-	RC_CONTACTADMIN, RC_SERVERBUG, RC_CLOSED_CONNECTION, RC_MAX = RC_CLOSED_CONNECTION };
+	RC_CONTACTADMIN, RC_SERVERBUG, RC_CLOSED_CONNECTION, RC_WITHHELD,
+	RC_SOURCE_CLOSED, RC_MAX = RC_SOURCE_CLOSED };
 enum resp_status { ST_OK = 0, ST_NO, ST_BAD, ST_UNSENT, ST_MAX = ST_UNSENT };
 
 /* M_ENGINE_REFUSED (many): one message that the target did not take. */
@@ -520,9 +531,39 @@ struct m_engine_failed {
 	struct uidset	 set;		/* on the source */
 };
 
-/* M_ENGINE_GONE: id is the SEND's. */
+/*
+ * M_ENGINE_GONE: id is the SEND's.  These UIDs are no more: VANISHED named them
+ * in this session, or a list that was taken behind the FETCH lacks them.
+ */
 struct m_engine_gone {
 	struct uidset	 set;
+};
+
+/*
+ * M_ENGINE_WITHHELD: id is the SEND's.  The server did not give these messages
+ * (no FETCH by the tagged answer, BODY[] NIL, NO), and they are there.
+ */
+struct m_engine_withheld {
+	uint8_t		 status;	/* of the FETCH: ST_OK, ST_NO, ST_BAD */
+	const char	*text;		/* the server's words; "" if ok */
+	struct uidset	 set;
+};
+
+/*
+ * M_ENGINE_DUE: id is a SEND's, META's or RECV's.  The connection is lost (FATAL
+ * follows), and this UID (on the source) was the first that was due.
+ */
+struct m_engine_due {
+	uint32_t	 uid;
+	uint8_t		 alone;		/* RECV: nothing else was under way */
+};
+
+/*
+ * M_ENGINE_SPOILT: id is a handle.  The server sent something about this mailbox
+ * that can't be read: what else it told may not be all.
+ */
+struct m_engine_spoilt {
+	const char	*text;		/* what was read, as far as it goes */
 };
 
 /* M_ENGINE_CHANGED: id is the WATCH's; "" if the server did not say where. */
@@ -614,7 +655,7 @@ struct m_engine_paired {
 
 /*
  * M_ENGINE_UIDS: a part of a set; from a network worker the answer to SEARCH
- * and OPEN (what: OPEN_FRESH or OPEN_ALL), from the store to PAIR (unpaired UIDs
+ * and OPEN (what: OPEN_NEW or OPEN_ALL), from the store to PAIR (unpaired UIDs
  * of "side").
  */
 struct m_engine_uids {
@@ -635,6 +676,7 @@ struct m_engine_done {
 	uint32_t	 exists;
 	uint32_t	 count;
 	uint64_t	 modseq;
+	int64_t		 time;		/* LOAD: of the last good run; 0 none */
 	const char	*text;		/* the server's words; "" if ok */
 };
 
@@ -676,6 +718,7 @@ struct m_engine_setup {
 	uint8_t		 quiet;
 	uint8_t		 dryrun;
 	uint8_t		 allow_delete;
+	uint8_t		 two_accounts;	/* they are, though they look alike */
 	uint8_t		 retry;
 	uint8_t		 selectors;	/* SEL_* */
 	uint8_t		 slow[SIDES];	/* through a tunnel or proxy: 5 s, not 2 */
@@ -693,6 +736,8 @@ struct m_engine_setup {
 	uint32_t	 interval;	/* seconds from one look to the next */
 	uint64_t	 max_size;	/* octets; 0: no limit */
 	uint32_t	 max_age;	/* seconds; 0: no limit */
+	uint32_t	 patience;	/* not 0: EX_SYNC_TEMP is for the log ... */
+	uint8_t		 late;		/* ... unless that is over */
 	const char	*reference[SIDES];
 	const char	*host[SIDES];	/* for messages */
 	const char	*prefix;	/* log-prefix */
@@ -721,6 +766,7 @@ struct m_engine_status { uint8_t unused; };
 struct m_store_setup {
 	uint32_t	 version;
 	uint8_t		 dryrun;	/* nothing may reach the disk */
+	uint32_t	 patience;	/* seconds; 0: never late */
 	const char	*path;		/* absolute, of the state file */
 	const char	*identity[SIDES]; /* "user@host" and the reference */
 };
@@ -891,6 +937,10 @@ struct m_store_diff {
 	uint8_t		 side;
 	uint32_t	 n;
 };
+/* A good run; written with what else is to be committed, or once an hour. */
+struct m_store_synced {
+	uint8_t		 unused;
+};
 struct m_store_commit {
 	uint8_t		 unused;
 };
@@ -899,105 +949,7 @@ struct m_store_close {
 	uint8_t		 unused;
 };
 
-/* ---- encoding ---- */
-
-/* Any record, decoded.  Strings point into the frame; sets are allocated. */
-union proto_rec {
-	struct m_net_setup	 net_setup;
-	struct m_engine_setup	 engine_setup;
-	struct m_engine_mbox	 engine_mbox;
-	struct m_engine_mark	 engine_mark;
-	struct m_engine_row	 engine_row;
-	struct m_engine_paired	 engine_paired;
-	struct m_store_setup	 store_setup;
-	struct m_store_mark	 store_mark;
-	struct m_store_refuse	 store_refuse;
-	struct m_store_water	 store_water;
-	struct m_store_seen	 store_seen;
-	struct m_engine_mailbox	 engine_mailbox;
-	struct m_engine_opened	 engine_opened;
-	struct m_engine_meta	 engine_meta;
-	struct m_engine_copied	 engine_copied;
-	uint8_t			 room[512];
-};
-
-/* "NET_OPEN" and so on; "unknown" out of range. */
-const char	*proto_name(uint32_t type);
-/*
- * Append the record to the buffer.  Returns 0; -1 if it is not of the type's
- * form (a string too long, a set above PROTO_SET_MAX ranges ...): our own fault.
- */
-int		 proto_encode(struct buf *, uint32_t type, const void *rec);
-/*
- * Decode the record at *data (*len octets left) and advance past it.  Returns 0
- * or -1.  proto_free() frees its sets, after success only.
- */
-int		 proto_decode(uint32_t type, const uint8_t **data, size_t *len,
-		    union proto_rec *rec);
-void		 proto_free(uint32_t type, union proto_rec *rec);
-
-/*
- * The most ranges a message may carry; larger sets go as several messages.
- * proto_set_part() takes ranges from *i on, at most PROTO_SET_MAX, and returns 1
- * while there are some: "part" borrows from "set" and must not be freed.
- */
-#define PROTO_SET_MAX	1024
-int		 proto_set_part(const struct uidset *set, size_t *i,
-		    struct uidset *part);
-
-/* ---- channels ---- */
-
-struct chan {
-	struct imsgbuf	 ib;
-	struct buf	 batch;		/* records not yet framed */
-	uint32_t	 batch_type;
-	uint32_t	 batch_id;
-	uint32_t	 state;		/* bits (struct proto_handler); 1 at first */
-	const char	*peer;		/* its name in messages */
-	char		 error[160];	/* why chan_dispatch() failed */
-};
-
-/* A message as its handler gets it; nothing of it outlives the call. */
-struct msg {
-	void		*arg;		/* chan_dispatch()'s */
-	uint32_t	 type;
-	uint32_t	 id;		/* the request's */
-	const void	*rec;		/* the struct of that type */
-	int		 fd;		/* -1, or the handler's to keep */
-};
-
-/* What a process takes, and when: "states" is a mask against chan.state. */
-struct proto_handler {
-	uint32_t	 type;
-	uint32_t	 states;
-	void		(*fn)(const struct msg *);
-};
-
-void		 chan_init(struct chan *, int fd, const char *peer);
-/*
- * Queue a record; "many" types are packed.  Fatal if it can't be encoded.  rec
- * may be NULL for a type whose struct has nothing but "unused".
- */
-void		 chan_send(struct chan *, uint32_t type, uint32_t id,
-		    const void *rec);
-/* As chan_send(), with a descriptor, which becomes the queue's. */
-void		 chan_send_fd(struct chan *, uint32_t type, uint32_t id,
-		    const void *rec, int fd);
-/* No further descriptor will come: imsgbuf_nofds(). */
-void		 chan_nofds(struct chan *);
-/* Octets not yet written. */
-size_t		 chan_pending(struct chan *);
-/* As imsgbuf_write(), imsgbuf_flush(), imsgbuf_read(), batch included. */
-int		 chan_write(struct chan *);
-int		 chan_flush(struct chan *, int ms);
-int		 chan_read(struct chan *);
-/*
- * Hand every whole message to its handler.  The table ends with type M_NONE.
- * Returns 0, or -1 with "error" set if a message is malformed or not allowed
- * now; nothing more must be read from that peer, and chan_read() fails.
- */
-int		 chan_dispatch(struct chan *, const struct proto_handler *,
-		    void *arg);
-void		 chan_close(struct chan *);
+#include "codec.h"
+#include "chan.h"
 
 #endif /* PROTO_H */

@@ -83,7 +83,8 @@ sandbox_engine_syslog(void)
  * A tunnel's and a password's command may be any program, and it starts afresh:
  * with NULL for the promises after exec neither the pledge nor the unveils pass
  * to it.  So everything may be read and executed, and nothing be written but
- * what workers get for their standard descriptors.
+ * what workers get for their standard descriptors.  tty: tcgetattr(3) tells
+ * whether somebody types a password.
  */
 void
 sandbox_supervisor(void)
@@ -91,7 +92,7 @@ sandbox_supervisor(void)
 	sb_unveil("/", "rx");
 	sb_unveil("/dev/null", "rw");
 	sb_unveil(NULL, NULL);
-	sb_pledge("stdio rpath wpath cpath proc exec inet dns sendfd");
+	sb_pledge("stdio rpath wpath cpath tty proc exec inet dns sendfd");
 }
 
 const char *

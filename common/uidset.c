@@ -165,6 +165,18 @@ uidset_count(const struct uidset *s)
 	return count;
 }
 
+uint64_t
+uidset_upto(const struct uidset *s, uint32_t n)
+{
+	uint64_t	 count = 0;
+	size_t		 i;
+
+	for (i = 0; i < s->n && s->r[i].lo <= n; i++)
+		count += (uint64_t)(s->r[i].hi < n ? s->r[i].hi : n) -
+		    s->r[i].lo + 1;
+	return count;
+}
+
 uint32_t
 uidset_min(const struct uidset *s)
 {

@@ -38,6 +38,8 @@ void		 uidset_add(struct uidset *, uint32_t lo, uint32_t hi);
 void		 uidset_del(struct uidset *, uint32_t lo, uint32_t hi);
 int		 uidset_has(const struct uidset *, uint32_t);
 uint64_t	 uidset_count(const struct uidset *);
+/* How many of them are n or less. */
+uint64_t	 uidset_upto(const struct uidset *, uint32_t n);
 #define uidset_empty(s)	((s)->n == 0)
 uint32_t	 uidset_min(const struct uidset *);	/* 0 if empty */
 uint32_t	 uidset_max(const struct uidset *);	/* 0 if empty */

@@ -17,28 +17,26 @@
 #include "net.h"
 
 #define LITERAL_MINUS	4096	/* RFC 7888 section 5 */
+#define LINE_MAX_LEN	8000	/* octets of a command (RFC 7162 section 4) */
 
 struct cmd *
-cmd_new(struct net *net, enum cmd_kind kind, struct req *req,
-    void (*fn)(struct net *, struct cmd *, const struct resp *))
+cmd_new(struct net *net, enum cmd_kind kind, struct req *req, cmd_fn fn)
 {
 	struct cmd	*c;
 
 	c = xcalloc(1, sizeof(*c));
-	snprintf(c->tag, sizeof(c->tag), "A%u", ++net->ntags);
+	snprintf(c->tag, sizeof(c->tag), "A%u", ++net->cmdq.ntags);
 	c->kind = kind;
-	c->req = req;
 	c->fn = fn;
 	c->open = 1;
 	c->intx = 1;
-	TAILQ_INIT(&c->msgs);
 	if (req != NULL) {
-		req->pending++;
+		c->req = req_hold(req);
 		if ((c->handle = req->handle) != NULL)
-			mbox_hold(c->handle);
+			handle_hold(c->handle);
 	}
-	TAILQ_INSERT_TAIL(&net->answers, c, entry);
-	TAILQ_INSERT_TAIL(&net->tx, c, txentry);
+	TAILQ_INSERT_TAIL(&net->cmdq.answers, c, entry);
+	TAILQ_INSERT_TAIL(&net->cmdq.tx, c, txentry);
 	cmd_printf(c, "%s ", c->tag);
 	return c;
 }
@@ -47,26 +45,32 @@ cmd_new(struct net *net, enum cmd_kind kind, struct req *req,
 void
 cmd_free(struct net *net, struct cmd *c)
 {
-	struct rmsg	*m;
-
-	TAILQ_REMOVE(&net->answers, c, entry);
+	if (!c->answered)
+		TAILQ_REMOVE(&net->cmdq.answers, c, entry);
 	if (c->intx)
-		TAILQ_REMOVE(&net->tx, c, txentry);
-	if (net->hold == c)
-		net->hold = NULL;
-	while ((m = TAILQ_FIRST(&c->msgs)) != NULL) {
-		TAILQ_REMOVE(&c->msgs, m, entry);
-		free(m->flags);
-		free(m->lost);
-		free(m);
-	}
+		TAILQ_REMOVE(&net->cmdq.tx, c, txentry);
+	if (net->cmdq.hold == c)
+		net->cmdq.hold = NULL;
+	if (c->slot != NULL && *c->slot == c)
+		*c->slot = NULL;
+	if (c->free != NULL)
+		c->free(c);
 	buf_wipe(&c->text);
 	buf_free(&c->text);
 	buf_free(&c->log);
 	uidset_free(&c->set);
 	if (c->handle != NULL)
-		mbox_release(net, c->handle);
+		handle_release(net, c->handle);
+	if (c->req != NULL)
+		req_release(net, &c->req);
 	free(c);
+}
+
+void
+cmd_keep(struct cmd **slot, struct cmd *c)
+{
+	*slot = c;
+	c->slot = slot;
 }
 
 /* ---- text ---- */
@@ -155,6 +159,20 @@ cmd_string(struct net *net, struct cmd *c, const char *s)
 }
 
 void
+cmd_set(struct cmd *c, const struct uidset *set, size_t *pos, size_t other,
+    int keep)
+{
+	char	 text[LINE_MAX_LEN];
+	size_t	 i = *pos;
+
+	uidset_format(set, pos, text, sizeof(text) - 128 - other);
+	cmd_puts(c, text);
+	if (keep)
+		for (; i < *pos; i++)
+			uidset_add(&c->set, set->r[i].lo, set->r[i].hi);
+}
+
+void
 cmd_end(struct net *net, struct cmd *c)
 {
 	int	 secret = c->secret;
@@ -196,9 +214,9 @@ tx_move(struct net *net, struct cmd *c, size_t n)
 	if (n == 0)
 		return;
 	if (c->start == 0)
-		c->start = net->put + 1;	/* 0 is "not yet" */
+		c->start = net->cmdq.put + 1;	/* 0 is "not yet" */
 	buf_add(&net->out, buf_ptr(&c->text), n);
-	net->put += n;
+	net->cmdq.put += n;
 	buf_drain(&c->text, n);
 	for (i = 0; i < c->nbarriers; i++)
 		c->barrier[i] -= n;
@@ -211,7 +229,8 @@ cmdq_flush(struct net *net)
 {
 	struct cmd	*c;
 
-	while (net->hold == NULL && (c = TAILQ_FIRST(&net->tx)) != NULL) {
+	while (!net->cmdq.shut && net->cmdq.hold == NULL &&
+	    (c = TAILQ_FIRST(&net->cmdq.tx)) != NULL) {
 		if (c->waiting)
 			return;
 		if (c->nbarriers > 0) {
@@ -230,18 +249,17 @@ cmdq_flush(struct net *net)
 		if (c->secret)
 			buf_wipe(&c->text);
 		buf_free(&c->text);
-		TAILQ_REMOVE(&net->tx, c, txentry);
+		TAILQ_REMOVE(&net->cmdq.tx, c, txentry);
 		c->intx = 0;
-		c->when = net_now();
 		if (c->hold)
-			net->hold = c;
+			net->cmdq.hold = c;
 	}
 }
 
 int
 cmd_clear(struct net *net, struct cmd *c)
 {
-	return c == TAILQ_FIRST(&net->tx) && net->hold == NULL &&
+	return c == TAILQ_FIRST(&net->cmdq.tx) && net->cmdq.hold == NULL &&
 	    !c->waiting && c->nbarriers == 0 && c->text.len == 0;
 }
 
@@ -249,16 +267,15 @@ void
 cmd_octets(struct net *net, const void *p, size_t n)
 {
 	buf_add(&net->out, p, n);
-	net->put += n;
+	net->cmdq.put += n;
 }
 
 void
 cmdq_abandon(struct net *net, struct cmd *c)
 {
-	uint64_t	 written = net->put - net->out.len;
+	uint64_t	 written = net->cmdq.put - net->out.len;
 
-	buf_clear(&c->text);
-	c->nbarriers = 0;
+	net->cmdq.shut = 1;
 	if (c->start == 0)
 		return;
 	/* What stands in front of it still goes. */
@@ -266,7 +283,7 @@ cmdq_abandon(struct net *net, struct cmd *c)
 		net->out.len = c->start - 1 - written;
 	else
 		net->out.len = 0;
-	net->put = written + net->out.len;
+	net->cmdq.put = written + net->out.len;
 }
 
 /* ---- answers ---- */
@@ -276,7 +293,7 @@ cmdq_find(struct net *net, const char *tag)
 {
 	struct cmd	*c;
 
-	TAILQ_FOREACH(c, &net->answers, entry)
+	TAILQ_FOREACH(c, &net->cmdq.answers, entry)
 		if (strcmp(c->tag, tag) == 0)
 			return c;
 	return NULL;
@@ -287,7 +304,7 @@ cmdq_oldest(struct net *net, enum cmd_kind kind)
 {
 	struct cmd	*c;
 
-	TAILQ_FOREACH(c, &net->answers, entry)
+	TAILQ_FOREACH(c, &net->cmdq.answers, entry)
 		if (c->kind == kind)
 			return c;
 	return NULL;
@@ -296,7 +313,7 @@ cmdq_oldest(struct net *net, enum cmd_kind kind)
 int
 cmdq_due(struct net *net)
 {
-	struct cmd	*c = TAILQ_FIRST(&net->answers);
+	struct cmd	*c = TAILQ_FIRST(&net->cmdq.answers);
 
 	return c != NULL && (!c->intx || c->waiting);
 }
@@ -312,21 +329,24 @@ cmdq_tagged(struct net *net, const struct resp *r)
 		fatal_ex(EX_SYNC_TEMP, "%s answers a command that was not "
 		    "given: %s", net->setup.host,
 		    net_words(words, sizeof(words), r->text));
-	mbox_tagged(net, c, r);
+	handle_tagged(net, c, r);
 	/*
 	 * An answer in place of "+" ends the command.  An APPEND may be
 	 * answered while its octets are still on their way: then copyrecv.c
 	 * goes on.
 	 */
 	if (c->intx && (c->waiting || !c->open)) {
-		TAILQ_REMOVE(&net->tx, c, txentry);
+		TAILQ_REMOVE(&net->cmdq.tx, c, txentry);
 		c->intx = 0;
 		c->waiting = 0;
 		buf_wipe(&c->text);
 	}
-	if (net->hold == c)
-		net->hold = NULL;
+	if (net->cmdq.hold == c)
+		net->cmdq.hold = NULL;
 	busy = c->intx;
+	/* From here on its tag is nobody's. */
+	TAILQ_REMOVE(&net->cmdq.answers, c, entry);
+	c->answered = 1;
 	c->fn(net, c, r);
 	if (!busy)
 		cmd_free(net, c);
@@ -336,10 +356,10 @@ cmdq_tagged(struct net *net, const struct resp *r)
 void
 cmdq_cont(struct net *net, const struct resp *r)
 {
-	struct cmd	*c = TAILQ_FIRST(&net->tx);
+	struct cmd	*c = TAILQ_FIRST(&net->cmdq.tx);
 
-	if (net->hold != NULL && net->hold->cont != NULL) {
-		net->hold->cont(net, net->hold, r);
+	if (net->cmdq.hold != NULL && net->cmdq.hold->cont != NULL) {
+		net->cmdq.hold->cont(net, net->cmdq.hold, r);
 		return;
 	}
 	if (c == NULL || !c->waiting) {

@@ -27,9 +27,44 @@
 #define DYING_MS	10000
 #define RATE_MS		50		/* the least time to measure in */
 
-/* Messages that are kept in memory until they are answered. */
+/* A message that is kept in memory until it is answered. */
+struct rmsg {
+	TAILQ_ENTRY(rmsg)	 entry;
+	uint32_t		 uid;
+	uint64_t		 len;
+	uint64_t		 key;
+	int			 had_date;
+	int			 had_keywords;
+	char			*flags;		/* sent */
+	char			*lost;
+};
+TAILQ_HEAD(rmsgs, rmsg);
+
+/* What hangs on an APPEND. */
+struct append {
+	struct rmsgs		 msgs;
+	unsigned		 n;
+	uint64_t		 bytes;
+};
+
+static void
+append_free(struct cmd *c)
+{
+	struct rmsg	*m;
+
+	while ((m = TAILQ_FIRST(&c->append->msgs)) != NULL) {
+		TAILQ_REMOVE(&c->append->msgs, m, entry);
+		free(m->flags);
+		free(m->lost);
+		free(m);
+	}
+	free(c->append);
+}
+
+/* The message whose head was read becomes the last one of the APPEND. */
 static struct rmsg *
-rmsg_new(struct cmd *c, const struct recvstate *rs, char *flags, char *lost)
+append_add(struct append *a, const struct copyrecv *rs, char *flags,
+    char *lost)
 {
 	struct rmsg	*m;
 
@@ -38,9 +73,9 @@ rmsg_new(struct cmd *c, const struct recvstate *rs, char *flags, char *lost)
 	m->len = rs->len;
 	m->flags = flags;
 	m->lost = lost;
-	TAILQ_INSERT_TAIL(&c->msgs, m, entry);
-	c->nmsgs++;
-	c->bytes += m->len;
+	TAILQ_INSERT_TAIL(&a->msgs, m, entry);
+	a->n++;
+	a->bytes += m->len;
 	return m;
 }
 
@@ -56,7 +91,7 @@ get(const uint8_t *p, unsigned octets)
 }
 
 static struct drop *
-drop_find(struct recvstate *rs, uint32_t transfer)
+drop_find(struct copyrecv *rs, uint32_t transfer)
 {
 	struct drop	*d;
 
@@ -64,16 +99,6 @@ drop_find(struct recvstate *rs, uint32_t transfer)
 		if (d->transfer == transfer)
 			return d;
 	return NULL;
-}
-
-void
-recv_refuse(struct net *net, uint32_t transfer)
-{
-	struct drop	*d;
-
-	d = xcalloc(1, sizeof(*d));
-	d->transfer = transfer;
-	TAILQ_INSERT_TAIL(&net->recv.drops, d, entry);
 }
 
 static __dead void
@@ -88,10 +113,10 @@ recv_bad(const char *what)
 static int
 head_message(struct net *net, size_t *used)
 {
-	struct recvstate	*rs = &net->recv;
-	const uint8_t		*p = buf_ptr(&net->bin);
-	size_t			 n, have = net->bin.len;
-	int64_t			 t;
+	struct copyrecv	*rs = &net->recv;
+	const uint8_t	*p = buf_ptr(&net->bridge.in);
+	size_t		 n, have = net->bridge.in.len;
+	int64_t		 t;
 
 	if (have < 18 || have < (*used = p[17] ? 46 : 20))
 		return 0;
@@ -125,7 +150,7 @@ head_message(struct net *net, size_t *used)
 static int
 head_ours(struct net *net, uint32_t transfer, int *drop)
 {
-	struct recvstate	*rs = &net->recv;
+	struct copyrecv	*rs = &net->recv;
 
 	*drop = drop_find(rs, transfer) != NULL;
 	if (*drop)
@@ -160,9 +185,9 @@ static void
 append_refused(struct net *net, struct cmd *c, const struct resp *resp)
 {
 	struct m_engine_failed	 m;
-	struct rmsg		*msg = TAILQ_FIRST(&c->msgs);
+	struct rmsg		*msg = TAILQ_FIRST(&c->append->msgs);
 
-	if (c->nmsgs == 1) {
+	if (c->append->n == 1) {
 		refused(net, c->req, msg->uid, msg->len, req_status(resp),
 		    resp->rc, msg->had_date, msg->had_keywords, resp->text);
 		return;
@@ -171,7 +196,7 @@ append_refused(struct net *net, struct cmd *c, const struct resp *resp)
 	m.code = resp->rc;
 	m.text = resp->text;
 	uidset_init(&m.set);
-	TAILQ_FOREACH(msg, &c->msgs, entry)
+	TAILQ_FOREACH(msg, &c->append->msgs, entry)
 		uidset_add(&m.set, msg->uid, msg->uid);
 	chan_send(&net->chan, M_ENGINE_FAILED, c->req->id, &m);
 	uidset_free(&m.set);
@@ -188,8 +213,8 @@ append_done(struct net *net, struct cmd *c, const struct resp *resp)
 
 	known = resp->code == C_APPENDUID && resp->ordered &&
 	    resp->num == c->handle->uidvalidity &&
-	    uidset_count(&resp->set) == c->nmsgs;
-	TAILQ_FOREACH(msg, &c->msgs, entry) {
+	    uidset_count(&resp->set) == c->append->n;
+	TAILQ_FOREACH(msg, &c->append->msgs, entry) {
 		m.newuid = 0;
 		if (known) {
 			if (uid == 0)
@@ -210,7 +235,7 @@ append_done(struct net *net, struct cmd *c, const struct resp *resp)
 
 /* How much the line takes in BATCH_SECONDS. */
 static void
-append_rate(struct recvstate *rs, uint64_t bytes)
+append_rate(struct copyrecv *rs, uint64_t bytes)
 {
 	uint64_t	 now = net_now(), ms = now - rs->t0;
 
@@ -229,11 +254,10 @@ append_rate(struct recvstate *rs, uint64_t bytes)
 static void
 append_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 {
-	struct recvstate	*rs = &net->recv;
-	struct req		*r = c->req;
+	struct copyrecv	*rs = &net->recv;
 
-	rs->unanswered -= c->nmsgs;
-	append_rate(rs, c->bytes);
+	rs->unanswered -= c->append->n;
+	append_rate(rs, c->append->bytes);
 	if (c == rs->cmd) {
 		if (resp->word == WORD_OK)
 			fatalx("%s answers OK to an APPEND that it has not "
@@ -242,7 +266,7 @@ append_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 		 * Refused in place of "+": the rest of the body need not be
 		 * sent.  Else the literal must be completed.
 		 */
-		rs->msg = NULL;
+		rs->taken = 0;
 		if (c->intx)
 			rs->early = 1;
 		else {
@@ -256,17 +280,15 @@ append_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 		append_done(net, c, resp);
 	else
 		append_refused(net, c, resp);
-	if (resp->rc == RC_OVERQUOTA && r->recv.mode == RECV_MULTI)
+	if (resp->rc == RC_OVERQUOTA && c->req->recv.mode == RECV_MULTI)
 		rs->full = 1;
-	r->pending--;
-	req_check(net, r);
 }
 
 /* ---- APPEND ---- */
 
 /* The flags to send, and those that the mailbox does not keep. */
 static void
-recv_flags(const struct recvstate *rs, char **sent, char **lost,
+recv_flags(const struct copyrecv *rs, char **sent, char **lost,
     int *keywords)
 {
 	char		 yes[FLAGS_MAX] = "", no[FLAGS_MAX] = "", one[FLAG_MAX];
@@ -291,8 +313,8 @@ recv_flags(const struct recvstate *rs, char **sent, char **lost,
 static void
 append_end(struct net *net)
 {
-	struct recvstate	*rs = &net->recv;
-	struct cmd		*c = rs->cmd;
+	struct copyrecv	*rs = &net->recv;
+	struct cmd	*c = rs->cmd;
 
 	if (c == NULL)
 		return;
@@ -308,15 +330,17 @@ append_end(struct net *net)
 static void
 append_head(struct net *net, int sync)
 {
-	struct recvstate	*rs = &net->recv;
-	struct req		*r = rs->req;
-	struct cmd		*c = rs->cmd;
-	char			*sent, *lost;
-	int			 keywords;
+	struct copyrecv	*rs = &net->recv;
+	struct req	*r = rs->req;
+	struct cmd	*c = rs->cmd;
+	struct rmsg	*m;
+	char		*sent, *lost;
+	int		 keywords;
 
 	recv_flags(rs, &sent, &lost, &keywords);
-	rs->msg = rmsg_new(c, rs, sent, lost);
-	rs->msg->had_keywords = keywords;
+	m = append_add(c->append, rs, sent, lost);
+	m->had_keywords = keywords;
+	rs->taken = 1;
 	rs->unanswered++;
 	if (sent[0] != '\0') {
 		cmd_puts(c, " (");
@@ -325,7 +349,7 @@ append_head(struct net *net, int sync)
 	}
 	if (rs->has_date && !r->recv.nodate) {
 		cmd_printf(c, " \"%s\"", rs->date);
-		rs->msg->had_date = 1;
+		m->had_date = 1;
 	}
 	cmd_puts(c, " ");
 	cmd_literal(net, c, rs->len, sync);
@@ -335,18 +359,39 @@ append_head(struct net *net, int sync)
 	rs->stage = RS_BODY;
 }
 
+/* An APPEND of the request is unanswered: it holds it, as net.recv does. */
+static int
+append_due(const struct req *r)
+{
+	return r->refs > 1;
+}
+
 static void
 append_begin(struct net *net)
 {
-	struct recvstate	*rs = &net->recv;
+	struct copyrecv	*rs = &net->recv;
+	struct cmd	*c;
 
 	if (rs->unanswered == 0) {
 		rs->t0 = net_now();
 		rs->acked = 0;
 	}
-	rs->cmd = cmd_new(net, K_APPEND, rs->req, append_tagged);
-	cmd_puts(rs->cmd, "APPEND ");
-	cmd_string(net, rs->cmd, rs->req->mailbox);
+	c = cmd_new(net, K_APPEND, rs->req, append_tagged);
+	cmd_keep(&rs->cmd, c);
+	c->append = xcalloc(1, sizeof(*c->append));
+	TAILQ_INIT(&c->append->msgs);
+	c->free = append_free;
+	cmd_puts(c, "APPEND ");
+	cmd_string(net, c, rs->req->mailbox);
+}
+
+/* The message whose head was read is not sent. */
+static int
+recv_drop(struct copyrecv *rs)
+{
+	rs->left = rs->len;
+	rs->stage = RS_DROP;
+	return 1;
 }
 
 /*
@@ -355,18 +400,22 @@ append_begin(struct net *net)
 static int
 recv_start(struct net *net)
 {
-	struct recvstate	*rs = &net->recv;
-	struct req		*r = rs->req;
-	char			 why[96];
-	int			 one, multi;
+	struct copyrecv	*rs = &net->recv;
+	struct req	*r = rs->req;
+	char		 why[96];
+	int		 one, multi;
 
+	if (r->handle->state == H_NO) {
+		/* What is complete may be there; nothing is added to it. */
+		append_end(net);
+		req_worse(r, r->appended ? ST_NO : ST_UNSENT, RC_NONE,
+		    "the mailbox could not be selected");
+		return recv_drop(rs);
+	}
 	if (rs->full) {
 		/* No room: it stays where it is, for another run. */
 		req_worse(r, ST_NO, RC_OVERQUOTA, "over quota");
-		rs->msg = NULL;
-		rs->left = rs->len;
-		rs->stage = RS_DROP;
-		return 1;
+		return recv_drop(rs);
 	}
 	if (net->caps.appendlimit > 0 && rs->len > net->caps.appendlimit) {
 		snprintf(why, sizeof(why), "larger than the server's "
@@ -374,10 +423,7 @@ recv_start(struct net *net)
 		    (unsigned long long)net->caps.appendlimit);
 		refused(net, r, rs->uid, rs->len, ST_UNSENT, RC_TOOBIG, 0, 0,
 		    why);
-		rs->msg = NULL;
-		rs->left = rs->len;
-		rs->stage = RS_DROP;
-		return 1;
+		return recv_drop(rs);
 	}
 	one = r->recv.mode == RECV_ONE ||
 	    (net->caps.appendlimit == 0 && rs->len > SMALL_MAX);
@@ -385,14 +431,12 @@ recv_start(struct net *net)
 	multi = !one && r->recv.mode == RECV_MULTI && rs->len > 0 &&
 	    (net->caps.bits & CAP_MULTIAPPEND);
 	if (rs->cmd != NULL && (!multi || rs->early ||
-	    rs->cmd->bytes + rs->len > rs->limit ||
-	    rs->cmd->nmsgs >= BATCH_MSGS))
+	    rs->cmd->append->bytes + rs->len > rs->limit ||
+	    rs->cmd->append->n >= BATCH_MSGS))
 		append_end(net);
 	if (rs->cmd == NULL) {
-		if (net->out.len >= QUEUE_HIGH ||
-		    !TAILQ_EMPTY(&net->tx) || net->hold != NULL ||
-		    rs->unanswered >= UNANSWERED_MAX ||
-		    ((one || rs->one) && r->pending > 0))
+		if (!req_room(net) || rs->unanswered >= UNANSWERED_MAX ||
+		    ((one || rs->one) && append_due(r)))
 			return 0;
 		rs->one = one;
 		append_begin(net);
@@ -409,7 +453,7 @@ recv_start(struct net *net)
 static void
 recv_abort(struct net *net)
 {
-	struct recvstate	*rs = &net->recv;
+	struct copyrecv	*rs = &net->recv;
 
 	if (rs->cmd != NULL)
 		cmdq_abandon(net, rs->cmd);
@@ -420,30 +464,30 @@ recv_abort(struct net *net)
 static void
 recv_over(struct net *net, int complete, const char *why)
 {
-	struct recvstate	*rs = &net->recv;
-	struct req		*r = rs->req;
+	struct copyrecv	*rs = &net->recv;
+	struct req	*r = rs->req;
 
 	append_end(net);
 	if (!complete)
 		req_worse(r, ST_NO, RC_NONE, why);
-	rs->req = NULL;
-	r->stage = 1;
+	r->over = 1;
+	req_release(net, &rs->req);
 }
 
 /* Returns 1 if there may be more to do. */
 static int
 step_head(struct net *net)
 {
-	struct recvstate	*rs = &net->recv;
-	const uint8_t		*p;
-	struct drop		*d;
-	uint32_t		 transfer;
-	size_t			 used;
-	int			 drop, complete;
+	struct copyrecv	*rs = &net->recv;
+	const uint8_t	*p;
+	struct drop	*d;
+	uint32_t	 transfer;
+	size_t		 used;
+	int		 drop, complete;
 
-	if (net->bin.len < 6)
+	if (net->bridge.in.len < 6)
 		goto more;
-	p = buf_ptr(&net->bin);
+	p = buf_ptr(&net->bridge.in);
 	transfer = get(p + 1, 4);
 	if (!head_ours(net, transfer, &drop))
 		return 0;
@@ -451,7 +495,7 @@ step_head(struct net *net)
 		complete = p[5];
 		if (complete > 1)
 			recv_bad("a malformed record");
-		buf_drain(&net->bin, 6);
+		buf_drain(&net->bridge.in, 6);
 		if (!drop) {
 			recv_over(net, complete,
 			    "the other side could not send all messages");
@@ -465,15 +509,15 @@ step_head(struct net *net)
 	if (p[0] != BR_MSG)
 		recv_bad("an unknown record");
 	if (head_message(net, &used)) {
-		buf_drain(&net->bin, used);
-		rs->msg = NULL;
+		buf_drain(&net->bridge.in, used);
+		rs->taken = 0;
 		rs->left = rs->len;
 		rs->stage = drop ? RS_DROP : RS_START;
 		rs->idle = 0;
 		return 1;
 	}
 more:
-	if (net->beof && rs->req != NULL)
+	if (net->bridge.eof && rs->req != NULL)
 		recv_over(net, 0, "the other side ended");
 	else if (rs->cmd != NULL && rs->idle == 0)
 		rs->idle = net_now() + IDLE_MS;
@@ -485,14 +529,14 @@ more:
 static int
 step_body(struct net *net)
 {
-	struct recvstate	*rs = &net->recv;
-	size_t			 n = net->bin.len;
+	struct copyrecv	*rs = &net->recv;
+	size_t		 n = net->bridge.in.len;
 
 	if (rs->left == 0) {
 		rs->stage = RS_TRAILER;
 		return 1;
 	}
-	if (n == 0 && net->beof) {
+	if (n == 0 && net->bridge.eof) {
 		recv_abort(net);
 		return 0;
 	}
@@ -500,8 +544,8 @@ step_body(struct net *net)
 		return 0;
 	if (n > rs->left)
 		n = rs->left;
-	cmd_octets(net, buf_ptr(&net->bin), n);
-	buf_drain(&net->bin, n);
+	cmd_octets(net, buf_ptr(&net->bridge.in), n);
+	buf_drain(&net->bridge.in, n);
 	rs->left -= n;
 	return 1;
 }
@@ -509,19 +553,19 @@ step_body(struct net *net)
 static int
 step_drop(struct net *net)
 {
-	struct recvstate	*rs = &net->recv;
-	size_t			 n = net->bin.len;
+	struct copyrecv	*rs = &net->recv;
+	size_t		 n = net->bridge.in.len;
 
 	if (n > rs->left)
 		n = rs->left;
-	buf_drain(&net->bin, n);
+	buf_drain(&net->bridge.in, n);
 	rs->left -= n;
 	if (rs->left == 0) {
 		rs->stage = RS_TRAILER;
 		return 1;
 	}
 	/* No literal is open on behalf of this message. */
-	if (net->beof && rs->req != NULL)
+	if (net->bridge.eof && rs->req != NULL)
 		recv_over(net, 0, "the other side ended");
 	return 0;
 }
@@ -529,11 +573,11 @@ step_drop(struct net *net)
 static int
 step_trailer(struct net *net)
 {
-	struct recvstate	*rs = &net->recv;
-	const uint8_t		*p;
+	struct copyrecv	*rs = &net->recv;
+	const uint8_t	*p;
 
-	if (net->bin.len < 9) {
-		if (net->beof && rs->req != NULL) {
+	if (net->bridge.in.len < 9) {
+		if (net->bridge.eof && rs->req != NULL) {
 			if (rs->cmd != NULL)
 				recv_abort(net);
 			else
@@ -541,22 +585,22 @@ step_trailer(struct net *net)
 		}
 		return 0;
 	}
-	p = buf_ptr(&net->bin);
+	p = buf_ptr(&net->bridge.in);
 	if (p[0] > 1)
 		recv_bad("a malformed record");
 	if (p[0] == 0 && rs->cmd != NULL) {
 		recv_abort(net);
 		return 0;
 	}
-	if (rs->msg != NULL)
-		rs->msg->key = get(p + 1, 8);
-	buf_drain(&net->bin, 9);
+	if (rs->taken)
+		TAILQ_LAST(&rs->cmd->append->msgs, rmsgs)->key = get(p + 1, 8);
+	buf_drain(&net->bridge.in, 9);
 	rs->stage = RS_HEAD;
-	rs->msg = NULL;
+	rs->taken = 0;
 	if (rs->cmd != NULL && (rs->early || rs->one ||
 	    rs->req->recv.mode != RECV_MULTI ||
 	    !(net->caps.bits & CAP_MULTIAPPEND) || rs->len == 0 ||
-	    rs->cmd->bytes >= rs->limit))
+	    rs->cmd->append->bytes >= rs->limit))
 		append_end(net);
 	return 1;
 }
@@ -565,8 +609,8 @@ step_trailer(struct net *net)
 static void
 recv_run(struct net *net)
 {
-	struct recvstate	*rs = &net->recv;
-	int			 go = 1;
+	struct copyrecv	*rs = &net->recv;
+	int		 go = 1;
 
 	while (go && rs->dying == 0) {
 		switch (rs->stage) {
@@ -594,29 +638,28 @@ recv_run(struct net *net)
 static void
 last_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 {
-	struct req	*r = c->req;
-
 	/* What it told counts; a NO does not make the copies worse. */
+	(void)net;
+	(void)c;
 	(void)resp;
-	r->pending--;
-	req_check(net, r);
 }
 
-int
+static int
 recv_emit(struct net *net, struct req *r)
 {
-	struct recvstate	*rs = &net->recv;
-	struct cmd		*c;
+	struct copyrecv	*rs = &net->recv;
+	struct cmd	*c;
 
-	if (r->stage == 0) {
+	if (rs->req == NULL && !r->over) {
 		if (rs->limit == 0)
 			rs->limit = BATCH_MIN;
-		rs->req = r;
+		rs->req = req_hold(r);
 		rs->full = 0;
-		recv_run(net);
-		if (r->stage == 0)
-			return 0;
 	}
+	if (!r->over)
+		recv_run(net);
+	if (!r->over)
+		return 0;
 	/*
 	 * Cyrus tells the MODSEQ of what was appended to nobody who does not
 	 * ask.
@@ -629,17 +672,53 @@ recv_emit(struct net *net, struct req *r)
 	return 1;
 }
 
+/*
+ * Over before it began: what comes for it is dropped.  One that is under way
+ * goes on, and takes no further message: see recv_start().
+ */
+static int
+recv_unsent(struct net *net, struct req *r)
+{
+	struct drop	*d;
+
+	if (net->recv.req == r || r->over)
+		return 0;
+	d = xcalloc(1, sizeof(*d));
+	d->transfer = r->transfer;
+	TAILQ_INSERT_TAIL(&net->recv.drops, d, entry);
+	return 1;
+}
+
+static const struct req_ops recv_ops = {
+	.emit = recv_emit,
+	.unsent = recv_unsent
+};
+
+void
+recv_on_recv(const struct msg *msg)
+{
+	const struct m_net_recv	*m = msg->rec;
+	struct req		*r;
+
+	r = req_bound(msg, m->handle, &recv_ops, NULL);
+	r->recv = *m;
+	r->recv.mailbox = r->mailbox = xstrdup(m->mailbox);
+	r->recv.permflags = r->flags = xstrdup(m->permflags);
+	r->transfer = m->transfer;
+	req_enter(msg->arg, r);
+}
+
 void
 recv_input(struct net *net)
 {
-	struct recvstate	*rs = &net->recv;
-	struct cmd		*c;
+	struct copyrecv	*rs = &net->recv;
+	struct cmd	*c;
 
 	if (rs->dying == 0)
 		recv_run(net);
 	if (rs->dying == 0)
 		return;
-	TAILQ_FOREACH(c, &net->answers, entry)
+	TAILQ_FOREACH(c, &net->cmdq.answers, entry)
 		if (c->kind == K_APPEND && c != rs->cmd)
 			break;
 	if (c == NULL || rs->dying <= net_now())
@@ -650,11 +729,30 @@ recv_input(struct net *net)
 int
 recv_timeout(struct net *net)
 {
-	struct recvstate	*rs = &net->recv;
-	uint64_t		 now = net_now();
-	uint64_t		 when = rs->dying != 0 ? rs->dying : rs->idle;
+	struct copyrecv	*rs = &net->recv;
+	uint64_t	 now = net_now();
+	uint64_t	 when = rs->dying != 0 ? rs->dying : rs->idle;
 
 	if (when == 0)
 		return -1;
 	return when <= now ? 0 : (int)(when - now);
+}
+
+int
+recv_expects(const struct net *net)
+{
+	const struct copyrecv	*rs = &net->recv;
+	const struct req	*r = net->queue.next;
+
+	return r != NULL && r->type == M_NET_RECV && !r->over &&
+	    rs->stage != RS_START && net->cmdq.hold == NULL &&
+	    !net->bridge.eof && (rs->cmd == NULL || !rs->cmd->waiting);
+}
+
+int
+recv_inbody(const struct net *net)
+{
+	const struct copyrecv	*rs = &net->recv;
+
+	return rs->cmd != NULL && !rs->cmd->waiting && rs->stage == RS_BODY;
 }

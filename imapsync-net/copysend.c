@@ -34,11 +34,9 @@ send_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 	 * the server says that messages were expunged (RFC 5530 section 3).
 	 */
 	if (resp->word == WORD_OK || (resp->word == WORD_NO &&
-	    resp->rc == RC_EXPUNGEISSUED)) {
+	    resp->rc == RC_EXPUNGEISSUED))
 		req_sendset(net, M_ENGINE_GONE, r->id, &c->set, 0);
-		r->pending--;
-		req_check(net, r);
-	} else
+	else
 		req_answer(net, c, resp);
 }
 
@@ -51,14 +49,14 @@ send_waits(struct net *net, const struct req *r)
 {
 	struct cmd	*c;
 
-	TAILQ_FOREACH(c, &net->answers, entry)
+	TAILQ_FOREACH(c, &net->cmdq.answers, entry)
 		if (c->kind == K_SEND && c->handle == r->handle &&
 		    c->req->transfer != r->transfer)
 			return 1;
 	return 0;
 }
 
-int
+static int
 send_emit(struct net *net, struct req *r)
 {
 	struct cmd	*c;
@@ -70,7 +68,7 @@ send_emit(struct net *net, struct req *r)
 			return 0;
 		c = cmd_new(net, K_SEND, r, send_tagged);
 		cmd_puts(c, "UID FETCH ");
-		req_set(c, &r->set, &r->pos, 0, 1);
+		cmd_set(c, &r->set, &r->pos, 0, 1);
 		cmd_puts(c, " (UID FLAGS INTERNALDATE BODY.PEEK[])");
 		cmd_end(net, c);
 	}
@@ -78,28 +76,48 @@ send_emit(struct net *net, struct req *r)
 }
 
 /* Behind the last part of a transfer the other side is told. */
-void
+static void
 send_finish(struct net *net, struct req *r)
 {
 	if (r->status != ST_OK) {
-		net->anyfailed = 1;
-		net->sendfailed = r->transfer;
+		net->send.failed = 1;
+		net->send.transfer = r->transfer;
 	}
 	if (!r->last)
 		return;
-	put(&net->bout, BR_END, 1);
-	put(&net->bout, r->transfer, 4);
-	put(&net->bout, !(net->anyfailed && net->sendfailed == r->transfer), 1);
-	net->anyfailed = 0;
+	put(&net->bridge.out, BR_END, 1);
+	put(&net->bridge.out, r->transfer, 4);
+	put(&net->bridge.out, !(net->send.failed &&
+	    net->send.transfer == r->transfer), 1);
+	net->send.failed = 0;
 }
+
+static const struct req_ops send_ops = {
+	.emit = send_emit,
+	.finish = send_finish
+};
+
+void
+send_on_send(const struct msg *msg)
+{
+	const struct m_net_send	*m = msg->rec;
+	struct req		*r;
+
+	r = req_bound(msg, m->handle, &send_ops, &m->set);
+	r->transfer = m->transfer;
+	r->last = m->last;
+	req_enter(msg->arg, r);
+}
+
+/* ---- a body ---- */
 
 void
 send_body(struct net *net, struct cmd *c, const struct fetch *f, uint64_t len)
 {
-	struct buf	*b = &net->bout;
+	struct buf	*b = &net->bridge.out;
 	size_t		 n = strlen(f->flags);
 
-	if (!f->has_flags || f->has_date == 0)
+	if (!f->has_flags || f->has_date == FDATE_UNTOLD)
 		fatalx("%s sends BODY[] of UID %u in front of FLAGS and "
 		    "INTERNALDATE; this program can't copy from such a server",
 		    net->setup.host, f->uid);
@@ -107,24 +125,24 @@ send_body(struct net *net, struct cmd *c, const struct fetch *f, uint64_t len)
 	put(b, c->req->transfer, 4);
 	put(b, f->uid, 4);
 	put(b, len, 8);
-	put(b, f->has_date == 1, 1);
-	if (f->has_date == 1)
+	put(b, f->has_date == FDATE_TOLD, 1);
+	if (f->has_date == FDATE_TOLD)
 		buf_add(b, f->date, 26);
 	put(b, n, 2);
 	buf_add(b, f->flags, n);
-	key_init(&net->key);
+	key_init(&net->send.key);
 }
 
 void
 send_data(struct net *net, const void *p, size_t n)
 {
-	key_feed(&net->key, p, n);
-	buf_add(&net->bout, p, n);
+	key_feed(&net->send.key, p, n);
+	buf_add(&net->bridge.out, p, n);
 }
 
 void
 send_end(struct net *net)
 {
-	put(&net->bout, 1, 1);
-	put(&net->bout, key_final(&net->key, NULL), 8);
+	put(&net->bridge.out, 1, 1);
+	put(&net->bridge.out, key_final(&net->send.key, NULL), 8);
 }

@@ -8,12 +8,12 @@
  */
 
 /*
- * FETCH: flags, dates and bodies.  No I/O, no globals: it is fuzzed as it is.
+ * FETCH: flags, dates and bodies.
  */
 #include <ctype.h>
 #include <strings.h>
 
-#include "net.h"
+#include "imap.h"
 
 /* ---- flags and dates ---- */
 
@@ -129,14 +129,14 @@ fetch_date(struct lex *l, struct fetch *f)
 	struct lexstr	 s;
 	int64_t		 t;
 
-	f->has_date = 2;
+	f->has_date = FDATE_NIL;
 	if (lex_word(l, "NIL"))
 		return 0;
 	if (lex_string(l, &s) == -1)
 		return -1;
 	if (lex_copy(&s, f->date, sizeof(f->date)) == 0 &&
 	    parse_date(f->date, &t) == 0)
-		f->has_date = 1;
+		f->has_date = FDATE_TOLD;
 	return 0;
 }
 
@@ -166,7 +166,7 @@ fetch_item(struct parser *p, struct lex *l, const struct lex *name,
 	struct fetch	*f = &p->fetch;
 
 	if (lex_is(name, "UID")) {
-		if (parse_uid(l, &f->uid) == -1 || f->uid == 0)
+		if (lex_u32(l, &f->uid) == -1 || f->uid == 0)
 			return -1;
 	} else if (lex_is(name, "FLAGS")) {
 		if (parse_flags_fast(l, f->flags) == -1)

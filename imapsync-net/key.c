@@ -17,9 +17,7 @@
  */
 #include <ctype.h>
 
-#include "net.h"
-
-enum keystate { KEY_LINE, KEY_NAME, KEY_VALUE, KEY_SKIP, KEY_DONE };
+#include "imap.h"
 
 static const char *const fields[] = { "message-id", "date", "from", "to",
     "subject" };

@@ -8,15 +8,12 @@
  */
 
 /*
- * Octets of a server to whole responses, and responses to tokens.  No I/O, no
- * globals: it is fuzzed as it is.
+ * Octets of a server to whole responses, and responses to tokens.
  */
 #include <ctype.h>
 #include <strings.h>
 
-#include "net.h"
-
-enum lexmode { MODE_TEXT = 0, MODE_ASK, MODE_KEEP, MODE_GIVE, MODE_SKIP };
+#include "imap.h"
 
 /* ---- tokens ---- */
 
@@ -72,6 +69,17 @@ lex_num(struct lex *l, uint64_t max, uint64_t *out)
 	}
 	*out = n;
 	return l->p == start ? -1 : 0;
+}
+
+int
+lex_u32(struct lex *l, uint32_t *out)
+{
+	uint64_t	 n;
+
+	if (lex_num(l, UINT32_MAX, &n) == -1)
+		return -1;
+	*out = n;
+	return 0;
 }
 
 int
@@ -397,8 +405,8 @@ lex_text(struct lexer *lx, const uint8_t **p, size_t *left)
 static enum lx_event
 lex_octets(struct lexer *lx, const uint8_t **p, size_t *left)
 {
-	size_t	 n;
-	int	 mode = lx->mode;
+	size_t		 n;
+	enum lex_mode	 mode = lx->mode;
 
 	n = *left < lx->literal ? *left : (size_t)lx->literal;
 	lx->literal -= n;

@@ -14,9 +14,6 @@
 
 #include "net.h"
 
-/* A LIST that goes behind LOGIN can't know what the server will offer. */
-enum tried { TRY_NOT = 0, TRY_HOPE, TRY_OFFERED, TRY_LATER };
-
 #define LIST_LINE	7000	/* octets of one command */
 
 /* A name of which either LIST or STATUS is still to come. */
@@ -143,14 +140,14 @@ list_command(struct net *net, struct req *r, size_t *i)
 	cmd_end(net, c);
 }
 
-int
+static int
 list_emit(struct net *net, struct req *r)
 {
 	size_t	 i = 0;
 
 	if (r->tried == TRY_NOT)
-		r->tried = net->loggedin && net->caps.known ? TRY_OFFERED :
-		    TRY_HOPE;
+		r->tried = net->login == LOGIN_DONE && net->caps.known ?
+		    TRY_OFFERED : TRY_HOPE;
 	if (r->boxes == NULL) {
 		r->boxes = xcalloc(1, sizeof(*r->boxes));
 		RB_INIT(r->boxes);
@@ -161,8 +158,8 @@ list_emit(struct net *net, struct req *r)
 	return 1;
 }
 
-int
-list_status_emit(struct net *net, struct req *r)
+static int
+status_emit(struct net *net, struct req *r)
 {
 	struct cmd	*c;
 
@@ -185,7 +182,7 @@ list_untagged(struct net *net, const struct resp *resp)
 	struct box	*b, find;
 
 	if (resp->type == R_MBSTATUS)
-		TAILQ_FOREACH(c, &net->answers, entry)
+		TAILQ_FOREACH(c, &net->cmdq.answers, entry)
 			if (c->kind == K_STATUS && !c->got &&
 			    name_cmp(c->req->mailbox, resp->name) == 0) {
 				c->got = 1;
@@ -232,15 +229,15 @@ list_untagged(struct net *net, const struct resp *resp)
 void
 list_retry(struct net *net)
 {
-	struct req	*r;
+	struct req	*r, *held;
 
-	TAILQ_FOREACH(r, &net->reqs, entry) {
+	TAILQ_FOREACH(r, &net->queue.reqs, entry) {
 		if (r->tried != TRY_LATER)
 			continue;
 		r->tried = TRY_OFFERED;
 		list_emit(net, r);
-		/* One was counted so that the request stayed. */
-		r->pending--;
+		held = r;	/* by list_again(); its commands do now */
+		req_release(net, &held);
 	}
 }
 
@@ -266,12 +263,12 @@ list_again(struct net *net, struct req *r)
 	r->tried = TRY_OFFERED;
 	if (!net->caps.known) {
 		r->tried = TRY_LATER;
+		req_hold(r);	/* for list_retry() */
 		return 1;
 	}
 	if (list_caps(net, r) == hoped)
 		return 0;
 	list_emit(net, r);
-	r->pending--;
 	return 1;
 }
 
@@ -284,14 +281,12 @@ list_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 		if (resp->word == WORD_OK && !c->got)
 			req_worse(r, ST_BAD, RC_NONE,
 			    "an OK to STATUS without its answer");
-	} else if (r->tried == TRY_HOPE && net->loggedin) {
+	} else if (r->tried == TRY_HOPE && net->login == LOGIN_DONE) {
 		if (resp->word == WORD_BAD)
 			r->refused = 1;
 		/* With all commands of the request answered, ask again. */
-		if (r->refused && r->pending > 1) {
-			r->pending--;
+		if (r->refused && r->refs > 1)
 			return;
-		}
 		if (r->refused && list_again(net, r))
 			return;
 		list_rest(net, r);
@@ -305,7 +300,9 @@ list_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 	req_answer(net, c, resp);
 }
 
-void
+/* ---- requests ---- */
+
+static void
 list_free(struct req *r)
 {
 	struct box	*b;
@@ -318,4 +315,63 @@ list_free(struct req *r)
 	for (i = 0; i < r->npatterns; i++)
 		free(r->patterns[i]);
 	free(r->patterns);
+	free((char *)r->list.reference);
+}
+
+static const struct req_ops list_ops = {
+	.emit = list_emit,
+	.free = list_free
+};
+static const struct req_ops status_ops = { .emit = status_emit };
+
+void
+list_on_pattern(const struct msg *msg)
+{
+	const struct m_net_pattern	*m = msg->rec;
+	struct net			*net = msg->arg;
+	struct req			*r = net->queue.half;
+
+	if (r == NULL)
+		r = net->queue.half = req_new(msg, &list_ops);
+	if (r->id != msg->id)
+		fatalx("a pattern of another LIST");
+	r->patterns = xreallocarray(r->patterns, r->npatterns + 1,
+	    sizeof(*r->patterns));
+	r->patterns[r->npatterns++] = xstrdup(m->pattern);
+	r->cost += strlen(m->pattern);
+}
+
+void
+list_on_list(const struct msg *msg)
+{
+	const struct m_net_list	*m = msg->rec;
+	struct net		*net = msg->arg;
+	struct req		*r = net->queue.half;
+
+	if (r == NULL)
+		r = req_new(msg, &list_ops);
+	if (r->id != msg->id)
+		fatalx("a LIST with patterns of another");
+	net->queue.half = NULL;
+	r->type = msg->type;	/* a PATTERN may have made it */
+	r->list = *m;
+	r->list.reference = xstrdup(m->reference);
+	req_queue(net, r);
+	if (net->phase >= P_READY)
+		return;
+	if (m->compress_first)
+		net->queue.compressfirst = 1;
+	if (m->last)
+		net->queue.lastlist = 1;
+}
+
+void
+list_on_status(const struct msg *msg)
+{
+	const struct m_net_status	*m = msg->rec;
+	struct req			*r;
+
+	r = req_new(msg, &status_ops);
+	r->mailbox = xstrdup(m->mailbox);
+	req_queue(msg->arg, r);
 }

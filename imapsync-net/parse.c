@@ -9,15 +9,14 @@
 
 /*
  * The grammar of what a server says (RFC 3501 section 7 and the extensions in
- * use).  No I/O, no globals: it is fuzzed as it is.  Known responses must be
- * well-formed, since what follows would be built on sand; unknown ones, and
- * unknown parts of known ones, are skipped.
+ * use).  Known responses must be well-formed, since what follows would be built
+ * on sand; unknown ones, and unknown parts of known ones, are skipped.
  */
 #include <ctype.h>
 #include <stdio.h>
 #include <strings.h>
 
-#include "net.h"
+#include "imap.h"
 
 static const struct {
 	const char	*name;
@@ -86,17 +85,6 @@ static const struct {
 };
 
 /* ---- parts ---- */
-
-int
-parse_uid(struct lex *l, uint32_t *out)
-{
-	uint64_t	 n;
-
-	if (lex_num(l, UINT32_MAX, &n) == -1)
-		return -1;
-	*out = n;
-	return 0;
-}
 
 /* Words for people: the rest of the line, without NULs. */
 static void
@@ -338,11 +326,11 @@ parse_mbstatus(struct lex *l, struct resp *r)
 			return -1;
 		lex_sp(l);
 		if (lex_is(&w, "UIDVALIDITY"))
-			bad = parse_uid(l, &r->mb.uidvalidity);
+			bad = lex_u32(l, &r->mb.uidvalidity);
 		else if (lex_is(&w, "UIDNEXT"))
-			bad = parse_uid(l, &r->mb.uidnext);
+			bad = lex_u32(l, &r->mb.uidnext);
 		else if (lex_is(&w, "MESSAGES"))
-			bad = parse_uid(l, &r->mb.messages);
+			bad = lex_u32(l, &r->mb.messages);
 		else if (lex_is(&w, "HIGHESTMODSEQ"))
 			bad = lex_num(l, UINT64_MAX, &r->mb.modseq);
 		else

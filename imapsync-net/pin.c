@@ -12,10 +12,10 @@
 #include <ctype.h>
 #include <stdio.h>
 
+#include "b64.h"
 #include "buf.h"
 #include "log.h"
 #include "pin.h"
-#include "sasl.h"
 
 #define DER_INTEGER	0x02
 #define DER_BITSTRING	0x03

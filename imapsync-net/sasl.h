@@ -69,8 +69,4 @@ int		 sasl_finish(struct sasl *);
  */
 const char	*sasl_error(const struct sasl *);
 
-/* base64 (RFC 4648) without line breaks; decode returns -1 if malformed. */
-void		 b64_encode(struct buf *out, const void *, size_t);
-int		 b64_decode(struct buf *out, const char *, size_t);
-
 #endif /* SASL_H */

@@ -15,8 +15,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "b64.h"
 #include "log.h"
-#include "sasl.h"
 #include "scram.h"
 
 #define ITER_MIN	4096	/* RFC 7677 section 4 */

@@ -9,10 +9,11 @@
 
 /*
  * From the first octet to READY: proxy, TLS, greeting, login, ENABLE, COMPRESS,
- * in as few turns as is safe (design.md section 4, "Connect").
+ * in as few turns as is safe; and LOGOUT.
  */
 #include <stdio.h>
 
+#include "b64.h"
 #include "net.h"
 
 static void	session_next(struct net *);
@@ -31,7 +32,7 @@ tls_start(struct net *net)
 {
 	if (stream_tls_start(net->st, &net->setup) == -1)
 		fatalx("%s: %s", net->setup.host, stream_error(net->st));
-	watch_turn(net);
+	stats_turn(net);
 	next_phase(net, P_TLS);
 }
 
@@ -47,10 +48,10 @@ connected(struct net *net)
 static void
 socks(struct net *net)
 {
-	switch (socks_step(net->socks, &net->in, &net->out)) {
+	switch (socks_step(net->session.socks, &net->in, &net->out)) {
 	case 1:
-		socks_free(net->socks);
-		net->socks = NULL;
+		socks_free(net->session.socks);
+		net->session.socks = NULL;
 		if (net->setup.type == CONN_IMAPS && net->in.len > 0)
 			fatalx("the proxy of %s sends octets of its own in "
 			    "front of TLS", net->setup.host);
@@ -59,9 +60,9 @@ socks(struct net *net)
 	case 0:
 		break;
 	default:
-		fatal_ex(socks_temporary(net->socks) ? EX_SYNC_TEMP :
+		fatal_ex(socks_temporary(net->session.socks) ? EX_SYNC_TEMP :
 		    EX_SYNC_ERROR, "%s: %s", net->setup.host,
-		    socks_error(net->socks));
+		    socks_error(net->session.socks));
 	}
 	net->wipe = 1;
 }
@@ -81,8 +82,8 @@ session_tls(struct net *net)
 		    strstr(why, "onnection reset") != NULL ? EX_SYNC_TEMP :
 		    EX_SYNC_ERROR, "%s", why);
 	}
-	net->tls = 1;
-	watch_handshake(net);
+	net->session.tls = 1;
+	stats_handshake(net);
 	log_debug("%s: %s, %s, key %s", net->setup.host,
 	    stream_tls_version(net->st), stream_tls_cipher(net->st),
 	    stream_tls_fingerprint(net->st));
@@ -108,8 +109,8 @@ starttls_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 	if (resp->word != WORD_OK)
 		fatalx("%s refuses STARTTLS: %s", net->setup.host,
 		    net_words(words, sizeof(words), resp->text));
-	net->starttls = 1;
-	parse_stop(&net->parser);
+	net->session.starttls = 1;
+	parse_stop(&net->session.parser);
 }
 
 /* ---- capabilities ---- */
@@ -139,7 +140,7 @@ caps_told(struct net *net, const struct caps *caps)
 	if (net->phase >= P_READY)
 		return;
 	net->caps = *caps;
-	net->newcaps = 1;
+	net->session.newcaps = 1;
 }
 
 /* ---- behind the login ---- */
@@ -149,7 +150,7 @@ enable_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 {
 	(void)c;
 	(void)resp;	/* only the untagged ENABLED counts (RFC 5161) */
-	net->enable = 2;
+	net->session.enable = ENABLE_ANSWERED;
 	session_next(net);
 }
 
@@ -157,9 +158,9 @@ static void
 compress_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 {
 	(void)c;
-	net->compress = resp->word == WORD_OK ? 2 : 3;
-	if (net->compress == 2)
-		parse_stop(&net->parser);
+	net->compress = resp->word == WORD_OK ? COMPRESS_OK : COMPRESS_REFUSED;
+	if (net->compress == COMPRESS_OK)
+		parse_stop(&net->session.parser);
 }
 
 static void
@@ -167,12 +168,12 @@ compress_ask(struct net *net)
 {
 	struct cmd	*c;
 
-	if (!net->setup.compress || net->compress != 0)
+	if (!net->setup.compress || net->compress != COMPRESS_NOT)
 		return;
-	if (net->loggedin && net->caps.known &&
+	if (net->login == LOGIN_DONE && net->caps.known &&
 	    !(net->caps.bits & CAP_COMPRESS))
 		return;
-	net->compress = 1;
+	net->compress = COMPRESS_ASKED;
 	c = cmd_new(net, K_SESSION, NULL, compress_tagged);
 	cmd_puts(c, "COMPRESS DEFLATE");
 	c->hold = 1;
@@ -188,20 +189,20 @@ session_packet(struct net *net)
 {
 	struct cmd	*c;
 
-	if (net->listpacket)
+	if (net->queue.early)
 		return;
-	if (!net->loggedin || !net->caps.known ||
+	if (net->login != LOGIN_DONE || !net->caps.known ||
 	    (net->caps.bits & (CAP_ENABLE | CAP_QRESYNC)) ==
 	    (CAP_ENABLE | CAP_QRESYNC)) {
-		net->enable = 1;
+		net->session.enable = ENABLE_SENT;
 		c = cmd_new(net, K_SESSION, NULL, enable_tagged);
 		cmd_puts(c, "ENABLE QRESYNC");
 		cmd_end(net, c);
 	} else
-		net->enable = 2;
-	if (net->compressfirst)
+		net->session.enable = ENABLE_ANSWERED;
+	if (net->queue.compressfirst)
 		compress_ask(net);
-	net->listpacket = 1;
+	net->queue.early = 1;
 	req_pump(net);
 	compress_ask(net);
 }
@@ -214,11 +215,11 @@ session_ready(struct net *net)
 	memset(&m, 0, sizeof(m));
 	m.caps = net->caps.bits;
 	m.qresync = net->qresync;
-	m.preauth = net->preauth;
+	m.preauth = net->session.preauth;
 	m.appendlimit = net->caps.appendlimit;
 	m.tls = stream_tls_version(net->st);
 	m.cipher = stream_tls_cipher(net->st);
-	m.mechanism = net->preauth ? "PREAUTH" : net->mech;
+	m.mechanism = net->session.preauth ? "PREAUTH" : net->session.mech;
 	net->phase = P_READY;
 	net->chan.state = CH_READY;
 	chan_send(&net->chan, M_ENGINE_READY, 0, &m);
@@ -251,12 +252,12 @@ login_done(struct net *net, const struct resp *resp)
 {
 	wipe(net->setup.password);
 	wipe(net->setup.proxy_password);
-	sasl_free(net->sasl);
-	net->sasl = NULL;
-	net->loggedin = 1;
+	sasl_free(net->session.sasl);
+	net->session.sasl = NULL;
+	net->login = LOGIN_DONE;
 	if (resp->code == C_CAPABILITY)
 		caps_told(net, &resp->caps);
-	if (!net->newcaps) {
+	if (!net->session.newcaps) {
 		net->caps.known = 0;
 		caps_ask(net);
 	}
@@ -277,7 +278,7 @@ login_command(struct net *net)
 {
 	struct cmd	*c;
 
-	net->mech = "LOGIN";
+	net->session.mech = "LOGIN";
 	c = cmd_new(net, K_SESSION, NULL, login_tagged);
 	cmd_puts(c, "LOGIN ");
 	c->secret = net->setup.debug < 2;	/* so far: for the log */
@@ -319,13 +320,14 @@ auth_cont(struct net *net, struct cmd *c, const struct resp *resp)
 	int		 bad;
 
 	(void)c;
-	if (net->initial) {
-		net->initial = 0;
-		bad = sasl_initial(net->sasl, &out) != 1;
+	if (net->session.initial) {
+		net->session.initial = 0;
+		bad = sasl_initial(net->session.sasl, &out) != 1;
 	} else {
 		buf_room(&in, 1);
 		bad = b64_decode(&in, resp->text, strlen(resp->text)) == -1 ||
-		    sasl_step(net->sasl, buf_ptr(&in), in.len, &out) == -1;
+		    sasl_step(net->session.sasl, buf_ptr(&in), in.len,
+		    &out) == -1;
 	}
 	auth_line(net, bad ? NULL : &out, "*");
 	buf_wipe(&in);
@@ -337,7 +339,7 @@ auth_cont(struct net *net, struct cmd *c, const struct resp *resp)
 static void
 auth_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 {
-	const char	*why = sasl_error(net->sasl);
+	const char	*why = sasl_error(net->session.sasl);
 
 	(void)c;
 	if (resp->word != WORD_OK) {
@@ -345,8 +347,9 @@ auth_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 			fatalx("%s: %s", net->setup.host, why);
 		login_refused(net, resp);
 	}
-	if (sasl_finish(net->sasl) == -1)
-		fatalx("%s: %s", net->setup.host, sasl_error(net->sasl));
+	if (sasl_finish(net->session.sasl) == -1)
+		fatalx("%s: %s", net->setup.host,
+		    sasl_error(net->session.sasl));
 	login_done(net, resp);
 }
 
@@ -354,20 +357,22 @@ static void
 authenticate(struct net *net)
 {
 	struct buf	 initial = BUF_INIT, line = BUF_INIT;
+	struct sasl	*sa;
 	struct cmd	*c;
 	char		 why[256];
 
-	net->sasl = sasl_new(net->mech, &net->setup, net->st, why,
+	sa = sasl_new(net->session.mech, &net->setup, net->st, why,
 	    sizeof(why));
-	if (net->sasl == NULL)
+	if (sa == NULL)
 		fatalx("%s", why);
+	net->session.sasl = sa;
 	c = cmd_new(net, K_SESSION, NULL, auth_tagged);
 	c->cont = auth_cont;
 	c->hold = 1;
-	cmd_printf(c, "AUTHENTICATE %s", net->mech);
+	cmd_printf(c, "AUTHENTICATE %s", net->session.mech);
 	if (!(net->caps.bits & CAP_SASL_IR))
-		net->initial = sasl_initial(net->sasl, &initial);
-	else if (sasl_initial(net->sasl, &initial) == 1) {
+		net->session.initial = sasl_initial(sa, &initial);
+	else if (sasl_initial(sa, &initial) == 1) {
 		cmd_puts(c, " ");
 		c->secret = net->setup.debug < 2;
 		if (initial.len == 0)
@@ -394,11 +399,11 @@ session_auth(struct net *net)
 	offer.mechs = net->caps.mechs;
 	offer.logindisabled = (net->caps.bits & CAP_LOGINDISABLED) != 0;
 	offer.tls = sasl_tls(net->st);
-	net->mech = sasl_choose(&net->setup, &offer, why, sizeof(why));
-	if (net->mech == NULL)
+	net->session.mech = sasl_choose(&net->setup, &offer, why, sizeof(why));
+	if (net->session.mech == NULL)
 		fatalx("%s", why);
-	net->newcaps = 0;
-	if (strcmp(net->mech, "LOGIN-COMMAND") == 0)
+	net->session.newcaps = 0;
+	if (strcmp(net->session.mech, "LOGIN-COMMAND") == 0)
 		login_command(net);
 	else
 		authenticate(net);
@@ -407,7 +412,7 @@ session_auth(struct net *net)
 static void
 session_preauth(struct net *net)
 {
-	net->loggedin = 1;
+	net->login = LOGIN_DONE;
 	wipe(net->setup.password);
 	wipe(net->setup.proxy_password);
 	if (!net->caps.known)
@@ -417,13 +422,13 @@ session_preauth(struct net *net)
 	session_next(net);
 }
 
-void
+static void
 session_login(struct net *net)
 {
-	if (net->canlogin != 1 || !net->lastlist)
+	if (net->login != LOGIN_WAIT || !net->queue.lastlist)
 		return;
-	net->canlogin = 2;
-	if (net->preauth)
+	net->login = LOGIN_SENT;
+	if (net->session.preauth)
 		session_preauth(net);
 	else
 		session_auth(net);
@@ -435,21 +440,22 @@ session_next(struct net *net)
 {
 	struct cmd	*c;
 
-	if (net->loggedin) {
+	if (net->login == LOGIN_DONE) {
 		if (!net->caps.known || net->phase >= P_READY)
 			return;
 		session_packet(net);
-		if (net->enable == 2)
+		if (net->session.enable == ENABLE_ANSWERED)
 			session_ready(net);
 		return;
 	}
-	if (net->canlogin)
+	if (net->login != LOGIN_NOT)
 		return;
-	if (!net->caps.known && !net->preauth) {
+	if (!net->caps.known && !net->session.preauth) {
 		caps_ask(net);
 		return;
 	}
-	if (net->setup.type == CONN_IMAP && net->setup.starttls && !net->tls) {
+	if (net->setup.type == CONN_IMAP && net->setup.starttls &&
+	    !net->session.tls) {
 		if (!(net->caps.bits & CAP_STARTTLS))
 			fatalx("%s does not offer STARTTLS; not logging in",
 			    net->setup.host);
@@ -459,7 +465,7 @@ session_next(struct net *net)
 		cmd_end(net, c);
 		return;
 	}
-	net->canlogin = 1;
+	net->login = LOGIN_WAIT;
 	session_login(net);
 }
 
@@ -480,9 +486,9 @@ greeting(struct net *net, const struct resp *resp)
 		caps_told(net, &resp->caps);
 	next_phase(net, P_LOGIN);
 	if (resp->word == WORD_PREAUTH) {
-		net->preauth = 1;
+		net->session.preauth = 1;
 		if (net->setup.type == CONN_IMAP && net->setup.starttls &&
-		    !net->tls)
+		    !net->session.tls)
 			fatalx("%s greets with PREAUTH, so STARTTLS is not "
 			    "possible; not going on in the clear",
 			    net->setup.host);
@@ -511,9 +517,9 @@ session_untagged(struct net *net, const struct resp *r)
 	else if (r->type == R_LIST || r->type == R_MBSTATUS)
 		list_untagged(net, r);
 	else if (r->type == R_ESEARCH)
-		req_esearch(net, r);
+		ops_esearch(net, r);
 	else
-		mbox_untagged(net, r);
+		mailbox_untagged(net, r);
 }
 
 static void
@@ -539,19 +545,19 @@ on_resp(void *arg, const struct resp *r)
 static void
 on_body(void *arg, const struct fetch *f, uint64_t len)
 {
-	mbox_body(arg, f, len);
+	mailbox_body(arg, f, len);
 }
 
 static void
 on_data(void *arg, const void *p, size_t n)
 {
-	mbox_data(arg, p, n);
+	mailbox_data(arg, p, n);
 }
 
 static void
 on_end(void *arg)
 {
-	mbox_end(arg);
+	mailbox_end(arg);
 }
 
 /* --debug: the line without what stood in literals. */
@@ -566,7 +572,8 @@ on_trace(void *arg, const char *line, size_t len)
 
 	if (!log_debugging())
 		return;
-	if (net->sasl != NULL && line[0] == '+' && net->setup.debug < 2) {
+	if (net->session.sasl != NULL && line[0] == '+' &&
+	    net->setup.debug < 2) {
 		log_debug("S: + ***");
 		return;
 	}
@@ -603,9 +610,9 @@ not_understood(struct net *net)
 
 	if (net->phase == P_GREETING)
 		fatalx("%s does not greet as an IMAP server does: %s",
-		    net->setup.host, net->parser.error);
-	parse_excerpt(&net->parser, line, sizeof(line));
-	fatalx("%s sent %s: %s", net->setup.host, net->parser.error,
+		    net->setup.host, net->session.parser.error);
+	parse_excerpt(&net->session.parser, line, sizeof(line));
+	fatalx("%s sent %s: %s", net->setup.host, net->session.parser.error,
 	    net_words(words, sizeof(words), line));
 }
 
@@ -619,12 +626,13 @@ session_input(struct net *net)
 	if (net->phase < P_GREETING)
 		return;
 	while (net->in.len > 0) {
-		n = parse_feed(&net->parser, buf_ptr(&net->in), net->in.len);
+		n = parse_feed(&net->session.parser, buf_ptr(&net->in),
+		    net->in.len);
 		if (n == -1)
 			not_understood(net);
 		buf_drain(&net->in, n);
-		if (net->starttls) {
-			net->starttls = 0;
+		if (net->session.starttls) {
+			net->session.starttls = 0;
 			/* Somebody in between would like to be under TLS. */
 			if (net->in.len > 0)
 				fatalx("%s sent octets behind its answer to "
@@ -633,8 +641,8 @@ session_input(struct net *net)
 			tls_start(net);
 			return;
 		}
-		if (net->compress == 2) {
-			net->compress = 4;
+		if (net->compress == COMPRESS_OK) {
+			net->compress = COMPRESS_ON;
 			if (stream_compress(net->st, &net->in) == -1)
 				fatalx("%s: %s", net->setup.host,
 				    stream_error(net->st));
@@ -646,13 +654,55 @@ session_input(struct net *net)
 void
 session_start(struct net *net)
 {
-	parse_init(&net->parser, &session_ops, net);
+	parse_init(&net->session.parser, &session_ops, net);
 	/* Room at once: what is moved to get more may be a secret. */
 	buf_room(&net->out, 16 * 1024);
 	if (net->setup.proxy != PROXY_NONE) {
-		net->socks = socks_new(&net->setup);
+		net->session.socks = socks_new(&net->setup);
 		next_phase(net, P_SOCKS);
 		socks(net);
 	} else
 		connected(net);
+}
+
+void
+session_tick(struct net *net)
+{
+	session_login(net);
+}
+
+/* ---- LOGOUT ---- */
+
+static void
+logout_tagged(struct net *net, struct cmd *c, const struct resp *resp)
+{
+	/* It was not waited for. */
+	log_debug("%s: %s answered %d", net->setup.host, c->tag, resp->word);
+}
+
+static int
+logout_emit(struct net *net, struct req *r)
+{
+	struct cmd	*c;
+
+	net->phase = P_LOGOUT;
+	c = cmd_new(net, K_SESSION, NULL, logout_tagged);
+	cmd_puts(c, "LOGOUT");
+	cmd_end(net, c);
+	req_hold(r);		/* for ever: it has no DONE */
+	return 1;
+}
+
+static const struct req_ops logout_ops = { .emit = logout_emit };
+
+void
+session_on_logout(const struct msg *msg)
+{
+	struct net	*net = msg->arg;
+
+	net->chan.state = CH_LOGOUT;
+	watch_logout(net);
+	if (net->phase < P_READY)
+		net_end(net);	/* there is nothing to take leave of */
+	req_queue(net, req_new(msg, &logout_ops));
 }

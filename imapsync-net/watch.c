@@ -9,11 +9,11 @@
 
 /*
  * WATCH: wait for what the server tells by itself, after NOTIFY (RFC 5465) of
- * all mailboxes or in IDLE (RFC 2177) of one; and STATS.
+ * all mailboxes or in IDLE (RFC 2177) of one.
  *
  * The answers to commands only say how far it is (net.watch.stage); what is to
  * be done then is watch_tick()'s to say, which the loop calls each time round.
- * The WATCH counts as a command of its own (req.pending) until it is to end.
+ * The WATCH is held (net.watch.req) until it is to end.
  */
 #include "net.h"
 
@@ -32,50 +32,6 @@
 /* ---- beginning and end ---- */
 
 void
-watch_new(struct net *net, struct req *r)
-{
-	struct watch	*w = &net->watch;
-
-	net->chan.state = CH_WATCH;
-	w->req = r;
-	w->stage = W_OFF;
-	w->ending = w->overflow = 0;
-}
-
-static void	watch_finish(struct net *, struct req *);
-
-/*
- * Not before all that was asked is answered: from then on what the server says
- * of the mailbox that is selected belongs to no request.
- */
-int
-watch_emit(struct net *net, struct req *r)
-{
-	struct watch	*w = &net->watch;
-
-	r->finish = watch_finish;
-	if (w->ending)
-		return 1;
-	if (!TAILQ_EMPTY(&net->answers))
-		return 0;
-	mbox_mute(net);
-	r->pending++;
-	w->stage = W_BEGIN;
-	watch_tick(net);
-	return 1;
-}
-
-void
-watch_unwatch(const struct msg *msg)
-{
-	struct net	*net = msg->arg;
-
-	/* Without a WATCH: it had ended when this was sent. */
-	if (net->watch.req != NULL)
-		net->watch.ending = 1;
-}
-
-void
 watch_logout(struct net *net)
 {
 	if (net->watch.req == NULL)
@@ -88,24 +44,16 @@ watch_logout(struct net *net)
 static void
 watch_over(struct net *net)
 {
-	struct req	*r = net->watch.req;
-
 	net->watch.stage = W_OVER;
-	r->pending--;
-	req_check(net, r);
+	req_release(net, &net->watch.req);
 }
 
 /* A command of the WATCH was answered, and this is where it is now. */
 static void
-watch_answered(struct net *net, struct req *r, enum watch_stage stage)
+watch_answered(struct net *net, enum watch_stage stage)
 {
-	struct watch	*w = &net->watch;
-
-	r->pending--;
-	if (w->stage == W_OVER)
-		req_check(net, r);
-	else
-		w->stage = stage;
+	if (net->watch.stage != W_OVER)
+		net->watch.stage = stage;
 }
 
 /* ---- what the engine is told ---- */
@@ -117,7 +65,7 @@ changed_send(struct net *net)
 	struct m_engine_changed	 m;
 
 	m.mailbox = w->mailbox;
-	chan_send(&net->chan, M_ENGINE_CHANGED, w->req->id, &m);
+	chan_send(&net->chan, M_ENGINE_CHANGED, w->id, &m);
 	w->told = net_now();
 	w->late = 0;
 }
@@ -154,9 +102,8 @@ watch_finish(struct net *net, struct req *r)
 	w->mailbox = NULL;
 	/* Its numbers are not for this DONE. */
 	if (r->handle != NULL)
-		mbox_release(net, r->handle);
+		handle_release(net, r->handle);
 	r->handle = NULL;
-	w->req = NULL;
 	w->stage = W_OFF;
 	if (net->chan.state == CH_WATCH)
 		net->chan.state = CH_READY;
@@ -166,11 +113,11 @@ watch_finish(struct net *net, struct req *r)
 static int
 is_news(const struct net *net, const struct resp *r)
 {
-	if (net->current == NULL)
+	if (net->handles.current == NULL)
 		return 0;
 	switch (r->type) {
 	case R_EXISTS:
-		return r->num != net->current->exists;
+		return r->num != net->handles.current->exists;
 	case R_EXPUNGE:
 		return 1;
 	case R_VANISHED:
@@ -209,7 +156,7 @@ watch_untagged(struct net *net, const struct resp *r)
 		return 0;
 	switch (r->type) {
 	case R_MBSTATUS:
-		chan_send(&net->chan, M_ENGINE_MAILBOX, w->req->id, &r->mb);
+		chan_send(&net->chan, M_ENGINE_MAILBOX, w->id, &r->mb);
 		return 1;
 	case R_LIST:
 		/* In front of NOTIFY's OK: no access to it (section 3.1). */
@@ -222,7 +169,7 @@ watch_untagged(struct net *net, const struct resp *r)
 		return 0;
 	default:
 		if (w->stage >= W_NOTIFY && is_news(net, r))
-			changed(net, net->current->mailbox);
+			changed(net, net->handles.current->mailbox);
 		return 0;
 	}
 }
@@ -236,17 +183,17 @@ notify_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 
 	if (resp->word == WORD_OK || w->overflow) {
 		w->next = net_now() + NOOP_MS;
-		watch_answered(net, c->req, W_NOTIFIED);
+		watch_answered(net, W_NOTIFIED);
 		return;
 	}
 	/* BADEVENT, which not every server says, is a NO (section 3.1). */
 	if (resp->word == WORD_NO && resp->code != C_OVERFLOW && !w->reduced) {
 		w->reduced = 1;
-		watch_answered(net, c->req, W_FREE);
+		watch_answered(net, W_FREE);
 		return;
 	}
 	req_worse(c->req, req_status(resp), resp->rc, resp->text);
-	watch_answered(net, c->req, W_END);
+	watch_answered(net, W_END);
 }
 
 static void
@@ -259,7 +206,7 @@ notify_set(struct net *net)
 	c = cmd_new(net, K_SESSION, w->req, notify_tagged);
 	cmd_puts(c, "NOTIFY SET STATUS ");
 	/* The others' events do not cover what is selected (section 3.1). */
-	if (net->current != NULL)
+	if (net->handles.current != NULL)
 		cmd_puts(c, "(selected (" MESSAGE_EVENTS ")) ");
 	cmd_puts(c, w->reduced ? "(personal (" MESSAGE_EVENTS "))" :
 	    "(personal (" MESSAGE_EVENTS " " NAME_EVENTS "))");
@@ -271,11 +218,12 @@ restore_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 {
 	char	 words[256];
 
+	(void)c;
 	if (resp->word != WORD_OK)
 		fatal_ex(EX_SYNC_TEMP, "%s does not end its notifications: %s; "
 		    "leave --notify out", net->setup.host,
 		    net_words(words, sizeof(words), resp->text));
-	watch_answered(net, c->req, W_END);
+	watch_answered(net, W_END);
 }
 
 /*
@@ -304,6 +252,7 @@ idle_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 	enum watch_stage	 stage = W_EXAMINED;
 	char			 words[256];
 
+	(void)c;
 	if (w->stage == W_ASKED && resp->word != WORD_OK && !w->warned) {
 		w->warned = 1;
 		log_warnx("%s refuses IDLE: %s", net->setup.host,
@@ -313,7 +262,7 @@ idle_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 	if (w->stage == W_ASKED ||
 	    (w->stage == W_IDLE && net_now() < w->began + IDLE_MIN_MS))
 		stage = W_KEEP;
-	watch_answered(net, c->req, stage);
+	watch_answered(net, stage);
 }
 
 static void
@@ -350,7 +299,7 @@ idle_leave(struct net *net)
 	net->watch.stage = W_LEAVE;
 	log_debug("C: DONE");
 	cmd_octets(net, "DONE\r\n", 6);
-	net->hold = NULL;
+	net->cmdq.hold = NULL;
 }
 
 /* ---- what is selected ---- */
@@ -358,9 +307,10 @@ idle_leave(struct net *net)
 static void
 unselect_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 {
+	(void)c;
 	if (resp->word == WORD_OK)
-		mbox_unselected(net);
-	watch_answered(net, c->req, W_FREE);
+		handle_unselected(net);
+	watch_answered(net, W_FREE);
 }
 
 static void
@@ -382,7 +332,7 @@ examine_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 
 	if (resp->word != WORD_OK) {
 		req_worse(c->req, req_status(resp), resp->rc, resp->text);
-		watch_answered(net, c->req, W_END);
+		watch_answered(net, W_END);
 		return;
 	}
 	memset(&m, 0, sizeof(m));
@@ -393,7 +343,7 @@ examine_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 	m.messages = h->exists;
 	m.modseq = h->selmodseq;
 	chan_send(&net->chan, M_ENGINE_MAILBOX, c->req->id, &m);
-	watch_answered(net, c->req, W_EXAMINED);
+	watch_answered(net, W_EXAMINED);
 }
 
 static void
@@ -406,10 +356,10 @@ examine(struct net *net)
 	memset(&open, 0, sizeof(open));
 	open.what = OPEN_EXAMINE;
 	open.mailbox = r->mailbox;
-	r->handle = mbox_new(net, 0, &open);
-	mbox_hold(r->handle);
-	mbox_select(net, r, r->handle, examine_tagged);
-	mbox_mute(net);		/* the engine can't name it */
+	r->handle = handle_new(net, 0, &open);
+	handle_hold(r->handle);
+	mailbox_select(net, r, r->handle, examine_tagged);
+	handle_mute(net);		/* the engine can't name it */
 }
 
 /* ---- the course of it ---- */
@@ -417,8 +367,9 @@ examine(struct net *net)
 static void
 noop_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 {
+	(void)c;
 	(void)resp;
-	watch_answered(net, c->req, net->watch.stage);
+	watch_answered(net, net->watch.stage);
 }
 
 static void
@@ -438,10 +389,10 @@ watch_begin(struct net *net, uint64_t now)
 	struct watch	*w = &net->watch;
 	uint32_t	 caps = net->caps.bits;
 
-	if (w->stage == W_BEGIN && net->current != NULL &&
+	if (w->stage == W_BEGIN && net->handles.current != NULL &&
 	    (caps & CAP_UNSELECT))
 		unselect(net);
-	else if (w->req->op && (caps & CAP_NOTIFY))
+	else if (w->req->notify && (caps & CAP_NOTIFY))
 		notify_set(net);
 	else if (w->req->mailbox[0] != '\0' && (caps & CAP_IDLE))
 		examine(net);
@@ -542,39 +493,60 @@ watch_idle(const struct net *net)
 	return net->watch.stage == W_IDLE;
 }
 
-/* ---- STATS ---- */
-
-void
-watch_turn(struct net *net)
-{
-	if (net->heard)
-		net->turns++;
-	net->heard = 0;
-}
+/* ---- requests ---- */
 
 /*
- * What the client sends to end the handshake is one; in TLS 1.2 the server's
- * own end of it makes what follows another.
+ * Not before all that was asked is answered: from then on what the server says
+ * of the mailbox that is selected belongs to no request.
  */
-void
-watch_handshake(struct net *net)
+static int
+watch_emit(struct net *net, struct req *r)
 {
-	net->turns++;
-	net->heard = strcmp(stream_tls_version(net->st), "TLSv1.3") != 0;
+	struct watch	*w = &net->watch;
+
+	(void)r;	/* it is w->req */
+	if (w->ending) {
+		req_release(net, &w->req);
+		return 1;
+	}
+	if (!TAILQ_EMPTY(&net->cmdq.answers))
+		return 0;
+	handle_mute(net);
+	w->stage = W_BEGIN;
+	watch_tick(net);
+	return 1;
+}
+
+static const struct req_ops watch_ops = {
+	.emit = watch_emit,
+	.finish = watch_finish
+};
+
+void
+watch_on_watch(const struct msg *msg)
+{
+	const struct m_net_watch	*m = msg->rec;
+	struct net			*net = msg->arg;
+	struct watch			*w = &net->watch;
+	struct req			*r;
+
+	r = req_new(msg, &watch_ops);
+	r->notify = m->notify;
+	r->mailbox = xstrdup(m->mailbox);
+	net->chan.state = CH_WATCH;
+	w->req = req_hold(r);
+	w->id = r->id;
+	w->stage = W_OFF;
+	w->ending = w->overflow = 0;
+	req_queue(net, r);
 }
 
 void
-watch_stats(const struct msg *msg)
+watch_on_unwatch(const struct msg *msg)
 {
-	struct m_engine_stats	 m;
-	struct m_engine_done	 done;
-	struct net		*net = msg->arg;
+	struct net	*net = msg->arg;
 
-	memset(&m, 0, sizeof(m));
-	m.turns = net->turns;
-	stream_stats(net->st, &m.sent, &m.received);
-	chan_send(&net->chan, M_ENGINE_STATS, msg->id, &m);
-	memset(&done, 0, sizeof(done));
-	done.text = "";
-	chan_send(&net->chan, M_ENGINE_DONE, msg->id, &done);
+	/* Without a WATCH: it had ended when this was sent. */
+	if (net->watch.req != NULL)
+		net->watch.ending = 1;
 }

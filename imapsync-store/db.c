@@ -144,6 +144,8 @@ static const char *const statement[DB_NSTMT] = {
 	    " remote BETWEEN 1 AND 4294967295)",
 	[DB_RESIZE] = "UPDATE message SET size = ?3, key = ?4"
 	    " WHERE mailbox = ?1 AND local = ?2",
+	[DB_SYNCED] = "INSERT INTO account (id, made, synced)"
+	    " VALUES (1, ?1, ?1) ON CONFLICT (id) DO UPDATE SET synced = ?1",
 };
 
 /* ---- errors ---- */
@@ -867,4 +869,17 @@ db_water(struct db *db, const struct m_store_water *m)
 {
 	db_change(db, m->mailbox);
 	set_water(db, m->mailbox, m->side, &m->water);
+}
+
+void
+db_synced(struct db *db)
+{
+	int64_t	 now = time(NULL);
+
+	if (!db->intrans && db->synced <= now &&
+	    now - db->synced < STORE_SYNCED_S)
+		return;
+	begin(db);
+	db_run(db, DB_SYNCED, LOCAL, DB_INTS(now));
+	db->synced = now;
 }

@@ -38,6 +38,20 @@
 	" hi INTEGER NOT NULL CHECK (hi BETWEEN lo AND 4294967295),"	\
 	" PRIMARY KEY (mailbox, side, lo)) WITHOUT ROWID;"
 
+/*
+ * Since version 3, one row: when the state was made, and when both servers were
+ * last in sync.  Seconds since 1970; 0: never.
+ */
+#define ACCOUNT_ROW							\
+	"INSERT INTO account (id, made, synced)"			\
+	" VALUES (1, strftime('%s', 'now'), 0);"
+#define ACCOUNT_TABLE							\
+	"CREATE TABLE account ("					\
+	" id INTEGER PRIMARY KEY CHECK (id = 1),"			\
+	" made INTEGER NOT NULL,"					\
+	" synced INTEGER NOT NULL);"					\
+	ACCOUNT_ROW
+
 static const char schema[] =
 	"CREATE TABLE identity ("
 	" side INTEGER PRIMARY KEY,"	/* 0 local, 1 remote, as everywhere */
@@ -103,6 +117,7 @@ static const char schema[] =
 	" PRIMARY KEY (mailbox, side, uid)) WITHOUT ROWID;"
 
 	LEFT_TABLE
+	ACCOUNT_TABLE
 
 #define SEEN_TABLE(side)						\
 	"CREATE TABLE seen_" side " ("					\
@@ -249,13 +264,31 @@ check_file(struct db *db)
 	return st.st_size > 0;
 }
 
-/* After all attempts failed: say which process has the file. */
+/*
+ * Is a time longer ago than the patience?  One that is still to come is that of
+ * a wrong clock, then or now: it says nothing.
+ */
+static int
+is_late(const struct m_store_setup *m, int64_t since)
+{
+	int64_t	 now = time(NULL);
+
+	return m->patience != 0 && now > since && now - since > m->patience;
+}
+
+/*
+ * After all attempts failed: say which process has the file.  One that commits
+ * nothing for so long hangs.
+ */
 static __dead void
-in_use(struct db *db)
+in_use(struct db *db, const struct m_store_setup *m)
 {
 	struct flock	 fl;
+	struct stat	 st;
 	int		 fd;
 
+	db->ready = stat(db->file, &st) == -1 || is_late(m, st.st_mtime) ?
+	    READY_BUSY_LATE : READY_BUSY;
 	memset(&fl, 0, sizeof(fl));
 	fl.l_type = F_WRLCK;
 	fl.l_whence = SEEK_SET;
@@ -347,7 +380,7 @@ lock_dryrun(struct db *db)
 
 /* Get the file and its lock, or end. */
 static void
-lock(struct db *db, int empty)
+lock(struct db *db, const struct m_store_setup *m, int empty)
 {
 	struct timespec	 pause = { 0, 50 * 1000 * 1000 };
 	int		 ms;
@@ -356,21 +389,20 @@ lock(struct db *db, int empty)
 		if (db->dryrun ? lock_dryrun(db) : lock_run(db, empty))
 			return;
 		if (ms >= STORE_WAIT_MS)
-			in_use(db);
+			in_use(db, m);
 		nanosleep(&pause, NULL);
 		if (db->tick != NULL && db->tick(db->arg))
 			_exit(EX_SYNC_ERROR);
 	}
 }
 
-/* Fill an empty file; the transaction is open. */
+/* Write down whose the file is; the transaction is open. */
 static void
-create(struct db *db, const struct m_store_setup *m)
+identify(struct db *db, const struct m_store_setup *m)
 {
 	sqlite3_stmt	*st;
 	int		 s;
 
-	db_exec(db, schema);
 	for (s = 0; s < SIDES; s++) {
 		st = db_prepare(db, "INSERT INTO identity VALUES (?1, ?2)", s);
 		sqlite3_bind_int(st, 1, s);
@@ -387,11 +419,16 @@ create(struct db *db, const struct m_store_setup *m)
 static void
 upgrade(struct db *db)
 {
-	if (db_number(db, "PRAGMA user_version") != 1)
+	int	 was = db_number(db, "PRAGMA user_version");
+
+	if (was < 1 || was >= STORE_VERSION)
 		return;
-	db_exec(db, LEFT_TABLE
-	    "PRAGMA user_version = " XSTR(STORE_VERSION));
-	log_debug("state: brought from version 1 to %d", STORE_VERSION);
+	if (was < 2)
+		db_exec(db, LEFT_TABLE);
+	if (was < 3)
+		db_exec(db, ACCOUNT_TABLE);
+	db_exec(db, "PRAGMA user_version = " XSTR(STORE_VERSION));
+	log_debug("state: brought from version %d to %d", was, STORE_VERSION);
 }
 
 int
@@ -434,6 +471,27 @@ check_index(struct db *db)
 		    "to it: run imapsync --repair", db->path);
 }
 
+/*
+ * A file without a row belongs to nobody yet: the configuration of whoever made
+ * it may have been wrong.  But a mark tells of messages that may be on their
+ * way, and only the pair that it belongs to can find them.
+ */
+static int
+adopt_file(struct db *db, const struct m_store_setup *m)
+{
+	if (db_number(db, "SELECT EXISTS (SELECT 1 FROM message) OR"
+	    " EXISTS (SELECT 1 FROM mark)") != 0)
+		return 0;
+	db_exec(db, "DELETE FROM identity; DELETE FROM account; DELETE FROM"
+	    " mailbox; DELETE FROM refused; DELETE FROM leftout; DELETE FROM"
+	    " seen_local; DELETE FROM seen_remote; DELETE FROM markset;"
+	    ACCOUNT_ROW);
+	identify(db, m);
+	log_debug("state: it held no message, and belongs to %s and %s now",
+	    m->identity[LOCAL], m->identity[REMOTE]);
+	return 1;
+}
+
 /* The file must be that of this pair of servers. */
 static void
 check_identity(struct db *db, const struct m_store_setup *m)
@@ -449,8 +507,9 @@ check_identity(struct db *db, const struct m_store_setup *m)
 		is[s] = xstrdup(db_step(db, st) ? db_text(db, st, 0) : "");
 		sqlite3_finalize(st);
 	}
-	if (strcmp(is[LOCAL], m->identity[LOCAL]) != 0 ||
-	    strcmp(is[REMOTE], m->identity[REMOTE]) != 0) {
+	if ((strcmp(is[LOCAL], m->identity[LOCAL]) != 0 ||
+	    strcmp(is[REMOTE], m->identity[REMOTE]) != 0) &&
+	    !adopt_file(db, m)) {
 		db_abort(db);
 		fatalx("%s belongs to the pair %s and %s, not to %s and %s: "
 		    "use another database= in the configuration", db->path,
@@ -459,6 +518,19 @@ check_identity(struct db *db, const struct m_store_setup *m)
 	}
 	for (s = 0; s < SIDES; s++)
 		free(is[s]);
+}
+
+/*
+ * When was the last good run, and is that too long ago?  What is noted may be
+ * STORE_SYNCED_S older than the truth; nobody is to be blamed too early.
+ */
+static int
+account(struct db *db, const struct m_store_setup *m)
+{
+	db->synced = db_number(db, "SELECT synced FROM account");
+	if (db->synced <= 0)
+		return is_late(m, db_number(db, "SELECT made FROM account"));
+	return is_late(m, db->synced + STORE_SYNCED_S);
 }
 
 /* SQLite calls this after so many steps of its machine. */
@@ -489,16 +561,17 @@ db_open(struct db *db, const struct m_store_setup *m)
 		    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
 		db_exec(db, "BEGIN IMMEDIATE");
 	} else
-		lock(db, empty);
+		lock(db, m, empty);
 	db->intrans = 1;
 	db_exec(db, "PRAGMA temp_store = MEMORY; PRAGMA cache_size = -4000;"
 	    "PRAGMA secure_delete = OFF; PRAGMA cell_size_check = ON;"
 	    "PRAGMA trusted_schema = OFF");
 	sqlite3_progress_handler(db->sql, 50000, progress, db);
 	if (db_number(db, "PRAGMA application_id") == 0 &&
-	    db_number(db, "SELECT count(*) FROM sqlite_master") == 0)
-		create(db, m);
-	else if (db_number(db, "PRAGMA application_id") == STORE_APPID)
+	    db_number(db, "SELECT count(*) FROM sqlite_master") == 0) {
+		db_exec(db, schema);
+		identify(db, m);
+	} else if (db_number(db, "PRAGMA application_id") == STORE_APPID)
 		upgrade(db);
 	if (db_number(db, "PRAGMA application_id") != STORE_APPID ||
 	    db_number(db, "PRAGMA user_version") != STORE_VERSION) {
@@ -516,4 +589,5 @@ db_open(struct db *db, const struct m_store_setup *m)
 		sqlite3_reset(db->st[DB_SEEN_OTHERS][s]);
 	}
 	db_commit(db);
+	db->ready = account(db, m) ? READY_LATE : READY_OPEN;
 }

@@ -51,6 +51,8 @@ sink(int status, enum log_level level, const char *mailbox, const char *text)
 		return;
 	}
 	db_abort(&store.db);
+	if (store.chan.state == STATE_SETUP && store.db.ready != 0)
+		(void)!write(FD_READY, &store.db.ready, 1);
 	last.status = status;
 	last.text = text;
 	chan_send(&store.chan, M_ENGINE_FATAL, 0, &last);
@@ -119,7 +121,7 @@ answer(void *arg, uint32_t type, const void *rec)
 }
 
 static void
-done(uint32_t count)
+done_at(uint32_t count, int64_t when)
 {
 	struct m_engine_done	 m;
 
@@ -127,8 +129,15 @@ done(uint32_t count)
 	m.status = ST_OK;
 	m.code = RC_NONE;
 	m.count = count;
+	m.time = when;
 	m.text = "";
 	answer(NULL, M_ENGINE_DONE, &m);
+}
+
+static void
+done(uint32_t count)
+{
+	done_at(count, 0);
 }
 
 /* ---- messages ---- */
@@ -151,7 +160,7 @@ on_setup(const struct msg *msg)
 	else
 		sandbox_store(store.db.dir);
 	store.chan.state = STATE_OPEN;
-	if (write(FD_READY, "", 1) != 1)
+	if (write(FD_READY, &store.db.ready, 1) != 1)
 		quit();
 	close(FD_READY);
 }
@@ -161,7 +170,7 @@ on_load(const struct msg *msg)
 {
 	store.id = msg->id;
 	db_load(&store.db);
-	done(0);
+	done_at(0, store.db.synced);
 }
 
 static void
@@ -169,6 +178,13 @@ on_pair(const struct msg *msg)
 {
 	store.id = msg->id;
 	done(db_pair(&store.db, msg->rec));
+}
+
+static void
+on_synced(const struct msg *msg)
+{
+	(void)msg;
+	db_synced(&store.db);
 }
 
 static void
@@ -253,6 +269,7 @@ static const struct proto_handler handlers[] = {
 	{ M_STORE_SEEN,		STATE_OPEN,	on_seen },
 	{ M_STORE_PAIR,		STATE_OPEN,	on_pair },
 	{ M_STORE_DIFF,		STATE_OPEN,	on_diff },
+	{ M_STORE_SYNCED,	STATE_OPEN,	on_synced },
 	{ M_STORE_COMMIT,	STATE_OPEN,	on_commit },
 	{ M_STORE_CLOSE,	STATE_OPEN,	on_close },
 	{ M_NONE,		0,		NULL }

@@ -25,8 +25,9 @@
 #include "proto.h"
 
 #define STORE_APPID	0x494d5359	/* "IMSY": application_id of the file */
-#define STORE_VERSION	2		/* user_version */
+#define STORE_VERSION	3		/* user_version */
 #define STORE_WAIT_MS	5000		/* for a killed run to die */
+#define STORE_SYNCED_S	3600		/* a good run is written so often */
 
 /* The prepared statements; their text is in db.c. */
 enum db_stmt {
@@ -81,6 +82,7 @@ enum db_stmt {
 	DB_REPAIR,
 	DB_IMPOSSIBLE,
 	DB_RESIZE,
+	DB_SYNCED,
 	DB_NSTMT
 };
 
@@ -95,6 +97,8 @@ struct db {
 	int		 intrans;	/* a transaction is open */
 	int		 newflagsets;	/* some were added in this session */
 	int		 left;		/* a rule left something out */
+	int64_t		 synced;	/* the last good run; 0: none */
+	char		 ready;		/* enum ready; 0: it is not open */
 	char		*lastflags;	/* the last flag set looked up ... */
 	int64_t		 lastflagset;	/* ... and its id */
 
@@ -110,7 +114,8 @@ struct db {
 /*
  * Make, open, lock and check the state file; answer, tick and arg are set by
  * the caller before (tick is also asked every 50 ms while another process holds
- * the lock).  In a dry run nothing ever reaches the disk.
+ * the lock).  In a dry run nothing ever reaches the disk.  db->ready is set also
+ * where it ends because of another run.
  */
 void		 db_open(struct db *, const struct m_store_setup *);
 /*
@@ -159,6 +164,11 @@ void		 db_unmark(struct db *, const struct m_store_unmark *);
 void		 db_refuse(struct db *, const struct m_store_refuse *);
 void		 db_unrefuse(struct db *, const struct m_store_unrefuse *);
 void		 db_water(struct db *, const struct m_store_water *);
+/*
+ * Note the time, unless it would be a commit for this alone and the last one
+ * noted is less than STORE_SYNCED_S ago.
+ */
+void		 db_synced(struct db *);
 
 /* db.c: for file.c and pair.c */
 

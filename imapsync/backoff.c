@@ -29,6 +29,7 @@ static const struct {
 	    "a server could not be reached or was lost" },
 	/* Accounts get locked by those who try too often. */
 	[BACKOFF_REFUSED] = { 5 * MINUTE, HOUR, "the last try has failed" },
+	[BACKOFF_FAILED] = { 5 * MINUTE, HOUR, "the last try has failed" },
 	[BACKOFF_CRASHED] = { 30 * SECOND, 5 * MINUTE, "a process crashed" },
 	[BACKOFF_DONE] = { 0, 0, "the session has ended" }
 };
@@ -40,6 +41,8 @@ backoff_kind(int status, int crashed)
 		return BACKOFF_CRASHED;
 	if (status == EX_SYNC_TEMP)
 		return BACKOFF_LOST;
+	if (status == EX_SYNC_LATER)
+		return BACKOFF_FAILED;
 	if (status == EX_SYNC_OK || status == EX_SYNC_PARTIAL)
 		return BACKOFF_DONE;
 	return BACKOFF_REFUSED;
@@ -49,17 +52,20 @@ int64_t
 backoff_next(struct backoff *b, enum backoff_kind kind, int64_t lived,
     int64_t interval, uint32_t random)
 {
-	int64_t	*base = &b->base[kind];
+	int64_t	*base;
 	int	 first = !b->begun, k;
 
 	b->begun = 1;
-	/* Whoever starts us wrong sees it at once. */
+	/* Whoever starts us wrong sees it at once; later it failed. */
 	if (first && kind == BACKOFF_REFUSED)
 		return -1;
+	if (kind == BACKOFF_REFUSED)
+		kind = BACKOFF_FAILED;
+	base = &b->base[kind];
 	if (kind == BACKOFF_DONE || lived > LIVED)
 		for (k = 0; k < BACKOFF_KINDS; k++)
 			/* A server that is slow to refuse still refuses. */
-			if (k != BACKOFF_REFUSED || kind != BACKOFF_REFUSED)
+			if (k != BACKOFF_FAILED || kind != BACKOFF_FAILED)
 				b->base[k] = 0;
 	if (kind == BACKOFF_DONE)
 		return interval;

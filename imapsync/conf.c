@@ -24,6 +24,7 @@
 
 #define CONF_MAX	(1024 * 1024)	/* octets of a file */
 #define VALUE_MAX	1000		/* of a value that travels in a frame */
+#define SHOWN_MAX	100		/* of one that is shown */
 
 enum section { SEC_DEFAULT = 0, SEC_LOCAL, SEC_REMOTE, SECTIONS };
 
@@ -33,6 +34,7 @@ enum kind { KIND_STRING, KIND_BOOL, KIND_FUNC };
 #define KEY_GLOBAL	1	/* only in the default section */
 #define KEY_EMPTY	2	/* may be empty */
 #define KEY_LONG	4	/* not bound to VALUE_MAX */
+#define KEY_SECRET	8	/* its value is never shown */
 
 static const struct key {
 	const char	*name;
@@ -64,14 +66,14 @@ static const struct key {
 	FUNC("type",		0, confval_type),
 	FUNC("host",		0, confval_host),
 	FUNC("port",		0, confval_port),
-	FUNC("proxy",		0, confval_proxy),
-	STR("command",		KEY_LONG, command),
+	FUNC("proxy",		KEY_SECRET, confval_proxy),
+	STR("command",		KEY_LONG | KEY_SECRET, command),
 	BOOL("null-stderr",	null_stderr),
 	BOOL("STARTTLS",	starttls),
 	FUNC("auth",		0, confval_auth),
 	STR("username",		0, username),
-	STR("password",		0, password),
-	STR("password-command",	KEY_LONG, password_command),
+	STR("password",		KEY_SECRET, password),
+	STR("password-command",	KEY_LONG | KEY_SECRET, password_command),
 	BOOL("compress",	compress),
 	BOOL("pipeline",	pipeline),
 	BOOL("cleartext",	cleartext),
@@ -91,6 +93,8 @@ static const struct key {
 	FUNC("SSL_hostname",	KEY_EMPTY, confval_hostname)
 };
 #define KEYS	nitems(keys)
+
+#define NEAR_MAX	32	/* octets of a word that can be near one */
 
 /* One error; they are printed in the order of the lines. */
 struct conf_error {
@@ -122,7 +126,7 @@ static void
 conf_error(struct parser *ps, int line, const char *fmt, ...)
 {
 	struct conf_error	*e, *p;
-	char			 text[512];
+	char			 text[1024];
 	va_list			 ap;
 
 	va_start(ap, fmt);
@@ -148,6 +152,70 @@ conf_wipe(char **s)
 	*s = NULL;
 }
 
+/* ---- words that are near ---- */
+
+static int
+conf_equal(char a, char b)
+{
+	return tolower((unsigned char)a) == tolower((unsigned char)b);
+}
+
+/*
+ * How many octets must be put in, left out, changed or swapped with their
+ * neighbour to make one word of the other; case does not matter.
+ */
+static size_t
+conf_distance(const char *a, size_t alen, const char *b, size_t blen)
+{
+	size_t	 row[3][NEAR_MAX + 1], *up2 = row[0], *up = row[1];
+	size_t	*now = row[2], *old, i, j, least;
+
+	if (alen > NEAR_MAX || blen > NEAR_MAX)
+		return NEAR_MAX;
+	for (j = 0; j <= blen; j++)
+		up[j] = j;
+	for (i = 1; i <= alen; i++) {
+		now[0] = i;
+		for (j = 1; j <= blen; j++) {
+			least = up[j - 1] + !conf_equal(a[i - 1], b[j - 1]);
+			if (up[j] + 1 < least)
+				least = up[j] + 1;
+			if (now[j - 1] + 1 < least)
+				least = now[j - 1] + 1;
+			if (i > 1 && j > 1 && conf_equal(a[i - 1], b[j - 2]) &&
+			    conf_equal(a[i - 2], b[j - 1]) &&
+			    up2[j - 2] + 1 < least)
+				least = up2[j - 2] + 1;
+			now[j] = least;
+		}
+		old = up2;
+		up2 = up;
+		up = now;
+		now = old;
+	}
+	return up[blen];
+}
+
+/*
+ * Is a word near a known one, or its beginning?  One letter in four may be
+ * wrong, three at most.  Returns the distance, or NEAR_MAX.
+ */
+static size_t
+conf_near(const char *word, size_t len, const char *known)
+{
+	size_t	 klen = strlen(known), d, most = klen / 4;
+
+	if (most < 1)
+		most = 1;
+	if (most > 3)
+		most = 3;
+	if ((d = conf_distance(word, len, known, klen)) <= most)
+		return d;
+	if (len >= 4 && len < klen && strncasecmp(word, known, len) == 0)
+		return klen - len;
+	return NEAR_MAX;
+}
+
 /* ---- lines ---- */
 
 /* [SECTION], without blanks around. */
@@ -169,27 +237,41 @@ conf_section(struct parser *ps, const char *s, size_t len)
 		ps->section = SEC_DEFAULT;
 	else {
 		ps->skip = 1;
-		conf_error(ps, ps->line, "unknown section: there are [local] "
-		    "and [remote]");
+		if (conf_near(s, len, "local") < NEAR_MAX ||
+		    conf_near(s, len, "remote") < NEAR_MAX)
+			conf_error(ps, ps->line, "unknown section [%.*s]: "
+			    "there are [local] and [remote]", (int)len, s);
+		else
+			conf_error(ps, ps->line, "unknown section: there are "
+			    "[local] and [remote]");
 		return;
 	}
 	ps->seen[ps->section] = ps->line;
 }
 
-/* An unknown key: it may be a password on the wrong line, don't show it. */
+/*
+ * An unknown key.  Unless it is near a known one it may be a password on the
+ * wrong line: don't show it.
+ */
 static void
 conf_unknown(struct parser *ps, const char *s, size_t len)
 {
-	size_t	 i;
+	const char	*known = NULL;
+	size_t		 d, i, least = NEAR_MAX;
 
 	for (i = 0; i < KEYS; i++)
-		if (strlen(keys[i].name) == len &&
-		    strncasecmp(keys[i].name, s, len) == 0) {
-			conf_error(ps, ps->line, "unknown key: it is spelled "
-			    "%s", keys[i].name);
-			return;
+		if ((d = conf_near(s, len, keys[i].name)) < least) {
+			least = d;
+			known = keys[i].name;
 		}
-	conf_error(ps, ps->line, "unknown key: see imapsync.conf(5)");
+	if (known == NULL)
+		conf_error(ps, ps->line, "unknown key: see imapsync.conf(5)");
+	else if (least == 0)
+		conf_error(ps, ps->line, "unknown key %.*s: it is spelled %s",
+		    (int)len, s, known);
+	else
+		conf_error(ps, ps->line, "unknown key %.*s: did you mean %s?",
+		    (int)len, s, known);
 }
 
 static void
@@ -313,6 +395,41 @@ conf_value(struct conf_ctx *ctx, const struct key *k, const char *val)
 	return -1;
 }
 
+/* Is a secret of the file in a value, or the value in a secret? */
+static int
+conf_has_secret(const struct parser *ps, const char *val)
+{
+	const char	*secret;
+	size_t		 i;
+	int		 sec;
+
+	for (sec = 0; sec < SECTIONS; sec++)
+		for (i = 0; i < KEYS; i++) {
+			secret = ps->raw[sec][i].val;
+			if (secret != NULL && *secret != '\0' &&
+			    (keys[i].flags & KEY_SECRET) &&
+			    (strstr(val, secret) != NULL ||
+			    strstr(secret, val) != NULL))
+				return 1;
+		}
+	return 0;
+}
+
+static void
+conf_bad(struct parser *ps, enum section sec, size_t i, const char *why)
+{
+	const char	*val = ps->raw[sec][i].val;
+	int		 line = ps->raw[sec][i].line;
+
+	ps->raw[sec][i].bad = 1;
+	if (*val == '\0' || (keys[i].flags & KEY_SECRET) ||
+	    conf_has_secret(ps, val))
+		conf_error(ps, line, "%s: %s", keys[i].name, why);
+	else
+		conf_error(ps, line, "%s = %.*s%s: %s", keys[i].name,
+		    SHOWN_MAX, val, strlen(val) > SHOWN_MAX ? "..." : "", why);
+}
+
 /* Apply the key of a section; a bad value is reported once. */
 static void
 conf_apply(struct parser *ps, enum section sec, size_t i, struct conf_side *cs)
@@ -324,11 +441,8 @@ conf_apply(struct parser *ps, enum section sec, size_t i, struct conf_side *cs)
 	memset(&ctx, 0, sizeof(ctx));
 	ctx.conf = ps->conf;
 	ctx.side = cs;
-	if (conf_value(&ctx, &keys[i], ps->raw[sec][i].val) == -1) {
-		ps->raw[sec][i].bad = 1;
-		conf_error(ps, ps->raw[sec][i].line, "%s: %s", keys[i].name,
-		    ctx.why);
-	}
+	if (conf_value(&ctx, &keys[i], ps->raw[sec][i].val) == -1)
+		conf_bad(ps, sec, i, ctx.why);
 }
 
 static int
@@ -403,6 +517,71 @@ conf_side(struct parser *ps, enum side side)
 		free(cs->command);
 		cs->command = NULL;
 	}
+}
+
+/* ---- one account twice ---- */
+
+/* Does a reference contain another?  INBOX is known in any case. */
+static int
+conf_contains(const char *outer, const char *inner)
+{
+	size_t	 i, len = strlen(outer);
+
+	if (strlen(inner) < len)
+		return 0;
+	i = strncasecmp(outer, "INBOX", 5) == 0 &&
+	    strncasecmp(inner, "INBOX", 5) == 0 ? 5 : 0;
+	return memcmp(outer + i, inner + i, len - i) == 0;
+}
+
+/* The same string, or none in both? */
+static int
+conf_alike(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+/*
+ * Are both sides the same account?  "localhost" behind a proxy is another one;
+ * without a user a certificate may say who logs in.
+ */
+static int
+conf_isone(const struct conf_side *l, const struct conf_side *r)
+{
+	if (l->command != NULL || r->command != NULL)
+		return conf_alike(l->command, r->command);
+	return strcmp(l->host, r->host) == 0 && l->port == r->port &&
+	    strcmp(l->username, r->username) == 0 &&
+	    (*l->username != '\0' || conf_alike(l->ssl_cert, r->ssl_cert)) &&
+	    conf_alike(l->proxy_host, r->proxy_host) &&
+	    l->proxy_port == r->proxy_port;
+}
+
+/* Every run would copy each message to where it comes from. */
+static void
+conf_one(struct parser *ps)
+{
+	const struct conf_side	*l = &ps->conf->side[LOCAL];
+	const struct conf_side	*r = &ps->conf->side[REMOTE];
+	const char		*refs = "";
+	char			 who[600];
+
+	if (!conf_isone(l, r) || (!conf_contains(l->reference, r->reference) &&
+	    !conf_contains(r->reference, l->reference)))
+		return;
+	if (strcmp(l->reference, r->reference) != 0)
+		refs = ", and one list-reference contains the other";
+	if (l->command != NULL)
+		strlcpy(who, "both start the same command", sizeof(who));
+	else
+		snprintf(who, sizeof(who), "%s%s%s port %u", l->username,
+		    *l->username != '\0' ? " at " : "", l->host,
+		    (unsigned int)l->port);
+	conf_error(ps, ps->seen[SEC_REMOTE], "[local] and [remote] are one "
+	    "account (%s)%s: each run would copy all messages again; set two "
+	    "different servers or users, or for two parts of one account a "
+	    "list-reference for each, neither of which is the beginning of the "
+	    "other", who, refs);
 }
 
 /* ---- directories ---- */
@@ -539,6 +718,8 @@ conf_parse(struct conf *c, const char *name, const char *text, size_t len,
 	conf_side(&ps, LOCAL);
 	conf_side(&ps, REMOTE);
 	conf_database(&ps);
+	if (TAILQ_EMPTY(&ps.errors))
+		conf_one(&ps);
 	if (c->ignore == NULL)
 		c->ignore = xstrdup("");
 	if (c->prefix == NULL)

@@ -8,8 +8,8 @@
  */
 
 /*
- * The values of the configuration, one function a kind of value.  No message
- * shows a value: it may be a password on the wrong line.
+ * The values of the configuration, one function a kind of value.  What is wrong
+ * is said without the value: conf.c knows whether it can be shown.
  */
 #include <arpa/inet.h>
 
@@ -682,6 +682,17 @@ confval_maxage(struct conf_ctx *ctx, const char *val)
 		return val_fail(ctx, "days, or a number and d, w, m or y (136 "
 		    "years at most), expected");
 	return 0;
+}
+
+uint32_t
+confval_duration(const char *val)
+{
+	static const uint64_t	 unit[] = { 60, 3600, 86400, 7 * 86400 };
+	size_t			 len = strlen(val);
+
+	if (len == 0 || isdigit((unsigned char)val[len - 1]))
+		return 0;
+	return (uint32_t)val_quantity(val, "mhdw", unit, INT32_MAX);
 }
 
 int

@@ -55,17 +55,23 @@ connect_lookup(enum side side, const char *host, int literal, uint16_t port,
 {
 	struct addrinfo	 hints;
 	char		 service[8];
-	int		 error;
+	int		 error, saved;
 
 	memset(&hints, 0, sizeof(hints));
 	hints.ai_family = AF_UNSPEC;
 	hints.ai_socktype = SOCK_STREAM;
 	hints.ai_flags = AI_NUMERICSERV | (literal ? AI_NUMERICHOST : 0);
 	snprintf(service, sizeof(service), "%u", (unsigned int)port);
-	if ((error = getaddrinfo(host, service, &hints, res)) == 0)
+	await_begin(0, "waiting for the address of %s (DNS)", host);
+	await_block(1);
+	error = getaddrinfo(host, service, &hints, res);
+	saved = errno;
+	await_block(0);
+	await_end();
+	if (error == 0)
 		return 0;
 	sup_lost("%s: cannot look up %s: %s", side_name[side], host,
-	    error == EAI_SYSTEM ? strerror(errno) : gai_strerror(error));
+	    error == EAI_SYSTEM ? strerror(saved) : gai_strerror(error));
 	*res = NULL;
 	return -1;
 }
@@ -339,24 +345,56 @@ race_end(struct race *r)
 	buf_free(&r->why);
 }
 
+/* What is waited for, in the order of the sides. */
+static void
+race_await(const struct race *races, size_t n)
+{
+	const struct conf_side	*cs;
+	struct buf		 b = BUF_INIT;
+	const char		*host;
+	size_t			 i;
+	int			 proxy;
+
+	for (i = 0; i < n; i++) {
+		if (races[i].end->fd != -1)
+			continue;
+		cs = races[i].end->side;
+		proxy = cs->proxy != PROXY_NONE;
+		host = proxy ? cs->proxy_host : cs->host;
+		buf_printf(&b, "%s%s%s%s%s:%u", b.len > 0 ? " and " : "",
+		    proxy ? "the proxy " : "", strchr(host, ':') ? "[" : "",
+		    host, strchr(host, ':') ? "]" : "",
+		    (unsigned int)(proxy ? cs->proxy_port : cs->port));
+	}
+	if (b.len > 0)
+		await_text("waiting for %.*s to answer (connecting)",
+		    (int)b.len, (const char *)buf_ptr(&b));
+	buf_free(&b);
+}
+
 int
 connect_all(struct connect_end *ends, size_t n)
 {
 	struct race	 races[SIDES];
 	size_t		 i, nraces = 0;
-	int		 r;
+	int		 r, tunnel = 0;
 
 	memset(races, 0, sizeof(races));
 	for (i = 0; i < n; i++) {
-		if (ends[i].res == NULL)
+		if (ends[i].res == NULL) {
+			tunnel = 1;
 			continue;
+		}
 		races[nraces].end = &ends[i];
 		races[nraces].limit = sup_now() +
 		    (int64_t)ends[i].side->timeout * 1000;
 		race_addresses(&races[nraces++]);
 	}
-	while ((r = race_turn(races, nraces)) == 0)
-		;
+	await_begin(tunnel ? AWAIT_ASKS : 0, "connecting");
+	do
+		race_await(races, nraces);
+	while ((r = race_turn(races, nraces)) == 0);
+	await_end();
 	for (i = 0; i < nraces; i++)
 		race_end(&races[i]);
 	return r == 1 ? 0 : -1;

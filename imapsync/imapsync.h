@@ -9,7 +9,7 @@
 
 /*
  * The supervisor's parts, one prefix a file: conf_, pattern_, connect_,
- * secret_, spawn_, start_, sup_, backoff_.
+ * secret_, spawn_, start_, sup_, backoff_, errs_, await_.
  */
 #ifndef IMAPSYNC_H
 #define IMAPSYNC_H
@@ -89,7 +89,7 @@ struct conf {
 char		*conf_path(const char *arg, char *why, size_t size);
 /*
  * Read a file.  Returns 0; -1 with one line "file:line: text" for each error in
- * "errors", none of which shows a value.  conf_parse() does the same with text
+ * "errors", none of which shows a secret.  conf_parse() does the same with text
  * that is in memory.  In both cases conf_free() is called afterwards; it wipes
  * all secrets.
  */
@@ -132,6 +132,11 @@ int		 confval_maxsize(struct conf_ctx *, const char *);
 int		 confval_maxage(struct conf_ctx *, const char *);
 /* 1 or 0; -1 if it is neither. */
 int		 confval_bool(const char *);
+/*
+ * Seconds of a number with m, h, d or w behind it; 0 if it is none, or longer
+ * than 68 years.
+ */
+uint32_t	 confval_duration(const char *);
 /* Is it an IPv4 or IPv6 address (a scope allowed)? */
 int		 confval_isaddr(const char *);
 
@@ -172,7 +177,7 @@ void		 connect_free(struct connect_end *);
 
 /*
  * Run password-command where there is one and no password yet.  Returns 0, or
- * -1 after a message, or without one because sup_stopped().
+ * the exit status after a message, or without one because sup_stopped().
  */
 int		 secret_password(struct conf_side *);
 /*
@@ -204,12 +209,56 @@ void		 spawn_init(mode_t umask_at_start);
 /* Start a worker or the engine: its pid, or -1 (errno). */
 pid_t		 spawn_program(const struct spawn *);
 /*
- * Start a user's command with "in" and "out" as standard input and output (-1:
- * ours), split into words or by /bin/sh -c if it has shell metacharacters.  Its
- * pid, or -1 (errno).  It exits with 127 if it can't be executed.
+ * Start a user's command with "in", "out" and "err" as standard input, output
+ * and error (-1: ours), split into words or by /bin/sh -c if it has shell
+ * metacharacters.  Its pid, or -1 (errno).  It exits with 127 if it can't be
+ * executed.
  */
-pid_t		 spawn_command(const char *command, int in, int out,
-		    int null_stderr);
+#define SPAWN_NULL	(-2)		/* as "err": /dev/null */
+pid_t		 spawn_command(const char *command, int in, int out, int err);
+
+/* ---- errs.c: what tunnels say on their standard error ---- */
+
+/*
+ * Begin: the descriptor to give to the tunnel of that side.  What it says is
+ * shown as it comes if "relay".
+ */
+int		 errs_open(int side, int relay);
+/* What to wait for, ERRS_FDS at most: how many.  Then errs_turn() never waits. */
+#define ERRS_FDS	(SIDES + 1)
+nfds_t		 errs_pollfds(struct pollfd *);
+void		 errs_turn(void);
+/* Read what is left, close; the lines stay until errs_open(). */
+void		 errs_close(void);
+/*
+ * The i-th of the last lines, or NULL; *relayed tells whether it was shown.
+ * They are as they came, but without control characters for a line's end.
+ */
+const char	*errs_line(int side, size_t i, int *relayed);
+
+/* ---- await.c: what is waited for ---- */
+
+#define AWAIT_TOLD	0x01	/* the caller answers SIGUSR1 */
+#define AWAIT_ASKS	0x02	/* a command may ask on the terminal meanwhile */
+/* The width of the terminal (0: none), and the log (-1: none). */
+void		 await_init(uint16_t columns, int logfd);
+/* Something is awaited from now on; the same, in other words; nothing is. */
+void		 await_begin(int flags, const char *, ...)
+		    __attribute__((__format__(printf, 2, 3)));
+void		 await_text(const char *, ...)
+		    __attribute__((__format__(printf, 1, 2)));
+void		 await_end(void);
+/* Something else will be written to the terminal. */
+void		 await_clear(void);
+/*
+ * For sup_poll(): how long it may wait, of so many ms (-1: for ever); show the
+ * line if it is due; SIGUSR1: 0 if nothing is awaited.
+ */
+int64_t		 await_due(int64_t ms);
+void		 await_turn(void);
+int		 await_status(void);
+/* Around a call that waits by itself: let signals do what sup_poll() does. */
+void		 await_block(int on);
 
 /* ---- backoff.c: when the next session of --watch begins ---- */
 
@@ -217,7 +266,8 @@ pid_t		 spawn_command(const char *command, int in, int out,
 enum backoff_kind { BACKOFF_NONE = 0,
 	BACKOFF_DONE,		/* all was well */
 	BACKOFF_LOST,		/* a server could not be reached, or was lost */
-	BACKOFF_REFUSED,	/* the configuration, a password, ... */
+	BACKOFF_REFUSED,	/* it can't work: the configuration, ... */
+	BACKOFF_FAILED,		/* it may work later: a certificate, ... */
 	BACKOFF_CRASHED,	/* a process of ours was killed by a signal */
 	BACKOFF_KINDS };
 
@@ -229,7 +279,8 @@ struct backoff {
 enum backoff_kind backoff_kind(int status, int crashed);
 /*
  * A session of that kind has ended after "lived" ms.  Returns the ms to wait
- * for the next one, or -1 if there should be none.  "interval" is what follows
+ * for the next one, or -1 if there should be none: the first was REFUSED (later
+ * ones count as FAILED, since it did work).  "interval" is what follows
  * BACKOFF_DONE.  "random" is any number: others that lost the same server must
  * not all come back in the same moment.
  */
@@ -250,9 +301,16 @@ int		 backoff_jumped(int64_t before, int64_t now);
  * (sup_lost(): in whatever bad way).
  */
 #define sup_error(...)	log_mbox(LOG_LV_ERROR, NULL, __VA_ARGS__)
-#define sup_lost(...)	log_mbox(sup_level(BACKOFF_LOST), NULL, __VA_ARGS__)
-#define sup_failed(...)	log_mbox(sup_level(BACKOFF_REFUSED), NULL, __VA_ARGS__)
+#define sup_failed(...)	log_mbox(sup_level(BACKOFF_FAILED), NULL, __VA_ARGS__)
 enum log_level	 sup_level(enum backoff_kind);
+/*
+ * A server can't be reached, or was lost.  As long as --patience is not over it
+ * is a matter of the log alone.
+ */
+void		 sup_lost(const char *, ...)
+		    __attribute__((__format__(printf, 1, 2)));
+/* Is the message that the sink has got not for standard error? */
+int		 sup_hushed(void);
 
 /* ---- a session: start.c, supervise.c ---- */
 
@@ -288,6 +346,8 @@ struct session {
 	int			 signals;	/* that were dealt with */
 	int			 crashed;	/* a child died by a signal */
 	int			 unstarted;	/* one could not be executed */
+	int			 late;		/* see struct sup_end */
+	int			 overdue;	/* late, as the store says */
 };
 
 /*
@@ -304,6 +364,7 @@ struct sup_opts {
 	int		 quiet;
 	int		 dryrun;
 	int		 allow_delete;
+	int		 two_accounts;
 	int		 retry;
 	int		 json;
 	int		 watch;
@@ -313,8 +374,11 @@ struct sup_opts {
 	uint8_t		 target;	/* TARGET_* */
 	uint16_t	 columns;	/* as in struct m_engine_setup */
 	uint32_t	 interval;	/* seconds from look to look */
+	uint32_t	 patience;	/* seconds; 0: none */
+	const char	*patience_text;	/* as the user wrote it */
 	enum backoff_kind again;	/* how the session before ended; NONE:
 					   well, or there was none */
+	int		 unsaid;	/* ... which was a matter of the log */
 	char	       **args;		/* MAILBOX ... */
 	size_t		 nargs;
 	char	       **adopt;
@@ -325,14 +389,19 @@ struct sup_opts {
 extern const char *const sup_names[PROCS];	/* "the store" */
 /* Once, before the first session: signals.  The options are kept. */
 void		 sup_init(mode_t umask_at_start, const struct sup_opts *);
+/* How a session has ended, beside its status. */
+struct sup_end {
+	int		 crashed;	/* by a signal that was not ours */
+	int		 late;		/* --patience is over, or it can't be
+					   told whether it is */
+};
 /*
  * One session from the start of the store to the end of the last process.
- * Returns its exit status, and in *crashed whether a process was killed by a
- * signal that was not ours; all secrets of the configuration are wiped, so the
- * next session reads it again.
+ * Returns its status, which may be EX_SYNC_LATER; all secrets of the
+ * configuration are wiped, so the next session reads it again.
  */
 int		 sup_session(struct conf *, const struct sup_opts *,
-		    int *crashed);
+		    struct sup_end *);
 /*
  * Between two sessions: wait so long, or until sup_stopped(), SIGHUP, or the
  * machine wakes up.
@@ -345,6 +414,11 @@ void		 sup_pause(int64_t ms, const char *reason);
 void		 sup_default(int on);
 /* The signal (SIGINT, SIGTERM) that asked us to end, or 0. */
 int		 sup_stopped(void);
+/*
+ * A command of the user's has failed: if that was Ctrl-C we are about to be told
+ * as well, and there is nothing to say.
+ */
+void		 sup_settle(void);
 /* If there was one: let it end this process now, by its default action. */
 void		 sup_raise(void);
 /*

@@ -49,8 +49,9 @@ main_sink(int status, enum log_level level, const char *mailbox,
 	(void)mailbox;
 	if (o->syslog && level != LOG_LV_DEBUG)
 		away = 1;
-	say_print(o->logfd, level >= LOG_LV_WARN || (!o->quiet && !away),
-	    text);
+	await_clear();
+	say_print(o->logfd, !sup_hushed() &&
+	    (level >= LOG_LV_WARN || (!o->quiet && !away)), text);
 	say_syslog(level, text);
 	if (status >= 0)
 		sup_abort();
@@ -64,8 +65,10 @@ usage(FILE *f)
 	fprintf(f, "usage: imapsync [-q] [--adopt mailbox] [--allow-delete] "
 	    "[--config=file]\n"
 	    "                [--debug] [--dry-run] [--json] [--notify] "
-	    "[--retry] [--syslog]\n"
-	    "                [--watch[=seconds]] [mailbox ...]\n"
+	    "[--patience=duration]\n"
+	    "                [--retry] [--syslog] [--two-accounts] "
+	    "[--watch[=seconds]]\n"
+	    "                [mailbox ...]\n"
 	    "       imapsync --check [option ...] [mailbox ...]\n"
 	    "       imapsync --repair [option ...] [mailbox ...]\n"
 	    "       imapsync --delete [--target=list] [option ...] "
@@ -114,6 +117,9 @@ help(void)
 	    "  -h, --help       this text\n"
 	    "  --json           print the result as JSON\n"
 	    "  --notify         --watch by NOTIFY, all mailboxes at once\n"
+	    "  --patience=time  say that a server can't be reached only "
+	    "after such a time\n"
+	    "                   (1d, 12h ...) without a good run\n"
 	    "  -q, --quiet      print warnings and errors only\n"
 	    "  --rename         rename a mailbox and what is below it\n"
 	    "  --repair         compare everything, mend what differs\n"
@@ -122,6 +128,8 @@ help(void)
 	    "  --syslog         messages go to syslog\n"
 	    "  --target=list    --delete, --rename: where; of local, remote, "
 	    "database\n"
+	    "  --two-accounts   go on though both servers look like one "
+	    "account\n"
 	    "  --version        print the version\n"
 	    "  --watch[=n]      stay, and look every n seconds and when "
 	    "something happens\n\n"
@@ -147,8 +155,9 @@ check_mailbox(const char *name)
 
 /* OPT_ADOPT to OPT_WATCH are those that don't go with all others. */
 enum { OPT_ADOPT = 256, OPT_ALLOW, OPT_CHECK, OPT_DELETE, OPT_DRYRUN,
-	OPT_NOTIFY, OPT_RENAME, OPT_REPAIR, OPT_RETRY, OPT_TARGET, OPT_WATCH,
-	OPT_CONFIG, OPT_DEBUG, OPT_JSON, OPT_SYSLOG, OPT_VERSION };
+	OPT_NOTIFY, OPT_RENAME, OPT_REPAIR, OPT_RETRY, OPT_TARGET, OPT_TWO,
+	OPT_WATCH, OPT_CONFIG, OPT_DEBUG, OPT_JSON, OPT_PATIENCE, OPT_SYSLOG,
+	OPT_VERSION };
 
 static const struct option longopts[] = {
 	{ "adopt",	  required_argument, NULL, OPT_ADOPT },
@@ -161,12 +170,14 @@ static const struct option longopts[] = {
 	{ "help",	  no_argument,	     NULL, 'h' },
 	{ "json",	  no_argument,	     NULL, OPT_JSON },
 	{ "notify",	  no_argument,	     NULL, OPT_NOTIFY },
+	{ "patience",	  required_argument, NULL, OPT_PATIENCE },
 	{ "quiet",	  no_argument,	     NULL, 'q' },
 	{ "rename",	  no_argument,	     NULL, OPT_RENAME },
 	{ "repair",	  no_argument,	     NULL, OPT_REPAIR },
 	{ "retry",	  no_argument,	     NULL, OPT_RETRY },
 	{ "syslog",	  no_argument,	     NULL, OPT_SYSLOG },
 	{ "target",	  required_argument, NULL, OPT_TARGET },
+	{ "two-accounts", no_argument,	     NULL, OPT_TWO },
 	{ "version",	  no_argument,	     NULL, OPT_VERSION },
 	{ "watch",	  optional_argument, NULL, OPT_WATCH },
 	{ NULL,		  0,		     NULL, 0 }
@@ -188,12 +199,13 @@ static const struct {
 	{ OPT_DELETE, COMMANDS },
 	{ OPT_RENAME, COMMANDS },
 	{ OPT_WATCH, COMMANDS | BIT(OPT_DRYRUN) | BIT(OPT_ADOPT) |
-	    BIT(OPT_ALLOW) | BIT(OPT_RETRY) },
+	    BIT(OPT_ALLOW) | BIT(OPT_RETRY) | BIT(OPT_TWO) },
 	{ OPT_NOTIFY, COMMANDS | BIT(OPT_DRYRUN) | BIT(OPT_ADOPT) |
-	    BIT(OPT_ALLOW) | BIT(OPT_RETRY) },
+	    BIT(OPT_ALLOW) | BIT(OPT_RETRY) | BIT(OPT_TWO) },
 	{ OPT_ADOPT, COMMANDS },
 	{ OPT_ALLOW, COMMANDS & ~BIT(OPT_REPAIR) },
-	{ OPT_RETRY, COMMANDS & ~BIT(OPT_REPAIR) }
+	{ OPT_RETRY, COMMANDS & ~BIT(OPT_REPAIR) },
+	{ OPT_TWO, COMMANDS & ~BIT(OPT_REPAIR) }
 };
 
 static const char *
@@ -274,6 +286,15 @@ set_interval(struct sup_opts *o, const char *arg)
 		usage_error("--watch takes seconds, from 1 to 86400");
 }
 
+static void
+set_patience(struct sup_opts *o, const char *arg)
+{
+	if ((o->patience = confval_duration(arg)) == 0)
+		usage_error("--patience takes a number and m, h, d or w: 12h "
+		    "is twelve hours");
+	o->patience_text = arg;
+}
+
 /* An option that is more than a flag. */
 static void
 take_option(int ch, struct sup_opts *o, const char **config)
@@ -290,6 +311,9 @@ take_option(int ch, struct sup_opts *o, const char **config)
 	case OPT_DEBUG:
 		if (o->debug < 2)
 			o->debug++;
+		break;
+	case OPT_PATIENCE:
+		set_patience(o, optarg);
 		break;
 	case OPT_TARGET:
 		add_target(o, optarg);
@@ -316,7 +340,7 @@ parse_options(int argc, char **argv, struct sup_opts *o, const char **config)
 	} flags[] = { { OPT_ALLOW, &o->allow_delete }, { OPT_DRYRUN,
 	    &o->dryrun }, { OPT_JSON, &o->json }, { OPT_NOTIFY, &o->notify },
 	    { OPT_RETRY, &o->retry }, { OPT_SYSLOG, &o->syslog },
-	    { 'q', &o->quiet } };
+	    { OPT_TWO, &o->two_accounts }, { 'q', &o->quiet } };
 	static const struct {
 		int			 opt;
 		enum run_command	 command;
@@ -466,6 +490,27 @@ open_log(const struct conf *c)
 
 /* ---- sessions ---- */
 
+/* The exit status of a session's status. */
+static int
+exit_status(const struct sup_opts *o, int status, const struct sup_end *end)
+{
+	if (status == EX_SYNC_LATER)
+		return EX_SYNC_ERROR;
+	/* Whoever passes over EX_SYNC_TEMP must not do so for ever. */
+	if (status == EX_SYNC_TEMP && o->patience != 0 && end->late)
+		return EX_SYNC_ERROR;
+	return status;
+}
+
+/* For the next session: how this one has ended, and who knows of it. */
+static void
+remember(struct sup_opts *o, enum backoff_kind kind, const struct sup_end *end)
+{
+	o->unsaid = kind == BACKOFF_LOST && o->patience != 0 && !end->late;
+	o->again = kind == BACKOFF_DONE ? BACKOFF_NONE :
+	    kind == BACKOFF_REFUSED ? BACKOFF_FAILED : kind;
+}
+
 /*
  * One session after another, each from a configuration that was read anew: so
  * no secret is kept between them, and a change of it needs no restart.
@@ -474,32 +519,33 @@ static int
 watch(struct conf *c, struct sup_opts *o, const char *path)
 {
 	struct backoff		 b;
+	struct sup_end		 end;
 	enum backoff_kind	 kind;
 	int64_t			 begun, wait;
-	int			 crashed, loaded = 1, status;
+	int			 loaded = 1, status;
 
 	memset(&b, 0, sizeof(b));
 	for (;;) {
 		begun = sup_now();
-		crashed = 0;
+		memset(&end, 0, sizeof(end));
 		status = EX_SYNC_ERROR;
 		if (loaded || load_conf(c, path) == 0)
-			status = sup_session(c, o, &crashed);
+			status = sup_session(c, o, &end);
 		conf_free(c);
 		loaded = 0;
 		if (sup_stopped())
-			return status;
-		kind = backoff_kind(status, crashed);
+			return exit_status(o, status, &end);
+		kind = backoff_kind(status, end.crashed);
 		wait = backoff_next(&b, kind, sup_now() - begun,
 		    (int64_t)o->interval * 1000, arc4random());
 		if (wait == -1)
-			return status;
+			return exit_status(o, status, &end);
 		log_debug("next session in %lld ms (%s)", (long long)wait,
 		    backoff_reason(kind));
 		sup_pause(wait, backoff_reason(kind));
 		if (sup_stopped())
 			return EX_SYNC_OK;
-		o->again = kind == BACKOFF_DONE ? BACKOFF_NONE : kind;
+		remember(o, kind, &end);
 	}
 }
 
@@ -507,8 +553,9 @@ static int
 run(const char *path, mode_t mask)
 {
 	struct sup_opts	*o = &main_opts;
+	struct sup_end	 end = { 0, 0 };
 	struct conf	 conf;
-	int		 crashed = 0, status;
+	int		 status;
 
 	if (load_conf(&conf, path) == -1) {
 		conf_free(&conf);
@@ -520,13 +567,14 @@ run(const char *path, mode_t mask)
 	if (o->syslog)
 		say_open_syslog();
 	o->columns = find_columns(o);
+	await_init(o->columns, o->logfd);
 	sup_init(mask, o);
 	sandbox_supervisor();
 	if (o->watch)
 		return watch(&conf, o, path);
-	status = sup_session(&conf, o, &crashed);
+	status = sup_session(&conf, o, &end);
 	conf_free(&conf);
-	return status;
+	return exit_status(o, status, &end);
 }
 
 int

@@ -125,7 +125,7 @@ int
 secret_password(struct conf_side *cs)
 {
 	struct command	 cmd;
-	int		 fds[2], ok;
+	int		 fds[2], later, ok;
 
 	if (cs->password_command == NULL || cs->password != NULL)
 		return 0;
@@ -135,21 +135,30 @@ secret_password(struct conf_side *cs)
 	cmd.fd = fds[0];
 	/* What it complains of is as well known as our own message. */
 	cmd.pid = spawn_command(cs->password_command, -1, fds[1],
-	    sup_level(BACKOFF_REFUSED) == LOG_LV_DEBUG && !log_debugging());
+	    sup_level(BACKOFF_FAILED) == LOG_LV_DEBUG && !log_debugging() ?
+	    SPAWN_NULL : -1);
 	if (cmd.pid == -1)
 		fatal("fork");
 	close(fds[1]);
+	await_begin(AWAIT_ASKS, "waiting for the password-command of %s",
+	    side_name[cs->side]);
 	secret_output(&cmd);
 	close(cmd.fd);
 	secret_wait(&cmd);
-	ok = cmd.why == NULL;
+	await_end();
+	if (!(ok = cmd.why == NULL))
+		sup_settle();
 	if (ok)
 		cs->password = xstrndup(cmd.line, cmd.len);
 	else if (!sup_stopped())
 		sup_failed("%s: the password-command %s", side_name[cs->side],
 		    cmd.why);
+	/* It may ask a network, or an agent that has no key yet. */
+	later = !WIFEXITED(cmd.status) || WEXITSTATUS(cmd.status) != 127;
 	explicit_bzero(&cmd, sizeof(cmd));
-	return ok ? 0 : -1;
+	if (ok)
+		return 0;
+	return later ? EX_SYNC_LATER : EX_SYNC_ERROR;
 }
 
 /* ---- files for TLS ---- */

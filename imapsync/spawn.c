@@ -191,7 +191,7 @@ spawn_words(char *command)
 }
 
 static __dead void
-spawn_user(char **argv, int in, int out, int null_stderr, pid_t parent)
+spawn_user(char **argv, int in, int out, int err, pid_t parent)
 {
 	int	 fds[3];
 
@@ -199,11 +199,12 @@ spawn_user(char **argv, int in, int out, int null_stderr, pid_t parent)
 	umask(spawn_umask);
 	/* Not SIGKILL, which leaves a mail store's locks: it sees EOF as well. */
 	compat_pdeathsig(SIGTERM, parent);
-	if (null_stderr && spawn_devnull(STDERR_FILENO, STDERR_FILENO) == -1)
+	if (err == SPAWN_NULL &&
+	    spawn_devnull(STDERR_FILENO, STDERR_FILENO) == -1)
 		_exit(127);
 	fds[0] = in == -1 ? STDIN_FILENO : in;
 	fds[1] = out == -1 ? STDOUT_FILENO : out;
-	fds[2] = STDERR_FILENO;
+	fds[2] = err < 0 ? STDERR_FILENO : err;
 	if (spawn_move(fds, 3, STDIN_FILENO) == -1)
 		_exit(127);
 	execvp(argv[0], argv);
@@ -211,7 +212,7 @@ spawn_user(char **argv, int in, int out, int null_stderr, pid_t parent)
 }
 
 pid_t
-spawn_command(const char *command, int in, int out, int null_stderr)
+spawn_command(const char *command, int in, int out, int err)
 {
 	static char	 sh[] = _PATH_BSHELL, opt[] = "-c";
 	char		*copy = xstrdup(command), *shell[4], **argv;
@@ -229,7 +230,7 @@ spawn_command(const char *command, int in, int out, int null_stderr)
 		return -1;
 	}
 	if ((pid = fork()) == 0)
-		spawn_user(argv, in, out, null_stderr, parent);
+		spawn_user(argv, in, out, err, parent);
 	if (argv != shell)
 		free(argv);
 	free(copy);

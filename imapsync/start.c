@@ -140,6 +140,7 @@ start_store_setup(struct session *s)
 	memset(&m, 0, sizeof(m));
 	m.version = PROTO_VERSION;
 	m.dryrun = s->opts->dryrun || s->opts->command == CMD_CHECK;
+	m.patience = s->opts->patience;
 	m.path = s->conf->database;
 	for (side = 0; side < SIDES; side++)
 		m.identity[side] = id[side] =
@@ -151,13 +152,27 @@ start_store_setup(struct session *s)
 		free(id[side]);
 }
 
+/*
+ * What the store says of itself.  If it says nothing it is not known how long
+ * the user has been patient: then nothing is kept from him.
+ */
+static int
+start_octet(struct session *s, int fd)
+{
+	char	 octet;
+
+	if (read(fd, &octet, 1) != 1)
+		return 0;
+	s->late = s->overdue = octet == READY_LATE || octet == READY_BUSY_LATE;
+	return octet == READY_OPEN || octet == READY_LATE;
+}
+
 /* Start the store: 1 once it is ready, 0 if it won't be, -1 sup_stopped(). */
 static int
 start_store(struct session *s)
 {
 	struct pollfd	 pfd;
 	struct spawn	 sp;
-	char		 octet;
 	int		 ready[2], ret, sv[2];
 
 	if (pipe2(ready, O_CLOEXEC) == -1)
@@ -173,13 +188,16 @@ start_store(struct session *s)
 	s->chan[SUP_STORE] = sv[0];
 	start_store_setup(s);
 
+	await_begin(0, "waiting for the state: another run has it, or the "
+	    "disk is slow (%s)", s->conf->database);
 	pfd.fd = ready[0];
 	pfd.events = POLLIN;
 	while ((ret = sup_poll(&pfd, 1, -1)) == -1 && !sup_stopped())
 		;
 	if (ret == 1)
-		ret = read(ready[0], &octet, 1) == 1;
+		ret = start_octet(s, ready[0]);
 	close(ready[0]);
+	await_end();
 	return ret;
 }
 
@@ -192,14 +210,15 @@ start_tunnel(struct session *s, int side)
 {
 	struct conf_side	*cs = &s->conf->side[side];
 	struct proc		*p = &s->procs[P_TUNNEL + side];
-	int			 sv[2];
+	int			 err, sv[2];
 
 	if (cs->type != CONN_TUNNEL)
 		return 0;
 	start_socketpair(sv);
-	p->pid = spawn_command(cs->command, sv[1], sv[1],
-	    (cs->null_stderr || sup_level(BACKOFF_LOST) == LOG_LV_DEBUG) &&
-	    !s->opts->debug);
+	err = errs_open(side, s->opts->debug || (!cs->null_stderr &&
+	    sup_level(BACKOFF_LOST) != LOG_LV_DEBUG));
+	p->pid = spawn_command(cs->command, sv[1], sv[1], err);
+	close(err);
 	close(sv[1]);
 	s->ends[side].fd = sv[0];
 	if (p->pid == -1) {
@@ -310,6 +329,20 @@ start_items(struct session *s, enum item_kind kind, char **list, size_t n)
 	}
 }
 
+/*
+ * How the session before has ended, as far as the user was told.  What was a
+ * matter of the log is new to him once the patience is over.
+ */
+static enum again
+start_again(const struct session *s)
+{
+	const struct sup_opts	*o = s->opts;
+
+	if (o->again == BACKOFF_NONE || (o->unsaid && s->late))
+		return AGAIN_NO;
+	return o->again == BACKOFF_FAILED ? AGAIN_FAILED : AGAIN_LOST;
+}
+
 /* What the user wants, and what the configuration says of all of it. */
 static void
 start_engine_opts(struct m_engine_setup *m, const struct sup_opts *o,
@@ -319,6 +352,8 @@ start_engine_opts(struct m_engine_setup *m, const struct sup_opts *o,
 	m->quiet = o->quiet;
 	m->dryrun = o->dryrun || o->command == CMD_CHECK;
 	m->allow_delete = o->allow_delete;
+	m->two_accounts = o->two_accounts;
+	m->patience = o->patience;
 	m->retry = o->retry;
 	m->haslog = o->logfd != -1;
 	m->command = o->command;
@@ -326,8 +361,6 @@ start_engine_opts(struct m_engine_setup *m, const struct sup_opts *o,
 	m->json = o->json;
 	m->watch = o->watch;
 	m->notify = o->notify;
-	m->again = o->again == BACKOFF_NONE ? AGAIN_NO :
-	    o->again == BACKOFF_REFUSED ? AGAIN_FAILED : AGAIN_LOST;
 	m->syslog = o->syslog;
 	m->columns = o->columns;
 	m->interval = o->interval;
@@ -353,6 +386,8 @@ start_engine_setup(struct session *s)
 	memset(&m, 0, sizeof(m));
 	m.version = PROTO_VERSION;
 	start_engine_opts(&m, o, c);
+	m.again = start_again(s);
+	m.late = s->late;
 	for (side = 0; side < SIDES; side++) {
 		m.slow[side] = c->side[side].type == CONN_TUNNEL ||
 		    c->side[side].proxy != PROXY_NONE;
@@ -409,7 +444,7 @@ start_engine(struct session *s)
 static int
 start_prepare(struct session *s)
 {
-	int	 r = 0, side;
+	int	 r = 0, side, status;
 
 	/* getaddrinfo(3) can't be interrupted but by our death. */
 	sup_default(1);
@@ -419,8 +454,8 @@ start_prepare(struct session *s)
 	if (r == -1)
 		return EX_SYNC_TEMP;
 	for (side = 0; side < SIDES; side++)
-		if (secret_password(&s->conf->side[side]) == -1)
-			return EX_SYNC_ERROR;
+		if ((status = secret_password(&s->conf->side[side])) != 0)
+			return status;
 	return 0;
 }
 
@@ -449,6 +484,7 @@ start_session(struct session *s)
 		for (side = 0; side < SIDES; side++)
 			start_net(s, side, &bridge[side]);
 	}
+	await_end();
 	start_engine(s);
 	return 0;
 }

@@ -28,7 +28,9 @@
 #define GRACE_MS	12000	/* for the engine to end */
 #define LIFELINE_MS	2000	/* for the others to end once it is closed */
 #define TERM_MS		1000	/* for a tunnel to end by SIGTERM */
+#define SETTLE_MS	100	/* for Ctrl-C to reach us as well */
 #define PAUSE_MS	10000	/* between looks at the clock while waiting */
+#define SUP_POLLFDS	64	/* of one sup_poll() */
 
 const char *const sup_names[PROCS] = { "local: the network worker",
 	"remote: the network worker", "the store", "the engine",
@@ -42,6 +44,8 @@ static volatile sig_atomic_t	 sup_signal;	/* the first */
 static volatile sig_atomic_t	 sup_count;	/* SIGINT, SIGTERM so far */
 static volatile sig_atomic_t	 sup_hup;
 static volatile sig_atomic_t	 sup_usr1;
+static int			 sup_hush;	/* for the log alone ... */
+static int			 sup_away;	/* ... in any case */
 
 /* ---- signals and time ---- */
 
@@ -101,6 +105,15 @@ sup_stopped(void)
 }
 
 void
+sup_settle(void)
+{
+	int64_t	 until = sup_now() + SETTLE_MS, left;
+
+	while (!sup_stopped() && (left = until - sup_now()) > 0)
+		sup_poll(NULL, 0, (int)left);
+}
+
+void
 sup_default(int on)
 {
 	static const int	 signals[] = { SIGINT, SIGTERM };
@@ -139,14 +152,45 @@ sup_raise(void)
 	raise(sup_signal);
 }
 
-int
-sup_poll(struct pollfd *pfd, nfds_t n, int ms)
+static int
+sup_ppoll(struct pollfd *pfd, nfds_t n, int64_t ms)
 {
 	struct timespec	 ts;
 
 	ts.tv_sec = ms / 1000;
 	ts.tv_nsec = (long)(ms % 1000) * 1000000;
 	return ppoll(pfd, n, ms < 0 ? NULL : &ts, &sup_mask);
+}
+
+int
+sup_poll(struct pollfd *pfd, nfds_t n, int ms)
+{
+	struct pollfd	 all[SUP_POLLFDS + ERRS_FDS];
+	int64_t		 left = ms, until = sup_now() + ms;
+	nfds_t		 i, more;
+	int		 count;
+
+	for (;;) {
+		for (i = 0; i < n; i++)
+			all[i] = pfd[i];
+		more = errs_pollfds(all + n);
+		count = sup_ppoll(all, n + more, await_due(left));
+		await_turn();
+		if (count == -1) {
+			if (sup_usr1 && await_status())
+				sup_usr1 = 0;
+			return -1;
+		}
+		for (i = n; i < n + more; i++)
+			count -= all[i].revents != 0;
+		for (i = 0; i < n; i++)
+			pfd[i].revents = all[i].revents;
+		errs_turn();
+		if (ms >= 0 && (left = until - sup_now()) < 0)
+			left = 0;
+		if (count > 0 || left == 0)
+			return count;
+	}
 }
 
 int64_t
@@ -174,31 +218,63 @@ sup_wall(void)
 enum log_level
 sup_level(enum backoff_kind kind)
 {
+	const struct sup_opts	*o = sup_options;
 	enum backoff_kind	 last = BACKOFF_NONE;
 
-	if (sup_options != NULL)
-		last = sup_options->again;
+	if (o != NULL)
+		last = o->again;
+	/* What only the log was told of is new to the user. */
+	if (kind == BACKOFF_LOST && o != NULL && o->unsaid &&
+	    sup_current != NULL && sup_current->late)
+		return LOG_LV_ERROR;
 	if (last == kind || (kind == BACKOFF_LOST && last != BACKOFF_NONE))
 		return LOG_LV_DEBUG;
 	return LOG_LV_ERROR;
 }
 
 void
+sup_lost(const char *fmt, ...)
+{
+	const struct sup_opts	*o = sup_options;
+	char			 text[LOG_TEXT_MAX];
+	va_list			 ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	sup_hush = sup_away || (o != NULL && o->patience != 0 && !o->debug &&
+	    sup_current != NULL && !sup_current->late);
+	log_mbox(sup_level(BACKOFF_LOST), NULL, "%s", text);
+	sup_hush = 0;
+}
+
+int
+sup_hushed(void)
+{
+	return sup_hush;
+}
+
+void
 sup_pause(int64_t ms, const char *reason)
 {
 	int64_t	 clock = sup_wall() - sup_now(), left, until = sup_now() + ms;
+	char	 text[200];
 
+	await_begin(AWAIT_TOLD, "waiting before the next try");
 	while (!sup_stopped() && !sup_hup && (left = until - sup_now()) > 0) {
 		/* The monotonic clock may stand still while we sleep. */
 		if (backoff_jumped(clock, sup_wall() - sup_now()))
 			break;
+		snprintf(text, sizeof(text), "waiting %lld s before the next "
+		    "try (%s)", (long long)(left + 999) / 1000, reason);
 		if (sup_usr1)
-			log_warnx("waiting %lld s before the next try (%s)",
-			    (long long)(left + 999) / 1000, reason);
+			log_warnx("%s", text);
 		sup_usr1 = 0;
+		await_text("%s", text);
 		sup_poll(NULL, 0, (int)(left < PAUSE_MS ? left : PAUSE_MS));
 	}
 	sup_hup = 0;
+	await_end();
 }
 
 /* ---- the end ---- */
@@ -285,7 +361,21 @@ sup_reap(struct session *s)
 	return n;
 }
 
-/* Pass on what the user asks for by signals. */
+/* Write to the engine what it takes. */
+static void
+sup_flush(struct session *s)
+{
+	if (s->has_ctl && chan_write(&s->ctl) == -1) {
+		/* The engine is dying; SIGCHLD says the rest. */
+		chan_close(&s->ctl);
+		s->has_ctl = 0;
+	}
+}
+
+/*
+ * Pass on what the user asks for by signals, at once: by Ctrl-C the tunnels end
+ * in the same moment, and the engine must not take that for news.
+ */
 static void
 sup_signals(struct session *s)
 {
@@ -309,7 +399,10 @@ sup_signals(struct session *s)
 		chan_send(&s->ctl, M_ENGINE_LOOK, 0, &look);
 	if (s->has_ctl && sup_usr1)
 		chan_send(&s->ctl, M_ENGINE_STATUS, 0, &status);
-	sup_hup = sup_usr1 = 0;
+	sup_flush(s);
+	/* What no engine gets is sup_pause()'s. */
+	if (s->has_ctl)
+		sup_hup = sup_usr1 = 0;
 }
 
 /* Wait for a signal, for the control socket, for the deadline. */
@@ -320,11 +413,7 @@ sup_wait(struct session *s)
 	int64_t		 left = -1;
 	nfds_t		 n;
 
-	if (s->has_ctl && chan_write(&s->ctl) == -1) {
-		/* The engine is dying; SIGCHLD says the rest. */
-		chan_close(&s->ctl);
-		s->has_ctl = 0;
-	}
+	sup_flush(s);
 	n = s->has_ctl && chan_pending(&s->ctl) > 0;
 	if (n > 0) {
 		pfd.fd = s->ctl.ib.fd;
@@ -340,23 +429,56 @@ sup_wait(struct session *s)
 static void
 sup_run(struct session *s)
 {
-	while (sup_reap(s) > 0) {
-		sup_signals(s);
+	for (sup_signals(s); sup_reap(s) > 0; sup_signals(s))
 		sup_wait(s);
+}
+
+/* Is it the server of this side that the session failed with? */
+static int
+sup_blames(const struct session *s, int side, int status)
+{
+	const struct proc	*p = &s->procs[side];
+
+	return p->pid != 0 && WIFEXITED(p->status) &&
+	    WEXITSTATUS(p->status) == status;
+}
+
+/*
+ * What a tunnel has said last.  Who has seen it is not shown it again, but it
+ * belongs in the log.
+ */
+static void
+sup_tunnel_words(int side)
+{
+	const char	*line;
+	size_t		 i;
+	int		 relayed;
+
+	for (i = 0; (line = errs_line(side, i, &relayed)) != NULL; i++) {
+		sup_away = relayed;
+		sup_lost("%s said: %s", sup_names[P_TUNNEL + side], line);
+		sup_away = 0;
 	}
 }
 
 /*
- * What a tunnel's end has to say about the end of the session.  One that ended
- * after the engine had its socket closed by us, and may complain of that.
+ * What a tunnel has to say about the end of the session.  If its server was lost
+ * (by its worker's status) its end explains that, however much later it came.
+ * Otherwise one that ended after the engine had its socket closed by us, and may
+ * complain of that.
  */
 static void
-sup_tunnel_status(const struct session *s, int side)
+sup_tunnel_status(const struct session *s, int side, int status)
 {
 	const struct proc	*p = &s->procs[P_TUNNEL + side];
 	const char		*name = sup_names[P_TUNNEL + side];
+	int			 blamed = sup_blames(s, side, status);
 
-	if (p->pid == 0 || p->killed || !p->early)
+	if (p->pid == 0)
+		return;
+	if (blamed)
+		sup_tunnel_words(side);
+	if (p->killed || (!p->early && (!blamed || status != EX_SYNC_TEMP)))
 		return;
 	if (WIFSIGNALED(p->status))
 		sup_lost("%s was killed by %s", name, sup_death(p->status));
@@ -381,15 +503,16 @@ sup_status(const struct session *s)
 		status = EX_SYNC_ERROR;
 	if (status == 127)
 		status = EX_SYNC_ERROR;
-	if (!sup_stopped() &&
-	    (status == EX_SYNC_ERROR || status == EX_SYNC_TEMP))
+	if (!sup_stopped() && (status == EX_SYNC_ERROR ||
+	    status == EX_SYNC_LATER || status == EX_SYNC_TEMP))
 		for (side = 0; side < SIDES; side++)
-			sup_tunnel_status(s, side);
+			sup_tunnel_status(s, side, status);
 	return status;
 }
 
 int
-sup_session(struct conf *conf, const struct sup_opts *opts, int *crashed)
+sup_session(struct conf *conf, const struct sup_opts *opts,
+    struct sup_end *end)
 {
 	struct session	 s;
 	int		 i, status;
@@ -397,6 +520,7 @@ sup_session(struct conf *conf, const struct sup_opts *opts, int *crashed)
 	memset(&s, 0, sizeof(s));
 	s.conf = conf;
 	s.opts = opts;
+	s.late = opts->patience != 0;
 	for (i = 0; i < SUP_CHANNELS; i++)
 		s.chan[i] = -1;
 	for (i = 0; i < SIDES; i++) {
@@ -407,15 +531,22 @@ sup_session(struct conf *conf, const struct sup_opts *opts, int *crashed)
 		fatal("pipe");
 	sup_current = &s;
 	status = start_session(&s);
+	await_end();
 	start_free(&s);
 	if (status != 0) {
 		s.signals = sup_count;
 		sup_phase(&s, SUP_LIFELINE);
 	}
 	sup_run(&s);
+	errs_close();
 	if (s.procs[P_ENGINE].pid != 0)
 		status = sup_status(&s);
-	*crashed = s.crashed || (s.procs[P_ENGINE].killed && !sup_stopped());
+	if (status == EX_SYNC_TEMP && s.overdue && !sup_stopped())
+		sup_lost("no run was good for more than %s",
+		    opts->patience_text);
+	end->crashed = s.crashed ||
+	    (s.procs[P_ENGINE].killed && !sup_stopped());
+	end->late = s.late;
 	sup_current = NULL;
 	return status;
 }

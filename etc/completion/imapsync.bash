@@ -48,14 +48,15 @@ _imapsync()
 		COMPREPLY=($(compgen -P "$line" \
 		    -W $'local\nremote\ndatabase' -- "${cur##*,}"))
 		return ;;
-	--adopt|--delete|--rename)
+	--adopt|--delete|--patience|--rename)
 		return ;;
 	esac
 	[[ $cur == -* ]] || return
 	IFS=$' \t\n'
 	COMPREPLY=($(compgen -W '-h -q --adopt --allow-delete --check --config=
-	    --debug --delete --dry-run --help --json --notify --quiet --rename
-	    --repair --retry --syslog --target= --version --watch --watch=' \
+	    --debug --delete --dry-run --help --json --notify --patience=
+	    --quiet --rename --repair --retry --syslog --target= --two-accounts
+	    --version --watch --watch=' \
 	    -- "$cur"))
 	[[ ${COMPREPLY[0]} != *= || ${#COMPREPLY[@]} -gt 1 ]] ||
 	    compopt -o nospace 2>/dev/null

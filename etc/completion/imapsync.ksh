@@ -9,8 +9,9 @@
 # Other kinds of ksh take it, and do nothing with it.
 
 set -A complete_imapsync -- -h -q --adopt --allow-delete --check --config= \
-    --debug --delete --dry-run --help --json --notify --quiet --rename \
-    --repair --retry --syslog --target= --target=database --target=local \
-    --target=remote --version --watch --watch= \
+    --debug --delete --dry-run --help --json --notify --patience= \
+    --patience=1d --quiet --rename --repair --retry --syslog --target= \
+    --target=database --target=local --target=remote --two-accounts \
+    --version --watch --watch= \
     $(cd "${XDG_CONFIG_HOME:-$HOME/.config}/imapsync" 2>/dev/null &&
 	for file in *; do [ ! -f "$file" ] || echo "--config=$file"; done)

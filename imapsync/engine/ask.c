@@ -63,6 +63,7 @@ ask_reset(struct engine *e)
 		sess_free(s);
 	}
 	e->ask.uncommitted = 0;
+	e->ask.reset_id = e->ask.last_id;
 }
 
 int
@@ -87,6 +88,10 @@ req_new(struct engine *e, int chan, enum ask_type type, struct mbox *mb,
 	static const struct answers	 nobody;
 	struct req			*r;
 
+	/* Who was asked nothing is not waited for. */
+	if (e->ask.pending[LOCAL] + e->ask.pending[REMOTE] +
+	    e->ask.pending[STORE] == 0)
+		e->ask.heard = end_now();
 	r = xcalloc(1, sizeof(*r));
 	r->id = ++e->ask.last_id;
 	r->chan = r->side = chan;
@@ -216,6 +221,19 @@ ANSWER_UID(copied)
 ANSWER_UID(refused)
 ANSWER_SET(failed)
 ANSWER_SET(gone)
+ANSWER_SET(withheld)
+
+static int
+a_due(struct engine *e, struct req *r, const void *rec)
+{
+	const struct m_engine_due	*m = rec;
+
+	if (!uidset_has(&r->set, m->uid))
+		return 0;
+	if (r->to->due != NULL)
+		r->to->due(e, r, m);
+	return 1;
+}
 
 static int
 a_status(struct engine *e, struct req *r, const void *rec)
@@ -236,9 +254,11 @@ a_opened(struct engine *e, struct req *r, const void *rec)
 	s->uidvalidity = m->uidvalidity;
 	s->uidnext = m->uidnext;
 	s->exists = s->exists_end = m->exists;
-	s->above = s->n == 0 ? m->exists : m->above;
+	s->above = (uint32_t)(uidset_count(&s->fresh) -
+	    uidset_upto(&s->fresh, s->n));
 	s->modseq = s->modseq_end = m->modseq;
 	s->readonly = m->readonly;
+	s->notsticky = m->notsticky;
 	s->perm_any = m->perm_any;
 	s->permflags = xstrdup(m->permflags);
 	s->mailboxid = xstrdup(m->mailboxid);
@@ -266,6 +286,15 @@ a_flags(struct engine *e, struct req *r, const void *rec)
 	return 1;
 }
 
+static int
+a_spoilt(struct engine *e, struct req *r, const void *rec)
+{
+	if (!r->sess->spoilt && r->to->spoilt != NULL)
+		r->to->spoilt(e, r, rec);
+	r->sess->spoilt = 1;
+	return 1;
+}
+
 /* The lists that an OPEN asked for. */
 static int
 a_list(struct engine *e, struct req *r, const void *rec)
@@ -275,7 +304,7 @@ a_list(struct engine *e, struct req *r, const void *rec)
 	(void)e;
 	if (!(r->what & m->what))
 		return 0;
-	uidset_or(m->what == OPEN_FRESH ? &r->sess->fresh : &r->sess->all,
+	uidset_or(m->what == OPEN_NEW ? &r->sess->fresh : &r->sess->all,
 	    &m->set);
 	return 1;
 }
@@ -337,12 +366,17 @@ static const struct {
 	{ ASK_OPEN,	M_ENGINE_OPENED,	ASKED,		a_opened },
 	{ ASK_OPEN,	M_ENGINE_VANISHED,	ALWAYS,		a_vanished },
 	{ ASK_OPEN,	M_ENGINE_FLAGS,		ALWAYS,		a_flags },
+	{ ASK_OPEN,	M_ENGINE_SPOILT,	ALWAYS,		a_spoilt },
 	{ ASK_META,	M_ENGINE_META,		ASKED,		a_meta },
+	{ ASK_META,	M_ENGINE_DUE,		ASKED,		a_due },
 	{ ASK_SEARCH,	M_ENGINE_UIDS,		ASKED,		a_search },
 	{ ASK_SEND,	M_ENGINE_GONE,		ASKED,		a_gone },
+	{ ASK_SEND,	M_ENGINE_WITHHELD,	ASKED,		a_withheld },
+	{ ASK_SEND,	M_ENGINE_DUE,		ASKED,		a_due },
 	{ ASK_RECV,	M_ENGINE_COPIED,	ASKED,		a_copied },
 	{ ASK_RECV,	M_ENGINE_REFUSED,	ASKED,		a_refused },
 	{ ASK_RECV,	M_ENGINE_FAILED,	ASKED,		a_failed },
+	{ ASK_RECV,	M_ENGINE_DUE,		ASKED,		a_due },
 	{ ASK_WATCH,	M_ENGINE_MAILBOX,	ASKED,		a_mailbox },
 	{ ASK_WATCH,	M_ENGINE_CHANGED,	ASKED,		a_changed },
 	{ ASK_STATS,	M_ENGINE_STATS,		ASKED,		a_stats },
@@ -380,8 +414,14 @@ ask_answer(const struct msg *msg)
 	struct source	*src = msg->arg;
 	struct req	 find, *r;
 
+	src->e->ask.heard = end_now();
 	find.id = msg->id;
 	r = RB_FIND(reqs, &src->e->ask.reqs, &find);
+	/* A server may go on to tell of what an earlier pass has opened. */
+	if (r == NULL && msg->id <= src->e->ask.reset_id &&
+	    (msg->type == M_ENGINE_VANISHED || msg->type == M_ENGINE_FLAGS ||
+	    msg->type == M_ENGINE_SPOILT))
+		return;
 	if (r == NULL || r->chan != src->chan)
 		fatalx("the %s worker answered a request that was not made "
 		    "(%s)", who(src->chan), proto_name(msg->type));

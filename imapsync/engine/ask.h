@@ -45,7 +45,9 @@ struct answers {
 		    const struct m_engine_done *);
 	void	(*mailbox)(struct engine *, struct req *,
 		    const struct m_engine_mailbox *);
-	/* Of an OPEN.  NULL: vanished and UIDs are kept in the session. */
+	void	(*spoilt)(struct engine *, struct req *,
+		    const struct m_engine_spoilt *);
+	/* Of an OPEN.  NULL: VANISHED is kept in the session. */
 	void	(*vanished)(struct engine *, struct sess *,
 		    const struct m_engine_vanished *);
 	void	(*flags)(struct engine *, struct sess *,
@@ -60,6 +62,10 @@ struct answers {
 		    const struct m_engine_failed *);
 	void	(*gone)(struct engine *, struct req *,
 		    const struct m_engine_gone *);
+	void	(*withheld)(struct engine *, struct req *,
+		    const struct m_engine_withheld *);
+	void	(*due)(struct engine *, struct req *,
+		    const struct m_engine_due *);
 	void	(*changed)(struct engine *, struct req *,
 		    const struct m_engine_changed *);
 	void	(*stats)(struct engine *, struct req *,
@@ -124,7 +130,7 @@ struct sess {
 	uint32_t	 uidvalidity;
 	uint32_t	 uidnext;
 	uint32_t	 exists;	/* when opened */
-	uint32_t	 above;
+	uint32_t	 above;		/* of "fresh", those above n */
 	uint64_t	 modseq;	/* H0 of this SELECT */
 	uint64_t	 modseq_end;	/* by RFC 7162 section 6, and */
 	uint32_t	 exists_end;	/* EXISTS, as the last DONE told */
@@ -133,12 +139,14 @@ struct sess {
 	char		*permflags;
 	char		*mailboxid;
 	struct uidset	 all;		/* OPEN_ALL, SEARCH */
-	struct uidset	 fresh;		/* OPEN_FRESH */
+	struct uidset	 fresh;		/* OPEN_NEW: UIDs from U on */
 	struct uidset	 earlier;	/* VANISHED (EARLIER) */
 	struct uidset	 vanished;	/* VANISHED */
 	/* For the judgement of HIGHESTMODSEQ (execute.c, finish.c). */
 	struct uidset	 bare;		/* FETCH, MODSEQ above H0, no FLAGS */
 	int		 foreign;	/* what was told is not all ours */
+	int		 notsticky;	/* UIDNOTSTICKY */
+	int		 spoilt;	/* something could not be read */
 };
 TAILQ_HEAD(sesses, sess);
 
@@ -147,7 +155,9 @@ struct asks {
 	int		 open[CHANNELS];
 	struct reqs	 reqs;
 	struct sesses	 sesses;
+	int64_t		 heard;		/* ms: the last answer, or question */
 	uint32_t	 last_id;
+	uint32_t	 reset_id;	/* the last one of the pass before */
 	uint32_t	 pending[CHANNELS]; /* requests that are not answered */
 	uint32_t	 uncommitted;	/* notes to the store since COMMIT */
 };

@@ -132,6 +132,7 @@ cmd_check(struct engine *e)
 
 	for (side = 0; side < SIDES; side++)
 		bad |= check_side(e, side);
+	out("last in sync: %s", progress_synced(e));
 	out("sandbox: %s", sandbox_describe());
 	out("mailboxes:");
 	FOREACH_MBOX(mb, &e->list)
@@ -174,8 +175,9 @@ cmd_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 	    "subscribe to", "unsubscribe from" };
 
 	if (m->status == ST_OK && r->what == NAME_DELETE)
-		log_info("%s: deleted on %s", name_show(e, r->mb->name),
-		    side_name[r->side]);
+		log_info("%s: deleted on %s (%u messages)",
+		    name_show(e, r->mb->name), side_name[r->side],
+		    ms->told.messages);
 	else if (m->status == ST_OK && r->what == NAME_RENAME)
 		log_info("%s: renamed on %s", name_show(e, r->mb->name),
 		    side_name[r->side]);
@@ -213,8 +215,8 @@ delete_mbox(struct engine *e, struct mbox *mb)
 	for (side = 0; side < SIDES; side++) {
 		struct mside	*ms = &mb->s[side];
 
-		if (!targets(e, side) || ms->told.name == NULL ||
-		    (ms->told.attrs & ATTR_NONEXISTENT))
+		/* What can't be selected holds nothing. */
+		if (!targets(e, side) || !mbox_present(mb, side))
 			continue;
 		if (e->want.cfg.dryrun) {
 			out("%s: to delete on %s (%u messages)",
@@ -254,12 +256,52 @@ exists_on_target(const struct engine *e, const struct mbox *mb)
 	return (e->want.cfg.target & TARGET_DATABASE) && mb->id != 0;
 }
 
+/*
+ * A server may still be at work on what a dead run has sent to the mailbox; what
+ * the mark knows must not be dropped before.
+ */
+static int
+cmd_wait(struct engine *e)
+{
+	struct mbox	*mb;
+
+	if (recover_wait(e) == -1)
+		return -1;
+	FOREACH_MBOX(mb, &e->list)
+		if (mb->later)
+			fatal_ex(EX_SYNC_TEMP, "%s: a server is still at work "
+			    "on what an interrupted run has sent to it: try "
+			    "again later", name_show(e, mb->name));
+	return 0;
+}
+
+/* Mail that came after the last run is nowhere else. */
+static void
+delete_check(struct engine *e, struct mbox *mb, int side)
+{
+	const struct side_told	*t = &mb->s[side].told;
+	const struct side_known	*k = &mb->s[side].known;
+	uint32_t		 known = mb->nrows + k->nrefused;
+
+	if (!targets(e, side) || !mbox_present(mb, side) || t->messages == 0 ||
+	    e->want.cfg.allow_delete)
+		return;
+	if (t->messages <= known && t->uidnext == k->water.uidnext &&
+	    t->uidvalidity == k->water.uidvalidity)
+		return;
+	fatalx("%s: some of the %u messages on the %s server came after the "
+	    "last run, or were never copied; nothing was deleted: synchronise "
+	    "it first, or run again with --allow-delete to delete them as well",
+	    name_show(e, mb->name), t->messages, side_name[side]);
+}
+
 static int
 cmd_delete(struct engine *e)
 {
 	char		 name[NAME_MAX_LEN];
 	struct mbox	*mb;
 	size_t		 i;
+	int		 side;
 
 	for (i = 0; i < e->want.nargs; i++) {
 		cmd_name(e, e->want.args[i], name);
@@ -267,7 +309,12 @@ cmd_delete(struct engine *e)
 		    !exists_on_target(e, mb))
 			fatalx("there is no mailbox \"%s\" to delete",
 			    name_show(e, name));
+		for (side = 0; side < SIDES; side++)
+			delete_check(e, mb, side);
+		recover_hold(mb);
 	}
+	if (cmd_wait(e) == -1)
+		return -1;
 	for (i = 0; i < e->want.nargs; i++) {
 		cmd_name(e, e->want.args[i], name);
 		delete_mbox(e, mbox_find(&e->list, name));
@@ -419,14 +466,20 @@ rename_check(struct engine *e, const char *old, const char *new)
 static int
 cmd_rename(struct engine *e)
 {
-	char	 old[NAME_MAX_LEN], new[NAME_MAX_LEN];
-	int	 side;
+	char		 old[NAME_MAX_LEN], new[NAME_MAX_LEN];
+	struct mbox	*mb;
+	int		 side;
 
 	if (e->want.nargs != 2)
 		fatal_ex(EX_SYNC_USAGE, "--rename needs two names");
 	cmd_name(e, e->want.args[0], old);
 	cmd_name(e, e->want.args[1], new);
 	rename_check(e, old, new);
+	FOREACH_MBOX(mb, &e->list)
+		if (below(mb->name, old))
+			recover_hold(mb);
+	if (cmd_wait(e) == -1)
+		return -1;
 	for (side = 0; side < SIDES; side++)
 		if (targets(e, side))
 			rename_side(e, side, old, new);

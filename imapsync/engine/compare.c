@@ -50,22 +50,6 @@ compare_names(struct engine *e)
 /* ---- --adopt ---- */
 
 static void
-adopt_mbox(struct engine *e, struct mbox *mb)
-{
-	struct m_store_adopt	 m;
-
-	mb->adopt = mb->adopt_asked = 1;
-	if (mb->id == 0)
-		return;
-	memset(&m, 0, sizeof(m));
-	m.mailbox = mb->id;
-	m.adopt = 1;
-	m.drop = 1;
-	ask_note(e, M_STORE_ADOPT, &m);
-	mbox_forget_rows(&e->list, mb);
-}
-
-static void
 compare_adopt(struct engine *e)
 {
 	char		 name[NAME_MAX_LEN];
@@ -78,89 +62,43 @@ compare_adopt(struct engine *e)
 		    !mbox_present(mb, LOCAL) || !mbox_present(mb, REMOTE))
 			fatalx("--adopt: there is no mailbox \"%s\" that both "
 			    "servers have", name_show(e, name));
-		adopt_mbox(e, mb);
+		mb->adopt = mb->adopt_asked = mb->dirty = 1;
+		if (mb->id != 0)
+			mbox_forget_rows(&e->list, mb);
 	}
 }
 
 /* ---- what is to be done ---- */
 
 static void
-name_done(struct engine *e, struct req *r, const struct m_engine_done *m)
+create_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 {
-	struct mbox	*mb = r->mb;
-
-	if (m->status == ST_OK)
+	if (m->status == ST_OK) {
+		r->mb->s[r->side].told.create = ANS_OK;
 		return;
-	if (r->what == NAME_CREATE) {
-		if (m->code == RC_ALREADYEXISTS)
-			return;
-		progress_stop(e, mb, "the %s server does not create it: %s",
+	}
+	r->mb->s[r->side].told.create = ANS_NONE;
+	if (m->code != RC_ALREADYEXISTS)
+		progress_stop(e, r->mb, "the %s server does not create it: %s",
 		    side_name[r->side], m->text);
-		return;
-	}
-	log_warnx("%s: the %s server does not %s it: %s",
-	    name_show(e, mb->name), side_name[r->side],
-	    r->what == NAME_SUBSCRIBE ? "subscribe to" : "unsubscribe from",
-	    m->text);
-	e->partial = 1;
-	mb->subscribed = SUB_UNSETTLED;
-}
-
-static void
-name_send(struct engine *e, struct mbox *mb, int side, enum name_op op)
-{
-	static const struct answers	 to = { .done = name_done };
-
-	ask_name(e, mb, side, op, mb->s[side].told.name, "", &to);
-}
-
-/* Three-way merge: the side that differs from the state has changed. */
-static void
-compare_subscribe(struct engine *e, struct mbox *mb)
-{
-	int		 have[SIDES], want, side;
-	enum subscribed	 old = mb->subscribed;
-
-	for (side = 0; side < SIDES; side++)
-		have[side] = mb->s[side].told.name != NULL &&
-		    (mb->s[side].told.attrs & ATTR_SUBSCRIBED) != 0;
-	if (old != SUB_NO && old != SUB_YES)
-		want = have[LOCAL] || have[REMOTE];
-	else
-		want = have[LOCAL] == (int)old ? have[REMOTE] : have[LOCAL];
-	if (want == (int)old && have[LOCAL] == want && have[REMOTE] == want)
-		return;
-	mb->subscribed = want ? SUB_YES : SUB_NO;
-	mb->touched = 1;
-	for (side = 0; side < SIDES; side++) {
-		if (have[side] == want)
-			continue;
-		if (!rules_allow(e, side, PROP_FLAGS)) {
-			mb->subscribed = SUB_UNSETTLED;
-			continue;
-		}
-		mb->s[side].told.newsub = want ? 1 : -1;
-		if (!e->want.cfg.dryrun)
-			name_send(e, mb, side,
-			    want ? NAME_SUBSCRIBE : NAME_UNSUBSCRIBE);
-	}
 }
 
 static void
 compare_create(struct engine *e, struct mbox *mb, int side)
 {
-	char		 name[NAME_MAX_LEN];
-	struct mside	*ms = &mb->s[side];
+	static const struct answers	 to = { .done = create_done };
+	char				 name[NAME_MAX_LEN];
+	struct side_told		*t = &mb->s[side].told;
 
-	if (ms->told.name == NULL) {
+	if (t->name == NULL) {
 		if (name_server(e, side, mb->name, name) == -1)
 			return;		/* compare_names() has said so */
-		ms->told.name = xstrdup(name);
+		t->name = xstrdup(name);
 	}
-	ms->told.created = 1;
-	ms->told.attrs &= ~ATTR_NOSELECT;
+	t->create = ANS_PLANNED;
+	t->attrs &= ~ATTR_NOSELECT;
 	if (!e->want.cfg.dryrun)
-		name_send(e, mb, side, NAME_CREATE);
+		ask_name(e, mb, side, NAME_CREATE, t->name, "", &to);
 }
 
 static void
@@ -208,21 +146,39 @@ compare_moved(const struct mside *ms)
 static int
 compare_offers(struct engine *e, struct mbox *mb, int side)
 {
-	struct mside	*ms = &mb->s[side];
-	uint64_t	 limit = e->srv[OTHER(side)].ready.appendlimit;
-	struct refusal	*f;
-	int64_t		 now = time(NULL);
-	int		 due;
+	struct side_told	*t = &mb->s[side].told;
+	uint64_t		 limit = e->srv[OTHER(side)].ready.appendlimit;
+	struct refusal		*f;
+	int64_t			 now = time(NULL);
+	int			 due;
 
-	TAILQ_FOREACH(f, &ms->known.refusals, entry) {
+	RB_FOREACH(f, refusals, &mb->s[side].known.refusals) {
 		due = now >= f->next;
 		if (f->code == RC_TOOBIG || (f->limit != 0 &&
 		    f->size > f->limit))
 			due = limit != f->limit;
-		if (due || e->want.cfg.retry)
-			uidset_add(&ms->told.offer, f->uid, f->uid);
+		if (!due && !e->want.cfg.retry)
+			continue;
+		uidset_add(f->code == RC_CLOSED_CONNECTION ||
+		    f->code == RC_SOURCE_CLOSED ? &t->suspect : &t->offer,
+		    f->uid, f->uid);
 	}
-	return !uidset_empty(&ms->told.offer);
+	return !uidset_empty(&t->offer) || !uidset_empty(&t->suspect);
+}
+
+/* Whoever follows the advice must know what it does. */
+static void
+compare_gone(struct engine *e, struct mbox *mb, int side)
+{
+	const char	*name = name_show(e, mb->name);
+
+	progress_stop(e, mb, "it is gone on the %s server and was left alone on "
+	    "the %s server, where it has %u messages: \"--delete "
+	    "--target=database '%s'\" forgets that it was there, so that the "
+	    "next run copies it again; \"--delete '%s'\" deletes it on the %s "
+	    "server, too; if it was renamed, see --rename", side_name[side],
+	    side_name[OTHER(side)], mb->s[OTHER(side)].told.messages, name,
+	    name, side_name[OTHER(side)]);
 }
 
 static void
@@ -241,10 +197,7 @@ compare_mbox(struct engine *e, struct mbox *mb)
 			continue;
 		/* A run that was cut short entered it and did not create it. */
 		if (mb->id != 0 && mb->s[side].known.water.uidvalidity != 0) {
-			progress_stop(e, mb, "it is gone on the %s server and "
-			    "was left alone on the %s server; use --delete or "
-			    "--rename, or create it again", side_name[side],
-			    side_name[OTHER(side)]);
+			compare_gone(e, mb, side);
 			return;
 		}
 		if (!rules_allow(e, side, PROP_NEW)) {
@@ -265,7 +218,7 @@ compare_mbox(struct engine *e, struct mbox *mb)
 	if (mb->adopt || e->want.cfg.command == CMD_REPAIR ||
 	    e->want.cfg.retry)
 		mb->dirty = 1;
-	compare_subscribe(e, mb);
+	subscribe_plan(e, mb);
 }
 
 static void

@@ -79,8 +79,10 @@ disc_repair(struct engine *e)
 			continue;
 		mb->repair = 1;
 		mb->nrows = 0;
-		for (side = 0; side < SIDES; side++)
+		for (side = 0; side < SIDES; side++) {
 			mb->s[side].known.n = 0;
+			mb->s[side].known.water.uidnext = 1;
+		}
 	}
 }
 
@@ -109,20 +111,18 @@ static void
 disc_open(struct engine *e, struct mbox *mb, int side)
 {
 	static const struct answers	 to = {
-		.done = look_opened, .flags = disc_flags
+		.done = look_opened, .flags = disc_flags,
+		.spoilt = look_spoilt
 	};
 	struct side_known		*k = &mb->s[side].known;
 	uint64_t			 modseq = k->water.modseq;
 	int				 what = rules_open(e, side);
 
-	if (e->want.cfg.dryrun && mb->s[side].told.created)
+	if (e->want.cfg.dryrun && mb->s[side].told.create != ANS_NONE)
 		return;
 	if (k->water.uidvalidity == 0)
 		modseq = 0;
-	if (k->n > 0)
-		what |= OPEN_ABOVE;
-	if (k->water.uidnext <= k->n)
-		what |= OPEN_FRESH;
+	what |= OPEN_NEW;
 	if (modseq == 0 && mb->nrows > 0 && k->n > 0) {
 		what |= OPEN_FULL;
 		if (k->nrefused > 0 || !uidset_empty(&k->left))
@@ -145,8 +145,14 @@ disc_identity(struct engine *e, struct sess *s)
 				    "to pair its messages anew";
 
 	if (s->uidvalidity == 0) {
-		progress_stop(e, s->mb, "the %s server gives no UIDVALIDITY: it "
-		    "can't be synchronised", sn);
+		progress_stop(e, s->mb, "the %s server gives no UIDVALIDITY: "
+		    "it can't be synchronised", sn);
+		return -1;
+	}
+	if (s->notsticky) {
+		progress_stop(e, s->mb, "the %s server does not keep the UIDs "
+		    "of its messages (UIDNOTSTICKY): it can't be synchronised",
+		    sn);
 		return -1;
 	}
 	if (w->uidvalidity == 0)
@@ -186,10 +192,7 @@ disc_new(struct mbox *mb, int side)
 	if (s == NULL)
 		return;
 	uidset_copy(&ms->found.new, &s->fresh);
-	if (s->above > 0)
-		uidset_add(&ms->found.new, ms->known.n + 1,
-		    s->uidnext > ms->known.n + 1 ? s->uidnext - 1 : UINT32_MAX);
-	TAILQ_FOREACH(f, &ms->known.refusals, entry)
+	RB_FOREACH(f, refusals, &ms->known.refusals)
 		uidset_del(&ms->found.new, f->uid, f->uid);
 	ms->found.nleft = uidset_count(&ms->known.left);
 	uidset_sub(&ms->found.new, &ms->known.left);
@@ -211,6 +214,8 @@ disc_ask_rows(struct engine *e, struct mbox *mb, int side)
 		uidset_add(&set, c->uid, c->uid);
 	uidset_or(&set, &f->disc->earlier);
 	uidset_or(&set, &f->disc->fresh);
+	if (mb->s[side].known.n < UINT32_MAX)
+		uidset_del(&set, mb->s[side].known.n + 1, UINT32_MAX);
 	ask_rows(e, mb, side, &set, &look_rows);
 	uidset_free(&set);
 }
@@ -233,8 +238,8 @@ disc_refusals(struct engine *e, struct mbox *mb, int side)
 	struct mside	*ms = &mb->s[side];
 	struct refusal	*f, *next;
 
-	for (f = TAILQ_FIRST(&ms->known.refusals); f != NULL; f = next) {
-		next = TAILQ_NEXT(f, entry);
+	for (f = RB_MIN(refusals, &ms->known.refusals); f != NULL; f = next) {
+		next = RB_NEXT(refusals, &ms->known.refusals, f);
 		if (ms->found.disc->full ? uidset_has(&ms->found.disc->all, f->uid) :
 		    !uidset_has(&ms->found.disc->earlier, f->uid))
 			continue;
@@ -293,8 +298,7 @@ disc_merge(struct engine *e, struct mbox *mb, int side)
 			row->gone[side] = 1;
 		uidset_del(&ms->found.new, row->uid[side], row->uid[side]);
 	}
-	ms->found.nfresh = ms->known.n == 0 ? 0 : uidset_count(&ms->found.new) -
-	    (ms->found.disc->above > 0 ? uidset_max(&ms->found.new) - ms->known.n : 0);
+	ms->found.nfresh = uidset_upto(&ms->found.new, ms->known.n);
 	disc_refusals(e, mb, side);
 	disc_left(e, mb, side);
 }

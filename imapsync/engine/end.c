@@ -56,3 +56,13 @@ end_hurry(struct engine *e, int64_t ms)
 	if (e->end.at > at)
 		e->end.at = at;
 }
+
+void
+end_lost(struct engine *e, int side, const char *words)
+{
+	e->end.lost[side] = 1;
+	if (e->end.words != NULL)
+		return;
+	e->end.words = xstrdup(words);
+	e->end.who = side;
+}

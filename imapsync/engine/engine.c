@@ -32,8 +32,9 @@ engine_reset(struct engine *e)
 {
 	ask_reset(e);
 	guard_reset(e);
-	exec_reset(e);
+	copy_reset(e);
 	mbox_reset(&e->list);
+	memset(&e->due, 0, sizeof(e->due));
 	e->partial = 0;
 	/* --adopt, --retry and --allow-delete were for the first pass. */
 	e->want.nadopts = 0;
@@ -41,18 +42,33 @@ engine_reset(struct engine *e)
 	e->want.cfg.allow_delete = 0;
 }
 
-static void
-engine_plan(struct engine *e)
+/* All mailboxes whose turn it is, from the first look to the last answer. */
+static int
+engine_round(struct engine *e)
 {
 	struct mbox	*mb;
 
+	if (disc_run(e) == -1 || pair_run(e) == -1 || repair_run(e) == -1 ||
+	    recover_run(e) == -1 || rules_run(e) == -1)
+		return -1;
 	FOREACH_USABLE(mb, &e->list)
 		plan_mbox(mb);
+	if (verify_run(e) == -1)
+		return -1;
+	if (!e->want.cfg.dryrun)
+		return exec_run(e);
+	subscribe_run(e);
+	FOREACH_USABLE(mb, &e->list)
+		mb->planned = mb->finished = 1;
+	return 0;
 }
 
 static int
 engine_run(struct engine *e)
 {
+	struct mbox	*mb;
+	int		 n;
+
 	if (list_run(e) == -1)
 		return -1;
 	if (e->want.cfg.command != CMD_SYNC &&
@@ -60,33 +76,33 @@ engine_run(struct engine *e)
 		return cmd_run(e);
 	if (compare_run(e) == -1)
 		return -1;
-	if (recover_wait(e) == -1 || disc_run(e) == -1)
+	/* Those that have to wait for a server don't hold up the others. */
+	FOREACH_MBOX(mb, &e->list)
+		recover_hold(mb);
+	if (engine_round(e) == -1 || (n = recover_wait(e)) == -1)
 		return -1;
-	if (pair_run(e) == -1 || repair_run(e) == -1 ||
-	    recover_run(e) == -1 || rules_run(e) == -1)
-		return -1;
-	engine_plan(e);
-	if (verify_run(e) == -1)
+	if (n > 0 && engine_round(e) == -1)
 		return -1;
 	if (e->want.cfg.dryrun) {
 		report_plan(e);
 		return 0;
 	}
-	return exec_run(e);
+	return exec_last(e);
 }
 
 /* What a broken or interrupted run has achieved is kept. */
 static void
 engine_salvage(struct engine *e)
 {
-	int	 side;
+	struct mbox	*mb;
 
-	/* If both are, one ended because of the other, not of a message. */
-	for (side = 0; side < SIDES; side++)
-		if (e->end.lost[side] && !e->end.lost[OTHER(side)])
-			recover_lost(e, side);
 	if (!ask_isopen(e, STORE) || e->want.cfg.dryrun)
 		return;
+	FOREACH_MBOX(mb, &e->list)
+		if (!mb->skip && !mb->finished)
+			finish_confirmed(e, mb);
+	if (e->end.lost[LOCAL] || e->end.lost[REMOTE])
+		recover_lost(e);
 	e->end.at = end_now() + GRACE_MS;
 	(void)loop_commit(e);
 }
@@ -96,7 +112,7 @@ engine_init(struct engine *e)
 {
 	ask_init(e);
 	mbox_init(&e->list);
-	exec_reset(e);
+	copy_reset(e);
 	progress_init(e);
 	e->want.cfg.prefix = "";
 }
@@ -125,12 +141,15 @@ engine_main(void)
 			engine_reset(e);
 		progress_pass(e);
 		began = end_now();
-		if (engine_run(e) == -1)
+		if (engine_run(e) == -1) {
+			loop_lost(e);
 			engine_salvage(e);
+		}
 		e->exec.target = -1;
 		report_pass(e, began);
 		e->passes++;
 	} while (e->want.cfg.watch && !ended(e) && watch_wait(e) == 0);
+	loop_lost(e);
 	loop_finish(e);
 	_exit(end_status(e));
 }

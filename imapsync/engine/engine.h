@@ -43,8 +43,11 @@ enum end_phase {
 struct end {
 	enum end_phase	 phase;
 	int64_t		 at;		/* ms */
+	int		 asked;		/* STOP came, before or behind a fault */
 	int		 status;	/* exit status of what ended it; 0 none */
 	int		 lost[SIDES];	/* its worker sent FATAL */
+	char		*words;		/* of a server that is lost: not yet said */
+	int		 who;		/* the side that they are of */
 };
 
 /* The supervisor's words (events.c). */
@@ -71,7 +74,20 @@ struct server {
 	struct m_engine_stats stats;
 };
 
-/* execute.c: a copy to be made in another way. */
+/*
+ * refusal.c: a connection ended, and this message of "side" was the first that
+ * was due: the source had to give it, or it was in an APPEND, alone or with
+ * others.
+ */
+enum due { DUE_SOURCE, DUE_TARGET, DUE_BATCH };
+struct due_last {
+	struct mbox	*mb;		/* NULL: none */
+	int		 side;
+	uint32_t	 uid;
+	enum due	 kind;
+};
+
+/* copy.c: a copy to be made in another way. */
 struct copy {
 	TAILQ_ENTRY(copy) entry;
 	struct mbox	*mb;
@@ -92,14 +108,25 @@ struct exec {
 	struct copies	 again;
 };
 
+/* pair.c: all messages of a side that META told of. */
+struct same {
+	uint64_t	 n;
+	uint64_t	 sum;
+};
+
 /* guard.c: keys of doomed messages, by the side that told. */
 struct kcount;
 RB_HEAD(kcounts, kcount);
 
 /* watch.c */
+struct noise;
+RB_HEAD(noises, noise);
 struct watching {
 	int		 on;		/* WATCH is under way */
-	int		 changed;	/* a server told of a change, or LOOK came */
+	int		 changed;	/* there is a reason to look at once */
+	int64_t		 wake;		/* ms: news that waits is looked at */
+	struct noises	 noises;	/* names that news came of */
+	uint32_t	 nnoises;
 	int		 no_notify[SIDES];
 	int64_t		 next_look;	/* ms */
 };
@@ -110,8 +137,9 @@ struct said {
 	char		*text;
 };
 TAILQ_HEAD(saids, said);
+enum drawn { DRAWN_NONE = 0, DRAWN_COPY, DRAWN_WAIT };
 struct progress {
-	int		 drawn;		/* a progress line stands there */
+	enum drawn	 drawn;		/* the line that stands there */
 	int64_t		 last;		/* ms: when it was drawn */
 	struct saids	 now;
 	struct saids	 before;
@@ -125,12 +153,16 @@ struct engine {
 	struct server	 srv[SIDES];
 	struct mboxlist	 list;
 	struct exec	 exec;
+	struct due_last	 due;
+	struct same	 same[SIDES];
 	struct kcounts	 kcounts[SIDES];
 	struct watching	 watch;
 	struct progress	 progress;
+	int64_t		 synced;	/* the last good run; 0: none */
 	uint32_t	 passes;	/* that this session has made */
 	int		 args_done;	/* arguments have become patterns */
 	int		 filtered;	/* LIST may leave out what is there */
+	const char	*waiting;	/* for whom, if it takes long; or NULL */
 	int		 partial;	/* exit 3 at least */
 };
 
@@ -142,6 +174,11 @@ void		 end_begin(struct engine *, enum end_phase, int status);
 int		 ended(const struct engine *);
 /* Nothing is awaited any longer than that many ms. */
 void		 end_hurry(struct engine *, int64_t ms);
+/*
+ * A server is lost, in these words.  They are said at the end only: a signal may
+ * have ended its tunnel, and be on its way to us.
+ */
+void		 end_lost(struct engine *, int side, const char *words);
 /* Exit status so far. */
 int		 end_status(const struct engine *);
 int64_t		 end_now(void);	/* milliseconds, monotonic */
@@ -161,6 +198,8 @@ int		 loop_wait(struct engine *, int64_t ms);
  * the run has to end.
  */
 int		 loop_commit(struct engine *);
+/* Say what end_lost() was told, unless we are asked to stop within a moment. */
+void		 loop_lost(struct engine *);
 /* The channels' start, before and behind GO; the workers' end. */
 void		 loop_setup(struct engine *);
 void		 loop_start(struct engine *);
@@ -191,6 +230,11 @@ char		*name_pattern(struct engine *, int side, const char *);
 int		 name_match(const char *pattern, const char *neutral);
 int		 name_inbox_reference(struct engine *, int side);
 /*
+ * UTF-8 to modified UTF-7 (RFC 3501 section 5.1.3) in out[NAME_MAX_LEN]: 0, or
+ * -1 if it is no UTF-8 or too long.
+ */
+int		 name_utf7(const char *, char *out);
+/*
  * A neutral name as the user knows it (local delimiter); untrusted all the same.
  * In static storage, good for two calls.
  */
@@ -206,6 +250,8 @@ void		 progress_log(struct engine *, enum log_level,
 /* Something is wrong with this mailbox: say so, touch nothing more; exit 3. */
 void		 progress_stop(struct engine *, struct mbox *, const char *, ...)
 		    __attribute__((__format__(printf, 3, 4)));
+/* When the last good run was: "never" or its time, in static storage. */
+const char	*progress_synced(const struct engine *);
 /* The message that comes next ends the session, with this exit status. */
 void		 progress_end(struct engine *, int status);
 /* Take the progress line away; draw it anew if it is time. */
@@ -213,8 +259,23 @@ void		 progress_clear(struct engine *);
 void		 progress_tick(struct engine *);
 /* A pass of a session that watches begins. */
 void		 progress_pass(struct engine *);
+/*
+ * What was done on one side of a mailbox, as the server answered; in a dry run
+ * what would be.
+ */
+struct figures {
+	uint64_t	 copied;	/* messages to this side */
+	uint64_t	 octets;	/* of them; 0 in a dry run */
+	uint64_t	 flags;		/* messages whose flags were changed */
+	uint64_t	 deleted;
+	int		 created;
+	int		 subscribed;
+	int		 unsubscribed;
+};
+void		 progress_figures(const struct engine *, const struct mbox *,
+		    int side, struct figures *);
 /* Something was done to the mailbox in this pass. */
-int		 progress_changed(const struct mbox *);
+int		 progress_changed(const struct engine *, const struct mbox *);
 /* SIGUSR1: where the run is. */
 void		 progress_status(struct engine *);
 /*

@@ -38,10 +38,14 @@ h_fatal(const struct msg *msg)
 	struct engine			*e = src->e;
 
 	progress_end(e, m->status);
-	progress_log(e, LOG_LV_ERROR, component(src->chan), NULL, m->text);
 	end_begin(e, END_FAILED, m->status);
+	if (src->chan == STORE || m->status != EX_SYNC_TEMP)
+		progress_log(e, LOG_LV_ERROR, component(src->chan), NULL,
+		    m->text);
 	if (src->chan == STORE)
 		return;
+	if (m->status == EX_SYNC_TEMP)
+		end_lost(e, src->chan, m->text);
 	e->end.lost[src->chan] = 1;
 	/* What has been sent to the other server whole may still be answered. */
 	if (!mbox_receiving(&e->list, OTHER(src->chan)))
@@ -86,6 +90,9 @@ const struct proto_handler events_net[] = {
 	{ M_ENGINE_REFUSED,	1, ask_answer },
 	{ M_ENGINE_FAILED,	1, ask_answer },
 	{ M_ENGINE_GONE,	1, ask_answer },
+	{ M_ENGINE_WITHHELD,	1, ask_answer },
+	{ M_ENGINE_DUE,		1, ask_answer },
+	{ M_ENGINE_SPOILT,	1, ask_answer },
 	{ M_ENGINE_CHANGED,	1, ask_answer },
 	{ M_ENGINE_STATS,	1, ask_answer },
 	{ M_ENGINE_UIDS,	1, ask_answer },
@@ -190,6 +197,7 @@ h_stop(const struct msg *msg)
 	struct engine	*e = src->e;
 
 	log_debug("asked to stop");
+	e->end.asked = 1;
 	end_begin(e, END_ASKED, EX_SYNC_ERROR);
 	/* Messages that are on their way are waited for, nothing else is. */
 	if (!mbox_receiving(&e->list, LOCAL) &&

@@ -102,22 +102,56 @@ water_send(struct engine *e, struct mbox *mb, int side, uint32_t uidnext,
 }
 
 void
+finish_drop(struct engine *e, struct mbox *mb)
+{
+	struct m_store_adopt	 m;
+	int			 t;
+
+	if (!mb->adopt_asked || mb->isnew)
+		return;
+	memset(&m, 0, sizeof(m));
+	m.mailbox = mb->id;
+	m.adopt = 1;
+	m.drop = 1;
+	ask_note(e, M_STORE_ADOPT, &m);
+	mb->adopt_asked = 0;
+	for (t = 0; t < SIDES; t++)
+		mb->mark[t].set = 0;
+}
+
+void
 finish_first(struct engine *e, struct mbox *mb)
 {
 	struct m_store_adopt	 a;
 	int			 side;
 
 	if (mb->adopt) {
+		finish_drop(e, mb);
 		memset(&a, 0, sizeof(a));
 		a.mailbox = mb->id;
 		ask_note(e, M_STORE_ADOPT, &a);
 		mb->adopt = 0;
-		}
+	}
 	for (side = 0; side < SIDES; side++)
 		if (mb->s[side].known.water.uidvalidity == 0)
 			water_send(e, mb, side, lowest(&mb->s[side], 0),
 			    mb->s[side].found.disc->exists,
 			    mb->s[side].found.disc->modseq);
+}
+
+void
+finish_water(struct engine *e, struct mbox *mb)
+{
+	struct sess	*d;
+	int		 side;
+
+	for (side = 0; side < SIDES; side++) {
+		d = mb->s[side].found.disc;
+		if (mb->s[side].known.water.uidvalidity == 0 && d != NULL &&
+		    d->opened)
+			water_send(e, mb, side, lowest(&mb->s[side], 0),
+			    d->exists, 0);
+	}
 }
 
 void
@@ -151,7 +185,7 @@ finish_checkpoint(struct engine *e, struct mbox *mb)
 
 /* ---- the end ---- */
 
-/* What the side has now: the plan, less what the server did not do. */
+/* What the side has now: what was planned and the server has confirmed. */
 static void
 achieved(struct mbox *mb, struct row *row, int side, char *out)
 {
@@ -166,13 +200,17 @@ achieved(struct mbox *mb, struct row *row, int side, char *out)
 	if (row->want[side] == NULL)
 		return;
 	flags_sub(diff, row->want[side], have);
-	for (p = diff; flags_next(&p, one); )
-		if ((st = store_find(&ms->plan.stores, 1, one)) != NULL && !st->failed)
+	for (p = diff; flags_next(&p, one); ) {
+		st = store_find(&ms->plan.stores, 1, one);
+		if (st != NULL && uidset_has(&st->done, row->uid[side]))
 			(void)flags_or(out, out, one);
+	}
 	flags_sub(diff, have, row->want[side]);
-	for (p = diff; flags_next(&p, one); )
-		if ((st = store_find(&ms->plan.stores, 0, one)) != NULL && !st->failed)
+	for (p = diff; flags_next(&p, one); ) {
+		st = store_find(&ms->plan.stores, 0, one);
+		if (st != NULL && uidset_has(&st->done, row->uid[side]))
 			flags_sub(out, out, one);
+	}
 }
 
 /*
@@ -188,14 +226,15 @@ finish_alone(struct engine *e, struct mbox *mb)
 	size_t			 i;
 	int			 side;
 
-	RB_FOREACH(row, rows_local, &mb->rows_l) {
-		if (!row->alone)
-			continue;
-		side = row->gone[LOCAL] ? LOCAL : REMOTE;
-		uidset_add(&gone[side], row->uid[side], row->uid[side]);
-		uidset_add(&mb->s[OTHER(side)].found.leave, row->uid[OTHER(side)],
-		    row->uid[OTHER(side)]);
-	}
+	RB_FOREACH(row, rows_local, &mb->rows_l)
+		for (side = 0; side < SIDES; side++)
+			if (row->gone[side] && uidset_has(
+			    &mb->s[OTHER(side)].plan.alone,
+			    row->uid[OTHER(side)]))
+				uidset_add(&gone[side], row->uid[side],
+				    row->uid[side]);
+	for (side = 0; side < SIDES; side++)
+		uidset_or(&mb->s[side].found.leave, &mb->s[side].plan.alone);
 	d.mailbox = mb->id;
 	for (side = 0; side < SIDES; side++) {
 		d.side = side;
@@ -206,71 +245,116 @@ finish_alone(struct engine *e, struct mbox *mb)
 	rules_commit(e, mb);
 }
 
-/* A change of it is still to be made: the baseline stays. */
-static int
-unsettled(struct mbox *mb, const struct row *row)
-{
-	struct store	*st;
-	int		 side;
-
-	for (side = 0; side < SIDES; side++)
-		TAILQ_FOREACH(st, &mb->s[side].plan.stores, entry)
-			if (st->again &&
-			    uidset_has(&st->set, row->uid[side]))
-				return 1;
-	return 0;
-}
-
 /*
- * The baseline: what both sides have.  Where flags go one way it is what their
- * source has, so that what the other side changes stays as it is there.
+ * The baseline: what both sides have.  Where flags go one way the source decides,
+ * so that what the target's user takes away stays as it is there; but what the
+ * target never had it has not "removed".
  */
 static void
-baseline(const struct mbox *mb, char has[SIDES][FLAGS_MAX])
+both_have(const struct mbox *mb, const struct row *row,
+    char has[SIDES][FLAGS_MAX], char *base)
 {
 	int	 l = mb->s[LOCAL].found.allow & PROP_FLAGS;
 	int	 r = mb->s[REMOTE].found.allow & PROP_FLAGS;
+	int	 target = l ? LOCAL : REMOTE;
+	char	 was[FLAGS_MAX];
 
-	if (!l == !r)
-		flags_and(has[LOCAL], has[LOCAL], has[REMOTE]);
-	else if (l)
-		strlcpy(has[LOCAL], has[REMOTE], FLAGS_MAX);
+	if (!l != !r) {
+		if (flags_or(was, has[target], row->base) == -1)
+			strlcpy(was, has[target], sizeof(was));
+		flags_and(base, has[OTHER(target)], was);
+	} else
+		flags_and(base, has[LOCAL], has[REMOTE]);
+}
+
+/* A flag whose change is not answered, or refused for now, stays as it was. */
+static void
+keep_pending(struct mbox *mb, const struct row *row, char *base)
+{
+	struct store	*st;
+	uint32_t	 uid;
+	int		 side;
+
+	for (side = 0; side < SIDES; side++)
+		TAILQ_FOREACH(st, &mb->s[side].plan.stores, entry) {
+			uid = row->uid[side];
+			if (!uidset_has(&st->set, uid) ||
+			    uidset_has(&st->done, uid) ||
+			    uidset_has(&st->refused, uid))
+				continue;
+			flags_sub(base, base, st->flag);
+			if (flags_has(row->base, st->flag))
+				(void)flags_or(base, base, st->flag);
+		}
+}
+
+static void
+finish_base(struct engine *e, struct mbox *mb, struct row *row)
+{
+	char			 has[SIDES][FLAGS_MAX], base[FLAGS_MAX];
+	struct m_store_base	 b;
+	int			 side;
+
+	if (row->gone[LOCAL] || row->gone[REMOTE] ||
+	    (row->now[LOCAL] == NULL && row->now[REMOTE] == NULL))
+		return;
+	for (side = 0; side < SIDES; side++)
+		achieved(mb, row, side, has[side]);
+	both_have(mb, row, has, base);
+	keep_pending(mb, row, base);
+	if (flags_eq(base, row->base))
+		return;
+	b.mailbox = mb->id;
+	b.local = row->uid[LOCAL];
+	b.flags = base;
+	ask_note(e, M_STORE_BASE, &b);
 }
 
 static void
 finish_rows(struct engine *e, struct mbox *mb)
 {
-	char			 has[SIDES][FLAGS_MAX];
 	struct uidset		 both = UIDSET_INIT;
-	struct m_store_base	 b;
 	struct m_store_drop	 d;
 	struct row		*row;
 	size_t			 i;
-	int			 side;
 
-	b.mailbox = d.mailbox = mb->id;
 	finish_alone(e, mb);
 	RB_FOREACH(row, rows_local, &mb->rows_l) {
 		if (row->gone[LOCAL] && row->gone[REMOTE] &&
 		    !mb->s[LOCAL].plan.hold && !mb->s[REMOTE].plan.hold)
 			uidset_add(&both, row->uid[LOCAL], row->uid[LOCAL]);
-		if (row->gone[LOCAL] || row->gone[REMOTE] ||
-		    (row->now[LOCAL] == NULL && row->now[REMOTE] == NULL) ||
-		    unsettled(mb, row))
-			continue;
-		for (side = 0; side < SIDES; side++)
-			achieved(mb, row, side, has[side]);
-		baseline(mb, has);
-		if (flags_eq(has[LOCAL], row->base))
-			continue;
-		b.local = row->uid[LOCAL];
-		b.flags = has[LOCAL];
-		ask_note(e, M_STORE_BASE, &b);
+		finish_base(e, mb, row);
 	}
+	d.mailbox = mb->id;
 	d.side = LOCAL;
 	SET_PARTS(&both, i, &d.set)
 		ask_note(e, M_STORE_DROP, &d);
 	uidset_free(&both);
+}
+
+/* A server has changed its flags as it was asked to. */
+static int
+was_changed(struct mbox *mb, const struct row *row)
+{
+	int	 side;
+
+	for (side = 0; side < SIDES; side++)
+		if (uidset_has(&mb->s[side].did.flagged, row->uid[side]))
+			return 1;
+	return 0;
+}
+
+void
+finish_confirmed(struct engine *e, struct mbox *mb)
+{
+	struct row	*row;
+
+	if (uidset_empty(&mb->s[LOCAL].did.flagged) &&
+	    uidset_empty(&mb->s[REMOTE].did.flagged))
+		return;
+	RB_FOREACH(row, rows_local, &mb->rows_l)
+		if (was_changed(mb, row))
+			finish_base(e, mb, row);
 }
 
 /* All that the sessions of this side told is ours. */
@@ -305,7 +389,7 @@ final_modseq(struct engine *e, struct mbox *mb, int side)
 	 * What this side told and the other did not take must be told again:
 	 * deletions that were held back or not confirmed.
 	 */
-	if (ms->plan.hold || uidset_count(&os->plan.doomed) !=
+	if (ms->plan.again || uidset_count(&os->plan.doomed) !=
 	    uidset_count(&os->did.expunged))
 		return ms->known.water.modseq;
 	if (ms->did.exec == NULL || !all_ours(e, mb, side) ||
@@ -331,19 +415,24 @@ finish_unexpunged(struct engine *e, struct mbox *mb, int side)
 	e->partial = 1;
 }
 
+/* More flags on one message than a server can be told. */
+static void
+finish_overflow(struct engine *e, struct mbox *mb)
+{
+	if (mb->overflow == 0)
+		return;
+	log_warnx("%s: the two sides together have more flags on a message than "
+	    "one can have (UID %u on the local server, and perhaps others): "
+	    "its flags were left as they are; take some away on one side",
+	    name_show(e, mb->name), mb->overflow);
+	e->partial = 1;
+}
+
 void
 finish_mbox(struct engine *e, struct mbox *mb)
 {
-	struct m_store_subscribed	 m;
-	int				 side;
+	int	 side;
 
-	if (mb->subscribed == SUB_NO || mb->subscribed == SUB_YES) {
-		m.mailbox = mb->id;
-		m.subscribed = mb->subscribed;
-		ask_note(e, M_STORE_SUBSCRIBED, &m);
-	}
-	if (!mb->dirty)
-		return;
 	finish_rows(e, mb);
 	for (side = 0; side < SIDES; side++) {
 		struct mside	*ms = &mb->s[side];
@@ -353,6 +442,7 @@ finish_mbox(struct engine *e, struct mbox *mb)
 		    final_modseq(e, mb, side));
 		finish_unexpunged(e, mb, side);
 	}
+	finish_overflow(e, mb);
 	if (mb->lost != NULL)
 		log_warnx("%s: not kept by one of the servers: %s",
 		    name_show(e, mb->name), mb->lost);

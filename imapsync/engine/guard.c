@@ -82,9 +82,10 @@ guard_count(struct engine *e, struct guard *g)
 	int		 side;
 
 	memset(g, 0, sizeof(*g));
-	FOREACH_USABLE_SIDE(mb, side, &e->list) {
-		if (is_trash(mb))
+	FOREACH_SIDE(mb, side, &e->list) {
+		if (is_trash(mb) || mb->skip || mb->stopped || mb->later)
 			continue;
+		/* An earlier round of this pass counts as well. */
 		n = plan_told(mb, side);
 		back = mb->s[side].check.reappeared;
 		n -= n < back ? n : back;
@@ -166,7 +167,9 @@ new_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 static int
 guard_reappeared(struct engine *e)
 {
-	static const struct answers	 open = { .done = look_opened };
+	static const struct answers	 open = {
+		.done = look_opened, .spoilt = look_spoilt
+	};
 	static const struct answers	 to = {
 		.meta = got_new, .done = new_done
 	};
@@ -201,7 +204,7 @@ guard_hold(struct engine *e, const struct guard *g)
 	e->partial = 1;
 	FOREACH_SIDE(mb, side, &e->list)
 		if (plan_told(mb, side) > 0)
-			plan_hold(mb);
+			plan_hold(mb, side);
 }
 
 int

@@ -38,53 +38,54 @@ put_str(struct buf *b, const char *s)
 }
 
 static void
-put_counts(struct buf *b, const struct mside *ms)
+put_figures(struct buf *b, const struct figures *f)
 {
-	buf_printf(b, "{\"copied\":%u,\"octets\":%llu,\"flags\":%u,"
-	    "\"deleted\":%u,\"created\":%s}", ms->did.ncopied,
-	    (unsigned long long)ms->did.octets, ms->did.ops_sent ? ms->plan.nflags : 0,
-	    ms->did.nexpunged, ms->told.created ? "true" : "false");
+	buf_printf(b, "{\"copied\":%llu,\"octets\":%llu,\"flags\":%llu,"
+	    "\"deleted\":%llu,\"created\":%s}",
+	    (unsigned long long)f->copied, (unsigned long long)f->octets,
+	    (unsigned long long)f->flags, (unsigned long long)f->deleted,
+	    f->created ? "true" : "false");
 }
 
 static void
 put_server(struct engine *e, struct buf *b, int side)
 {
-	struct mside	 sum;
+	struct figures	 sum, f;
 	struct mbox	*mb;
 
 	memset(&sum, 0, sizeof(sum));
 	FOREACH_MBOX(mb, &e->list) {
-		struct mside	*ms = &mb->s[side];
-
-		sum.did.ncopied += ms->did.ncopied;
-		sum.did.octets += ms->did.octets;
-		sum.plan.nflags += ms->did.ops_sent ? ms->plan.nflags : 0;
-		sum.did.nexpunged += ms->did.nexpunged;
-		sum.told.created |= ms->told.created;
+		progress_figures(e, mb, side, &f);
+		sum.copied += f.copied;
+		sum.octets += f.octets;
+		sum.flags += f.flags;
+		sum.deleted += f.deleted;
+		sum.created |= f.created;
 	}
-	sum.did.ops_sent = 1;
 	buf_puts(b, "{\"host\":");
 	put_str(b, e->want.cfg.host[side]);
 	buf_printf(b, ",\"turns\":%u,\"sent\":%llu,\"received\":%llu,"
 	    "\"total\":", e->srv[side].stats.turns,
 	    (unsigned long long)e->srv[side].stats.sent,
 	    (unsigned long long)e->srv[side].stats.received);
-	put_counts(b, &sum);
+	put_figures(b, &sum);
 	buf_puts(b, "}");
 }
 
 static void
 put_mbox(struct engine *e, struct buf *b, struct mbox *mb)
 {
-	int	 side;
+	struct figures	 f;
+	int		 side;
 
 	buf_puts(b, "{\"name\":");
 	put_str(b, name_show(e, mb->name));
 	buf_printf(b, ",\"stopped\":%s,\"paired\":%u",
 	    mb->stopped ? "true" : "false", mb->npaired);
 	for (side = 0; side < SIDES; side++) {
+		progress_figures(e, mb, side, &f);
 		buf_printf(b, ",\"%s\":", side_name[side]);
-		put_counts(b, &mb->s[side]);
+		put_figures(b, &f);
 	}
 	buf_puts(b, "}");
 }
@@ -99,7 +100,7 @@ put_refused(struct engine *e, struct buf *b)
 
 	FOREACH_MBOX(mb, &e->list)
 		for (side = 0; side < SIDES; side++)
-			TAILQ_FOREACH(f, &mb->s[side].known.refusals, entry) {
+			RB_FOREACH(f, refusals, &mb->s[side].known.refusals) {
 				buf_printf(b, "%s{\"mailbox\":", sep);
 				put_str(b, name_show(e, mb->name));
 				buf_printf(b, ",\"side\":\"%s\",\"uid\":%u,"
@@ -128,7 +129,7 @@ json_report(struct engine *e, int status, int64_t ms)
 	}
 	buf_puts(&b, ",\"mailboxes\":[");
 	FOREACH_MBOX(mb, &e->list) {
-		if (!progress_changed(mb) && !mb->stopped)
+		if (!progress_changed(e, mb) && !mb->stopped)
 			continue;
 		buf_puts(&b, sep);
 		put_mbox(e, &b, mb);

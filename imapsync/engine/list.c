@@ -73,6 +73,8 @@ got_refusal(struct engine *e, struct req *r, const struct m_engine_refusal *m)
 	(void)r;
 	if ((mb = mbox_by_id(&e->list, m->mailbox)) == NULL)
 		fatalx("the store sent a refusal of a mailbox that it has not");
+	if (refusal_find(&mb->s[m->side], m->uid) != NULL)
+		fatalx("the store sent a refusal twice");
 	f = refusal_new(&mb->s[m->side], m->uid);
 	f->code = m->code;
 	f->attempts = m->attempts;
@@ -84,8 +86,16 @@ got_refusal(struct engine *e, struct req *r, const struct m_engine_refusal *m)
 	mb->s[m->side].known.nrefused++;
 }
 
+static void
+load_done(struct engine *e, struct req *r, const struct m_engine_done *m)
+{
+	(void)r;
+	e->synced = m->time;
+}
+
 static const struct answers	 load_answers = {
-	.mbox = got_mbox, .mark = got_mark, .refusal = got_refusal
+	.mbox = got_mbox, .mark = got_mark, .refusal = got_refusal,
+	.done = load_done
 };
 
 /* ---- the servers ---- */
@@ -135,6 +145,30 @@ list_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 static const struct answers	 list_answers = {
 	.mailbox = got_name, .done = list_done
 };
+
+/* LIST "reference" "" tells the delimiter where a list may be empty. */
+static void
+got_delim(struct engine *e, struct req *r, const struct m_engine_mailbox *m)
+{
+	struct server	*srv = &e->srv[r->side];
+
+	if (m->delimiter != 0 && srv->delim == '\0')
+		srv->delim = m->delimiter;
+}
+
+/* A name with wildcards was asked for: of what matches only that one counts. */
+static void
+got_exact(struct engine *e, struct req *r, const struct m_engine_mailbox *m)
+{
+	char		 neutral[NAME_MAX_LEN], name[NAME_MAX_LEN];
+	struct mbox	*mb;
+
+	if (name_neutral(e, r->side, m->name, neutral) == 0 &&
+	    (mb = mbox_find(&e->list, neutral)) != NULL && !mb->skip &&
+	    name_server(e, r->side, neutral, name) == 0 &&
+	    strcmp(name, m->name) == 0)
+		got_name(e, r, m);
+}
 
 static void
 list_send(struct engine *e, int side, const char *reference, int selectors,
@@ -230,6 +264,9 @@ list_first_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 static const struct answers	 first_answers = {
 	.mailbox = got_name, .done = list_first_done
 };
+static const struct answers	 delim_answers = {
+	.mailbox = got_delim, .done = list_first_done
+};
 
 static void
 list_side(struct engine *e, int side)
@@ -241,6 +278,9 @@ list_side(struct engine *e, int side)
 	size_t		 i;
 	int		 extra = 0;
 
+	if (w->cfg.reference[side][0] != '\0' && e->srv[side].delim == '\0')
+		list_send(e, side, w->cfg.reference[side], 0, 0, NULL, 0,
+		    &delim_answers);
 	list = xcalloc(w->npatterns, sizeof(*list));
 	for (i = 0; i < w->npatterns; i++) {
 		list[i] = name_pattern(e, side, w->patterns[i]);
@@ -317,9 +357,12 @@ list_ignore(struct engine *e)
 static int
 list_by_name(struct engine *e)
 {
-	char		 name[NAME_MAX_LEN], *list[1];
-	struct mbox	*mb;
-	int		 side, asked = 0;
+	static const struct answers	 exact = {
+		.mailbox = got_exact, .done = list_done
+	};
+	char				 name[NAME_MAX_LEN], *list[1], *p;
+	struct mbox			*mb;
+	int				 side, asked = 0;
 
 	if (!e->filtered)
 		return 0;
@@ -333,11 +376,14 @@ list_by_name(struct engine *e)
 		}
 		for (side = 0; side < SIDES; side++) {
 			if (mb->s[side].told.name != NULL ||
-			    name_server(e, side, mb->name, name) == -1 ||
-			    strpbrk(name, "*%") != NULL)
+			    name_server(e, side, mb->name, name) == -1)
 				continue;
+			for (p = name; (p = strpbrk(p, "*%")) != NULL; p++)
+				*p = '%';
 			list[0] = name;
-			list_send(e, side, "", 0, 1, list, 1, &list_answers);
+			list_send(e, side, "", 0, 1, list, 1,
+			    strchr(name, '%') != NULL ? &exact :
+			    &list_answers);
 			asked = 1;
 		}
 	}

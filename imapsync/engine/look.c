@@ -22,6 +22,16 @@ look_opened(struct engine *e, struct req *r, const struct m_engine_done *m)
 		    "%s", side_name[r->side], m->text);
 }
 
+/* What is known of the mailbox may not be all. */
+void
+look_spoilt(struct engine *e, struct req *r, const struct m_engine_spoilt *m)
+{
+	if (!r->mb->stopped)
+		progress_stop(e, r->mb, "the %s server said something of it "
+		    "that can't be read (%s): it is left alone in this run",
+		    side_name[r->side], m->text);
+}
+
 struct sess *
 look_open(struct engine *e, struct mbox *mb, int side, int what,
     const struct answers *to)

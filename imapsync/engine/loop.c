@@ -17,6 +17,8 @@
 #include "sandbox.h"
 #include "say.h"
 
+#define LOST_MS		300	/* a signal to a group reaches us all */
+
 /* ---- channels ---- */
 
 static void
@@ -137,9 +139,12 @@ loop_wait(struct engine *e, int64_t ms)
 			break;
 		if (ended(e) && (unanswered(e) == 0 || e->watch.on))
 			break;
-		if (e->watch.on && e->watch.changed && ms != -1)
+		if (e->watch.on && ms != -1 && (e->watch.changed ||
+		    now >= e->watch.wake))
 			break;
 		left = e->watch.on ? 60000 : 1000;
+		if (e->watch.on && ms != -1 && e->watch.wake - now < left)
+			left = e->watch.wake - now;
 		if (until - now < left)
 			left = until - now;
 		if (ended(e) && e->end.at - now < left)
@@ -158,6 +163,22 @@ loop_commit(struct engine *e)
 	while (ask_isopen(e, STORE) && e->ask.pending[STORE] > 0)
 		poll_once(e, 1000);
 	return ended(e) || !ask_isopen(e, STORE) ? -1 : 0;
+}
+
+void
+loop_lost(struct engine *e)
+{
+	int64_t	 until = end_now() + LOST_MS;
+
+	if (e->end.words == NULL)
+		return;
+	while (!e->end.asked && end_now() < until)
+		poll_once(e, LOST_MS / 10);
+	if (!e->end.asked)
+		progress_log(e, LOG_LV_ERROR, side_name[e->end.who], NULL,
+		    e->end.words);
+	free(e->end.words);
+	e->end.words = NULL;
 }
 
 /* ---- start and end ---- */

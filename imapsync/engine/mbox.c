@@ -16,6 +16,7 @@ RB_GENERATE(mboxes, mbox, entry, mbox_cmp)
 RB_GENERATE(rows_local, row, entry[LOCAL], row_cmp_local)
 RB_GENERATE(rows_remote, row, entry[REMOTE], row_cmp_remote)
 RB_GENERATE(changes, change, entry, change_cmp)
+RB_GENERATE(refusals, refusal, entry, refusal_cmp)
 
 int
 mbox_cmp(struct mbox *a, struct mbox *b)
@@ -39,6 +40,12 @@ row_cmp_remote(struct row *a, struct row *b)
 
 int
 change_cmp(struct change *a, struct change *b)
+{
+	return a->uid < b->uid ? -1 : a->uid > b->uid;
+}
+
+int
+refusal_cmp(struct refusal *a, struct refusal *b)
 {
 	return a->uid < b->uid ? -1 : a->uid > b->uid;
 }
@@ -147,6 +154,8 @@ stores_free(struct stores *list)
 	while ((st = TAILQ_FIRST(list)) != NULL) {
 		TAILQ_REMOVE(list, st, entry);
 		uidset_free(&st->set);
+		uidset_free(&st->done);
+		uidset_free(&st->refused);
 		free(st->flag);
 		free(st);
 	}
@@ -155,12 +164,10 @@ stores_free(struct stores *list)
 struct refusal *
 refusal_find(struct mside *ms, uint32_t uid)
 {
-	struct refusal	*f;
+	struct refusal	 find;
 
-	TAILQ_FOREACH(f, &ms->known.refusals, entry)
-		if (f->uid == uid)
-			return f;
-	return NULL;
+	find.uid = uid;
+	return RB_FIND(refusals, &ms->known.refusals, &find);
 }
 
 struct refusal *
@@ -171,14 +178,14 @@ refusal_new(struct mside *ms, uint32_t uid)
 	f = xcalloc(1, sizeof(*f));
 	f->uid = uid;
 	f->text = xstrdup("");
-	TAILQ_INSERT_TAIL(&ms->known.refusals, f, entry);
+	RB_INSERT(refusals, &ms->known.refusals, f);
 	return f;
 }
 
 void
 refusal_free(struct mside *ms, struct refusal *f)
 {
-	TAILQ_REMOVE(&ms->known.refusals, f, entry);
+	RB_REMOVE(refusals, &ms->known.refusals, f);
 	free(f->text);
 	free(f);
 }
@@ -190,13 +197,14 @@ told_free(struct side_told *t)
 {
 	free(t->name);
 	uidset_free(&t->offer);
+	uidset_free(&t->suspect);
 }
 
 static void
 known_init(struct side_known *k)
 {
 	memset(k, 0, sizeof(*k));
-	TAILQ_INIT(&k->refusals);
+	RB_INIT(&k->refusals);
 	k->water.uidnext = 1;
 	k->water.mailboxid = xstrdup("");
 }
@@ -206,7 +214,7 @@ known_free(struct mside *ms)
 {
 	struct refusal	*f;
 
-	while ((f = TAILQ_FIRST(&ms->known.refusals)) != NULL)
+	while ((f = RB_MIN(refusals, &ms->known.refusals)) != NULL)
 		refusal_free(ms, f);
 	uidset_free(&ms->known.left);
 	free(ms->known.water.mailboxid);
@@ -232,6 +240,7 @@ static void
 plan_free(struct side_plan *p)
 {
 	uidset_free(&p->doomed);
+	uidset_free(&p->alone);
 	stores_free(&p->stores);
 }
 
@@ -247,6 +256,7 @@ static void
 did_free(struct side_did *d)
 {
 	uidset_free(&d->touched);
+	uidset_free(&d->flagged);
 	uidset_free(&d->expunged);
 	uidset_free(&d->copied);
 	uidset_free(&d->appended);
@@ -299,6 +309,7 @@ mbox_free(struct mbox *mb)
 	for (side = 0; side < SIDES; side++) {
 		mside_free(&mb->s[side]);
 		mark_free(&mb->mark[side]);
+		uidset_free(&mb->pairing.asked[side]);
 	}
 	free(mb->lost);
 	free(mb->name);
@@ -380,7 +391,8 @@ mbox_by_id(struct mboxlist *list, uint32_t id)
 int
 mbox_usable(const struct mbox *mb)
 {
-	return mb->dirty && !mb->skip && !mb->stopped;
+	return mb->dirty && !mb->skip && !mb->stopped && !mb->later &&
+	    !mb->finished;
 }
 
 int
@@ -411,7 +423,6 @@ mbox_forget_rows(struct mboxlist *list, struct mbox *mb)
 	for (side = 0; side < SIDES; side++) {
 		known_free(&mb->s[side]);
 		known_init(&mb->s[side].known);
-		mark_free(&mb->mark[side]);
 	}
 }
 

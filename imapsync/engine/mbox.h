@@ -37,7 +37,6 @@ struct row {
 	char		*now[SIDES];	/* what the side has; NULL: the baseline */
 	char		*want[SIDES];	/* what the plan makes of it; NULL: as it is */
 	uint8_t		 gone[SIDES];	/* the side told that it vanished */
-	uint8_t		 alone;		/* gone on one side, to stay on the other */
 };
 RB_HEAD(rows_local, row);
 RB_HEAD(rows_remote, row);
@@ -54,16 +53,17 @@ RB_HEAD(changes, change);
 struct store {
 	TAILQ_ENTRY(store) entry;
 	int		 add;
-	int		 failed;	/* the server did not do it */
-	int		 again;		/* ... but may another time */
+	int		 failed;	/* one that was not OK has been named */
 	char		*flag;
 	struct uidset	 set;
+	struct uidset	 done;		/* of it: the server said OK */
+	struct uidset	 refused;	/* of it: it said NO, and will again */
 };
 TAILQ_HEAD(stores, store);
 
 /* A message that the other server did not take. */
 struct refusal {
-	TAILQ_ENTRY(refusal) entry;
+	RB_ENTRY(refusal) entry;
 	uint32_t	 uid;
 	int		 code;		/* enum resp_code */
 	uint32_t	 attempts;
@@ -72,7 +72,7 @@ struct refusal {
 	int64_t		 next;		/* not to be offered before */
 	char		*text;		/* the server's words */
 };
-TAILQ_HEAD(refusals, refusal);
+RB_HEAD(refusals, refusal);
 
 /* "These UIDs are being copied" (design.md section 6): by target. */
 struct mark {
@@ -82,13 +82,19 @@ struct mark {
 	int64_t		 time;		/* when it was made */
 	struct uidset	 uids;		/* on the source */
 	uint32_t	 last;		/* UIDNEXT as last seen while waiting */
+	int64_t		 since;		/* ms: when it was seen first */
 	int		 gained;	/* rows came for it in this session */
+	int		 ours;		/* made by this run */
+	int		 keep;		/* something has no row: it stays */
 	uint32_t	 active;	/* id of its RECV that is under way; 0 */
 };
 
 /* ---- a mailbox on one side ---- */
 
-/* list.c: what LIST and STATUS told, and what is done with names. */
+/* A plan is no result: what is counted and printed is what was answered. */
+enum answered { ANS_NONE = 0, ANS_PLANNED, ANS_OK };
+
+/* list.c: what LIST and STATUS told; compare.c: what is done with names. */
 struct side_told {
 	char		*name;		/* the server's spelling; NULL: not there */
 	uint32_t	 attrs;		/* ATTR_* */
@@ -98,9 +104,11 @@ struct side_told {
 	uint32_t	 messages;
 	uint64_t	 modseq;
 	int		 twice;		/* two names of the side are this one */
-	int		 created;	/* by this run (or would be: dry run) */
-	int		 newsub;	/* 1 subscribed, -1 unsubscribed by this run */
+	enum answered	 create;	/* to be created by this run */
+	enum answered	 subscribe;	/* to be subscribed to */
+	enum answered	 unsubscribe;
 	struct uidset	 offer;		/* refused ones, to be offered again */
+	struct uidset	 suspect;	/* the same: a connection ended under them */
 };
 
 /* A watermark (design.md section 1). */
@@ -139,10 +147,13 @@ struct side_found {
 /* plan.c: what is to be done on this side. */
 struct side_plan {
 	struct uidset	 doomed;	/* to be expunged */
+	struct uidset	 alone;		/* gone on the other side, stays here */
 	struct stores	 stores;
 	uint32_t	 nflags;	/* messages whose flags are changed */
-	int		 hold;		/* what this side told is to be told again:
-					   its HIGHESTMODSEQ stays */
+	int		 hold;		/* what this side told of messages that
+					   vanished has no consequences */
+	int		 again;		/* what this side told is to be told
+					   again: its HIGHESTMODSEQ stays */
 };
 
 /* verify.c: is it true what this side told of messages that vanished? */
@@ -163,11 +174,15 @@ struct side_did {
 	struct sess	*exec;		/* the last one */
 	int		 ops_sent;
 	struct uidset	 touched;	/* stored to */
+	struct uidset	 flagged;	/* of it: as the server answered */
 	struct uidset	 expunged;	/* of "doomed": VANISHED named it */
 	struct uidset	 copied;	/* of "new": has a row, refusal, or is gone */
 	struct uidset	 appended;	/* here, by us */
 	struct stores	 sent;		/* the same by the flags it was sent with */
 	int		 others;	/* others expunged while we were at work */
+	int		 closed;	/* it takes no message in this run */
+	uint32_t	 in_a_row;	/* refusals "not now" */
+	uint32_t	 nwithheld;	/* messages that it did not give */
 	uint32_t	 nexpunged;
 	uint32_t	 ncopied;	/* messages appended here */
 	uint64_t	 octets;
@@ -199,8 +214,12 @@ struct mbox {
 	int		 repair;	/* --repair looks at all of it */
 	int		 skip;		/* filtered out, or named and skipped */
 	int		 dirty;
+	int		 later;		/* not before the other mailboxes */
+	int		 finished;	/* this run is done with it */
+	int		 planned;	/* by a dry run */
 	int		 stopped;	/* advice was given: touch nothing more */
 	int		 touched;	/* something is to be committed */
+	int		 soon;		/* to be looked at again before long */
 	struct mside	 s[SIDES];
 	struct mark	 mark[SIDES];	/* by target */
 	struct rows_local rows_l;
@@ -210,10 +229,13 @@ struct mbox {
 		enum pair_mode		 mode;
 		const struct answers	*to;
 		int			 target;	/* recover.c: of the mark */
+		struct sess		*look[SIDES];
+		struct uidset		 asked[SIDES];	/* and not told */
+		uint64_t		 n[SIDES];	/* that were asked */
 	} pairing;
 	uint32_t	 npaired;
 	char		*lost;		/* flags named as not kept, this run */
-	int		 nouid;		/* an APPEND gave no APPENDUID: keep the mark */
+	uint32_t	 overflow;	/* local UID with more flags than can be */
 };
 RB_HEAD(mboxes, mbox);
 
@@ -230,10 +252,12 @@ int		 mbox_cmp(struct mbox *, struct mbox *);
 int		 row_cmp_local(struct row *, struct row *);
 int		 row_cmp_remote(struct row *, struct row *);
 int		 change_cmp(struct change *, struct change *);
+int		 refusal_cmp(struct refusal *, struct refusal *);
 RB_PROTOTYPE(mboxes, mbox, entry, mbox_cmp)
 RB_PROTOTYPE(rows_local, row, entry[LOCAL], row_cmp_local)
 RB_PROTOTYPE(rows_remote, row, entry[REMOTE], row_cmp_remote)
 RB_PROTOTYPE(changes, change, entry, change_cmp)
+RB_PROTOTYPE(refusals, refusal, entry, refusal_cmp)
 
 #define FOREACH_MBOX(mb, list)	RB_FOREACH(mb, mboxes, &(list)->all)
 /* Every mailbox and side, and those that are still worked at. */
@@ -262,13 +286,13 @@ struct mbox	*mbox_find(struct mboxlist *, const char *name);
 struct mbox	*mbox_by_id(struct mboxlist *, uint32_t id);
 /* Give it the id that the state knows it by; ids only grow: 0, or -1. */
 int		 mbox_set_id(struct mboxlist *, struct mbox *, uint32_t id);
-/* It is dirty, not filtered out, not stopped. */
+/* It is dirty, not filtered out, not stopped, and its turn. */
 int		 mbox_usable(const struct mbox *);
 /* The side has it, and it can be selected. */
 int		 mbox_present(const struct mbox *, int side);
 /* Messages are on their way to that side. */
 int		 mbox_receiving(struct mboxlist *, int side);
-/* All that the state knows of its messages is dropped. */
+/* Go on as if the state knew none of its messages; its marks stay. */
 void		 mbox_forget_rows(struct mboxlist *, struct mbox *);
 /* Forget what the plan was (not that something is held). */
 void		 mbox_unplan(struct mbox *);

@@ -114,6 +114,107 @@ name_pattern(struct engine *e, int side, const char *pattern)
 	return s;
 }
 
+/* ---- modified UTF-7 ---- */
+
+/* The next code point of UTF-8 (RFC 3629), and advance: -1 if there is none. */
+static int32_t
+utf8_next(const unsigned char **p)
+{
+	const unsigned char	*s = *p;
+	int32_t			 c = s[0], min;
+	int			 i, n;
+
+	if (c < 0x80) {
+		*p += 1;
+		return c;
+	}
+	n = c >= 0xf0 ? 3 : c >= 0xe0 ? 2 : 1;
+	if (c < 0xc2 || c > 0xf4)
+		return -1;
+	c &= 0x3f >> n;
+	for (i = 1; i <= n; i++) {
+		if ((s[i] & 0xc0) != 0x80)
+			return -1;
+		c = c << 6 | (s[i] & 0x3f);
+	}
+	min = n == 1 ? 0x80 : n == 2 ? 0x800 : 0x10000;
+	if (c < min || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
+		return -1;
+	*p += n + 1;
+	return c;
+}
+
+static const char	 utf7_letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+			    "abcdefghijklmnopqrstuvwxyz0123456789+,";
+
+/* Modified BASE64 of UTF-16: code units go in, letters come out. */
+struct shift {
+	char		*out;
+	size_t		 len;
+	uint32_t	 bits;
+	int		 nbits;
+	int		 on;
+};
+
+static void
+utf7_put(struct shift *s, char c)
+{
+	if (s->len < NAME_MAX_LEN)
+		s->out[s->len] = c;
+	s->len++;
+}
+
+static void
+utf7_unit(struct shift *s, uint32_t unit)
+{
+	if (!s->on)
+		utf7_put(s, '&');
+	s->on = 1;
+	s->bits = s->bits << 16 | unit;
+	for (s->nbits += 16; s->nbits >= 6; s->nbits -= 6)
+		utf7_put(s, utf7_letters[s->bits >> (s->nbits - 6) & 0x3f]);
+}
+
+static void
+utf7_off(struct shift *s)
+{
+	if (!s->on)
+		return;
+	if (s->nbits > 0)
+		utf7_put(s, utf7_letters[s->bits << (6 - s->nbits) & 0x3f]);
+	utf7_put(s, '-');
+	s->on = s->nbits = 0;
+	s->bits = 0;
+}
+
+int
+name_utf7(const char *name, char *out)
+{
+	const unsigned char	*p = (const unsigned char *)name;
+	struct shift		 s = { .out = out };
+	int32_t			 c;
+
+	while (*p != '\0') {
+		if ((c = utf8_next(&p)) == -1)
+			return -1;
+		if (c >= 0x20 && c < 0x7f) {
+			utf7_off(&s);
+			utf7_put(&s, c);
+			if (c == '&')
+				utf7_put(&s, '-');
+		} else if (c >= 0x10000) {
+			utf7_unit(&s, 0xd800 + ((c - 0x10000) >> 10));
+			utf7_unit(&s, 0xdc00 + ((c - 0x10000) & 0x3ff));
+		} else
+			utf7_unit(&s, c);
+	}
+	utf7_off(&s);
+	if (s.len >= NAME_MAX_LEN)
+		return -1;
+	out[s.len] = '\0';
+	return 0;
+}
+
 /* RFC 3501 section 6.3.8, on neutral names and patterns. */
 int
 name_match(const char *pat, const char *name)

@@ -13,10 +13,105 @@
  */
 #include "engine.h"
 
+#define SILENT_MAX	5	/* of so few messages a server may be silent */
+
+/* ---- one account on both sides? ---- */
+
+/* A sum over messages that is the same if they are (splitmix64). */
+static uint64_t
+mix(uint64_t h, uint64_t n)
+{
+	h += n + 0x9e3779b97f4a7c15ULL;
+	h = (h ^ h >> 30) * 0xbf58476d1ce4e5b9ULL;
+	h = (h ^ h >> 27) * 0x94d049bb133111ebULL;
+	return h ^ h >> 31;
+}
+
+static void
+same_add(struct engine *e, struct req *r, const struct m_engine_meta *m)
+{
+	struct same	*s = &e->same[r->side];
+
+	s->n++;
+	s->sum += mix(mix(mix(r->mb->id, m->uid), m->key), (uint64_t)m->date);
+}
+
+/*
+ * Every run would double an account that stands on both sides.  Two servers that
+ * were filled in one second agree in all numbers, so all messages must agree as
+ * well, at the same UIDs.
+ */
+static void
+same_check(struct engine *e)
+{
+	struct mbox	*mb;
+	uint64_t	 n = 0;
+
+	if (e->list.total_rows > 0 || e->passes > 0 ||
+	    e->want.cfg.two_accounts)
+		return;
+	FOREACH_MBOX(mb, &e->list) {
+		const struct side_told	*l = &mb->s[LOCAL].told;
+		const struct side_told	*r = &mb->s[REMOTE].told;
+
+		if (mb->skip)
+			continue;
+		if (!l->has_status || !r->has_status ||
+		    l->uidvalidity != r->uidvalidity ||
+		    l->uidnext != r->uidnext || l->messages != r->messages)
+			return;
+		n += l->messages;
+	}
+	if (n == 0 || e->same[LOCAL].n != n || e->same[REMOTE].n != n ||
+	    e->same[LOCAL].sum != e->same[REMOTE].sum)
+		return;
+	fatalx("both sides show the same account: all %llu messages agree in "
+	    "UID, content and date, so that a run would double each of them; "
+	    "nothing was done.  If the one server is a copy of the other's "
+	    "files, run once with --two-accounts", (unsigned long long)n);
+}
+
+/* ---- META of both sides, to the store ---- */
+
+/* Messages that the server lists and tells nothing of. */
+static void
+silent(struct engine *e, struct mbox *mb, int side)
+{
+	struct pairing	*p = &mb->pairing;
+	struct uidset	*rest = &p->asked[side];
+	uint64_t	 n;
+	uint32_t	 u;
+
+	if (p->look[side] != NULL) {
+		uidset_sub(rest, &p->look[side]->vanished);
+		uidset_sub(rest, &p->look[side]->earlier);
+	}
+	if ((n = uidset_count(rest)) == 0 || mb->stopped)
+		return;
+	if (p->mode != PAIR_ADOPT || (n > SILENT_MAX && n > p->n[side] / 10)) {
+		progress_stop(e, mb, "the %s server tells nothing of %llu "
+		    "messages that it lists (the first is UID %u): without "
+		    "that it can't be told what the other side has of them; "
+		    "the next run tries again", side_name[side],
+		    (unsigned long long)n, uidset_min(rest));
+		return;
+	}
+	uidset_sub(&mb->s[side].found.new, rest);
+	while ((u = uidset_min(rest)) != 0) {
+		refusal_withheld(e, mb, side, u, "it tells nothing of it");
+		uidset_del(rest, u, u);
+	}
+}
+
 static void
 pair_send(struct engine *e, struct mbox *mb)
 {
-	ask_pair(e, mb, mb->pairing.mode, mb->pairing.to);
+	int	 side;
+
+	for (side = 0; side < SIDES; side++)
+		silent(e, mb, side);
+	if (!mb->stopped)
+		ask_pair(e, mb, mb->pairing.mode, mb->pairing.to);
 }
 
 static void
@@ -34,6 +129,16 @@ got_meta(struct engine *e, struct req *r, const struct m_engine_meta *m)
 	seen.msgid = m->msgid;
 	seen.flags = m->flags;
 	ask_seen(e, &seen);
+	uidset_del(&r->mb->pairing.asked[r->side], m->uid, m->uid);
+	same_add(e, r, m);
+}
+
+static void
+got_meta_due(struct engine *e, struct req *r, const struct m_engine_due *m)
+{
+	/* What has a row is no candidate for copying. */
+	if (!r->mb->repair)
+		refusal_due(e, r->mb, r->side, m->uid, DUE_SOURCE);
 }
 
 static void
@@ -44,21 +149,33 @@ meta_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 	if (m->status != ST_OK && !mb->stopped)
 		progress_stop(e, mb, "the %s server does not tell what is in "
 		    "it: %s", side_name[r->side], m->text);
-	if (--mb->pairing.metas == 0 && !mb->stopped)
+	if (--mb->pairing.metas == 0)
 		pair_send(e, mb);
 }
 
+/*
+ * It is opened such that it tells what went since the discovery: silence about
+ * that is none.
+ */
 static size_t
 meta_ask(struct engine *e, struct mbox *mb, int side, const struct uidset *set)
 {
-	static const struct answers	 open = { .done = look_opened };
-	static const struct answers	 meta = {
-		.meta = got_meta, .done = meta_done
+	static const struct answers	 open = {
+		.done = look_opened, .spoilt = look_spoilt
 	};
+	static const struct answers	 meta = {
+		.meta = got_meta, .due = got_meta_due, .done = meta_done
+	};
+	struct pairing			*p = &mb->pairing;
 
-	if (uidset_empty(set))
+	p->look[side] = NULL;
+	uidset_copy(&p->asked[side], set);
+	p->n[side] = uidset_count(set);
+	if (p->n[side] == 0)
 		return 0;
-	return ask_meta(e, look_open(e, mb, side, 0, &open), 0, set, &meta);
+	p->look[side] = ask_open(e, mb, side, SESS_LOOK, OPEN_EXAMINE, 0,
+	    mb->s[side].found.disc->modseq, &open);
+	return ask_meta(e, p->look[side], 0, set, &meta);
 }
 
 void
@@ -147,10 +264,14 @@ pair_run(struct engine *e)
 		/* Nothing to pair: finish.c clears the flag. */
 		if (!mb->adopt || uidset_empty(l) || uidset_empty(r))
 			continue;
+		finish_drop(e, mb);
 		pair_ask(e, mb, PAIR_ADOPT, l, r, &to);
 		asked = 1;
 	}
 	if (loop_wait(e, -1) == -1)
 		return -1;
-	return asked ? loop_commit(e) : 0;
+	if (!asked)
+		return 0;
+	same_check(e);
+	return loop_commit(e);
 }

@@ -26,6 +26,9 @@ struct sess	*look_open(struct engine *, struct mbox *, int side, int what,
 /* For "done" of an OPEN: it stops the mailbox where it is not OK. */
 void		 look_opened(struct engine *, struct req *,
 		    const struct m_engine_done *);
+/* For "spoilt" of every OPEN: it stops the mailbox. */
+void		 look_spoilt(struct engine *, struct req *,
+		    const struct m_engine_spoilt *);
 /* Rows of the state to the mailbox's: for ask_rows() and ask_sample(). */
 extern const struct answers look_rows;
 struct row	*look_row(struct req *, const struct m_engine_row *);
@@ -34,6 +37,15 @@ struct row	*look_row(struct req *, const struct m_engine_row *);
 int		 refusal_set(struct engine *, struct mbox *, int side,
 		    uint32_t uid, int code, uint64_t size, uint64_t limit,
 		    const char *text);
+/*
+ * The source has a message and does not give it, with these words ("": none):
+ * named, and a refusal of the source's.
+ */
+void		 refusal_withheld(struct engine *, struct mbox *, int side,
+		    uint32_t uid, const char *text);
+/* A connection ends under this message: see struct due_last. */
+void		 refusal_due(struct engine *, struct mbox *, int side,
+		    uint32_t uid, enum due);
 /* It was taken at last, or is gone. */
 void		 refusal_end(struct engine *, struct mbox *, int side,
 		    uint32_t uid);
@@ -54,12 +66,25 @@ void		 rules_commit(struct engine *, struct mbox *);
 
 int		 list_run(struct engine *);
 int		 compare_run(struct engine *);
+/*
+ * Subscriptions of mailboxes that are not stopped follow, once all have been
+ * judged: sent, and not waited for.
+ */
+void		 subscribe_run(struct engine *);
+/* What is to become of this one's: told.subscribe, told.unsubscribe. */
+void		 subscribe_plan(struct engine *, struct mbox *);
 /* 1 if what a LIST or STATUS tells is not what the state says. */
 int		 compare_moved(const struct mside *);
 
 /* ---- recover.c: marks, before, between and behind ---- */
 
-/* Wait until a server that executes what a dead run sent stands still. */
+/* A mailbox under a recent mark waits: the others go first. */
+void		 recover_hold(struct mbox *);
+/*
+ * Wait until a server that executes what a dead run sent stands still, 10 s at
+ * most; those mailboxes whose server does not are left for the next run.
+ * Returns how many may go on now, or -1 if the run has to end.
+ */
 int		 recover_wait(struct engine *);
 /* Pair what it has got from there. */
 int		 recover_run(struct engine *);
@@ -67,8 +92,8 @@ int		 recover_run(struct engine *);
 int		 recover_commit(struct engine *);
 /* Every command of the mailbox has been answered. */
 void		 recover_done(struct engine *, struct mbox *);
-/* A worker is lost: what the state must know of it. */
-void		 recover_lost(struct engine *, int side);
+/* A server is lost: what the state must know of it. */
+void		 recover_lost(struct engine *);
 
 /* ---- discover.c: step 3 ---- */
 
@@ -98,10 +123,16 @@ int		 rules_run(struct engine *);
 /* ---- plan.c: step 4; pure: rows in, actions out ---- */
 
 void		 plan_mbox(struct mbox *);
-/* Messages that "side" told are gone and the other side still has. */
+/*
+ * Messages that "side" told are gone and the other side still has: to be
+ * deleted there or, by a rule, to stay there alone.
+ */
 uint32_t	 plan_told(const struct mbox *, int side);
-/* Nothing of this mailbox is deleted, and both sides tell it again. */
-void		 plan_hold(struct mbox *);
+/*
+ * What "side" told of messages that vanished has no consequences in this run,
+ * and is to be told again.
+ */
+void		 plan_hold(struct mbox *, int side);
 
 /* ---- verify.c, guard.c: D3 to D6 ---- */
 
@@ -115,16 +146,42 @@ int		 guard_trips(struct engine *);
 int		 guard_run(struct engine *);
 void		 guard_reset(struct engine *);
 
-/* ---- execute.c, finish.c: steps 5 and 6 ---- */
+/* ---- execute.c, copy.c, session.c, finish.c: steps 5 and 6 ---- */
 
 int		 exec_run(struct engine *);
-void		 exec_reset(struct engine *);
+/*
+ * What has ended a connection before, message by message, when all else is
+ * done.
+ */
+int		 exec_last(struct engine *);
+
+/* A copy of the set as "like" says; its answers are awaited by loop_wait(). */
+void		 copy_start(struct engine *, const struct copy *like,
+		    const struct uidset *);
+/* The same, behind those that are under way (e->exec.again). */
+void		 copy_again(struct engine *, const struct copy *like,
+		    const struct uidset *);
+void		 copy_free(struct copy *);
+void		 copy_reset(struct engine *);
+/* Open a mailbox to change it; the first time with its STOREs and expunges. */
+struct sess	*session_open(struct engine *, struct mbox *, int side);
+/* 1 if there are some, not yet sent. */
+int		 session_has_ops(const struct mbox *, int side);
 
 void		 finish_mbox(struct engine *, struct mbox *);
 /* While copying: both sides' U as far as all below is accounted for. */
 void		 finish_checkpoint(struct engine *, struct mbox *);
+/*
+ * --adopt: rows, marks and refusals go, in the transaction that holds the pairs:
+ * not before the wait that the marks stand for.
+ */
+void		 finish_drop(struct engine *, struct mbox *);
 /* The watermark of a side that has none, and the adopt flag, with the marks. */
 void		 finish_first(struct engine *, struct mbox *);
+/* The watermark alone, for what is said of UIDs ahead of that. */
+void		 finish_water(struct engine *, struct mbox *);
+/* A mailbox that is not finished: the changes that a server has confirmed. */
+void		 finish_confirmed(struct engine *, struct mbox *);
 /*
  * With the pairs of an adoption or recovery: no HIGHESTMODSEQ, until the flags
  * of the pairs agree.

@@ -76,7 +76,8 @@ plan_flags(struct mbox *mb, struct row *row)
 		    row->base;
 	if (flags_or(want, have[LOCAL], have[REMOTE]) == -1) {
 		/* More than can be said: leave them, and be told again. */
-		mb->s[LOCAL].plan.hold = mb->s[REMOTE].plan.hold = 1;
+		mb->s[LOCAL].plan.again = mb->s[REMOTE].plan.again = 1;
+		mb->overflow = row->uid[LOCAL];
 		return;
 	}
 	for (side = 0; side < SIDES; side++) {
@@ -85,6 +86,16 @@ plan_flags(struct mbox *mb, struct row *row)
 	}
 	for (side = 0; side < SIDES; side++)
 		plan_side(mb, side, row, have[side], want);
+}
+
+/* The other side told that it is gone. */
+static void
+plan_gone(struct mbox *mb, int side, const struct row *row)
+{
+	struct mside	*ms = &mb->s[side];
+
+	uidset_add(ms->found.allow & PROP_DELETE ? &ms->plan.doomed :
+	    &ms->plan.alone, row->uid[side], row->uid[side]);
 }
 
 void
@@ -99,11 +110,8 @@ plan_mbox(struct mbox *mb)
 		for (side = 0; side < SIDES; side++)
 			if (row->gone[side])
 				break;
-		if (side < SIDES && !(mb->s[OTHER(side)].found.allow & PROP_DELETE))
-			row->alone = 1;
-		else if (side < SIDES)
-			uidset_add(&mb->s[OTHER(side)].plan.doomed,
-			    row->uid[OTHER(side)], row->uid[OTHER(side)]);
+		if (side < SIDES)
+			plan_gone(mb, OTHER(side), row);
 		else if (row->now[LOCAL] != NULL || row->now[REMOTE] != NULL)
 			plan_flags(mb, row);
 	}
@@ -112,17 +120,23 @@ plan_mbox(struct mbox *mb)
 uint32_t
 plan_told(const struct mbox *mb, int side)
 {
-	return (uint32_t)uidset_count(&mb->s[OTHER(side)].plan.doomed);
+	const struct side_plan	*p = &mb->s[OTHER(side)].plan;
+
+	return (uint32_t)(uidset_count(&p->doomed) + uidset_count(&p->alone));
 }
 
 void
-plan_hold(struct mbox *mb)
+plan_hold(struct mbox *mb, int side)
 {
-	int	 side;
+	struct side_plan	*p = &mb->s[OTHER(side)].plan;
+	struct row		*row;
 
-	/* Both are told again, or what the other said would be forgotten. */
-	for (side = 0; side < SIDES; side++) {
-		uidset_free(&mb->s[side].plan.doomed);
-		mb->s[side].plan.hold = 1;
-	}
+	mb->s[side].plan.hold = mb->s[side].plan.again = 1;
+	uidset_free(&p->doomed);
+	uidset_free(&p->alone);
+	/* Rows that stay: the other side must tell again of them, too. */
+	RB_FOREACH(row, rows_local, &mb->rows_l)
+		if (row->gone[side] && (row->gone[OTHER(side)] ||
+		    row->now[OTHER(side)] != NULL))
+			p->again = 1;
 }

@@ -20,6 +20,7 @@
 #include "say.h"
 
 #define TICK_MS		200	/* how often the line is drawn anew */
+#define WAIT_MS		3000	/* silence that looks like a hang */
 
 void
 progress_init(struct engine *e)
@@ -91,9 +92,9 @@ progress_clear(struct engine *e)
 {
 	static const char	 clear[] = "\r\033[K";
 
-	if (e->progress.drawn)
+	if (e->progress.drawn != DRAWN_NONE)
 		say_write(STDERR_FILENO, clear, sizeof(clear) - 1);
-	e->progress.drawn = 0;
+	e->progress.drawn = DRAWN_NONE;
 }
 
 const char *
@@ -140,27 +141,89 @@ draw(struct engine *e, int side, uint64_t done, uint64_t all, uint64_t octets,
 		n = e->want.cfg.columns;
 	strlcpy(line + n, "\033[K", sizeof(line) - n);
 	say_write(STDERR_FILENO, line, strlen(line));
-	e->progress.drawn = 1;
+	e->progress.drawn = DRAWN_COPY;
 }
 
 uint64_t
 progress_to_copy(const struct mside *src)
 {
-	struct uidset	 above = UIDSET_INIT;
-	uint64_t	 n, all = uidset_count(&src->found.new);
-
-	if (src->found.disc == NULL)
-		return 0;
-	uidset_copy(&above, &src->found.new);
-	if (src->known.n > 0)
-		uidset_del(&above, 1, src->known.n);
-	n = uidset_count(&above);
-	uidset_free(&above);
-	return all - n + (n < src->found.disc->above ? n : src->found.disc->above) +
-	    uidset_count(&src->told.offer);
+	return uidset_count(&src->found.new) + uidset_count(&src->told.offer) +
+	    uidset_count(&src->told.suspect);
 }
 
-/* Called whenever the engine is awake while messages are copied. */
+/* ---- what is waited for ---- */
+
+static const struct {
+	enum ask_type	 type;
+	const char	*what;		/* "... server" and this */
+	int		 has_mbox;
+} waits[] = {
+	{ ASK_LIST,	"to list its mailboxes", 0 },
+	{ ASK_STATUS,	"to tell the state of", 1 },
+	{ ASK_OPEN,	"to open", 1 },
+	{ ASK_META,	"to tell what is in", 1 },
+	{ ASK_SEARCH,	"to tell what is in", 1 },
+	{ ASK_SEND,	"to give the messages of", 1 },
+	{ ASK_RECV,	"to take the messages of", 1 },
+	{ ASK_STORE,	"to change flags in", 1 },
+	{ ASK_EXPUNGE,	"to expunge messages of", 1 },
+	{ ASK_NAME,	"to create, or to subscribe to,", 1 }
+};
+
+/* The oldest request that is not answered, in words: 1, or 0 if there is none. */
+static int
+waits_for(struct engine *e, char *dst, size_t size)
+{
+	struct req	*r;
+	size_t		 i;
+
+	if (e->waiting != NULL) {
+		strlcpy(dst, e->waiting, size);
+		return 1;
+	}
+	RB_FOREACH(r, reqs, &e->ask.reqs)
+		if (r->state != REQ_ANSWERED && ask_isopen(e, r->chan))
+			break;
+	if (r == NULL)
+		return 0;
+	if (r->chan == STORE) {
+		strlcpy(dst, "the database", size);
+		return 1;
+	}
+	if (!e->srv[r->chan].is_ready) {
+		snprintf(dst, size, "the %s server (%s) to let us in",
+		    side_name[r->chan], e->want.cfg.host[r->chan]);
+		return 1;
+	}
+	for (i = 0; i < nitems(waits) && waits[i].type != r->type; i++)
+		;
+	snprintf(dst, size, "the %s server%s%s%s%s", side_name[r->chan],
+	    i < nitems(waits) ? " " : "", i < nitems(waits) ?
+	    waits[i].what : "", r->mb != NULL ? " " : "",
+	    r->mb != NULL ? name_show(e, r->mb->name) : "");
+	return 1;
+}
+
+/* Nothing was heard for so long that it looks like a hang: 1 if that is said. */
+static int
+draw_wait(struct engine *e, int64_t now)
+{
+	char	 what[NAME_MAX_LEN + 128], line[256], safe[sizeof(line)];
+
+	if (now - e->ask.heard < WAIT_MS || e->watch.on ||
+	    !waits_for(e, what, sizeof(what)))
+		return 0;
+	snprintf(line, sizeof(line), "waiting for %.200s", what);
+	log_vis(safe, line, sizeof(safe));
+	if (strlen(safe) > e->want.cfg.columns)
+		safe[e->want.cfg.columns] = '\0';
+	snprintf(line, sizeof(line), "\r%.240s\033[K", safe);
+	say_write(STDERR_FILENO, line, strlen(line));
+	e->progress.drawn = DRAWN_WAIT;
+	return 1;
+}
+
+/* Called whenever the engine is awake. */
 void
 progress_tick(struct engine *e)
 {
@@ -169,7 +232,7 @@ progress_tick(struct engine *e)
 	struct mbox	*mb;
 	int64_t		 now;
 
-	if (e->want.cfg.columns < 20 || e->exec.target == -1 || e->want.cfg.again)
+	if (e->want.cfg.columns < 20 || e->want.cfg.again)
 		return;
 	now = end_now();
 	/* At once when a direction begins. */
@@ -177,6 +240,12 @@ progress_tick(struct engine *e)
 	    now - e->progress.last < TICK_MS)
 		return;
 	e->progress.last = now;
+	if (draw_wait(e, now))
+		return;
+	if (e->progress.drawn == DRAWN_WAIT)
+		progress_clear(e);
+	if (e->exec.target == -1)
+		return;
 	FOREACH_MBOX(mb, &e->list) {
 		if (!mbox_usable(mb))
 			continue;
@@ -228,12 +297,15 @@ static void
 progress_say(struct engine *e, enum log_level level, const char *line)
 {
 	const struct m_engine_setup	*c = &e->want.cfg;
-	int				 away;
+	int				 away, quiet;
 
+	/* Within the patience a lost server is for the log alone. */
+	quiet = level == LOG_LV_ERROR && e->end.status == EX_SYNC_TEMP &&
+	    c->patience != 0 && !c->late;
 	away = c->haslog || (c->syslog && level != LOG_LV_DEBUG);
 	progress_clear(e);
-	say_print(c->haslog ? FD_ENGINE_LOG : -1, level >= LOG_LV_WARN ||
-	    (!away && !c->quiet), line);
+	say_print(c->haslog ? FD_ENGINE_LOG : -1, !quiet &&
+	    (level >= LOG_LV_WARN || (!away && !c->quiet)), line);
 	if (c->syslog && level != LOG_LV_DEBUG)
 		say_syslog(level, line);
 }
@@ -284,19 +356,55 @@ progress_end(struct engine *e, int status)
 		e->want.cfg.again = AGAIN_NO;
 }
 
-int
-progress_changed(const struct mbox *mb)
+void
+progress_figures(const struct engine *e, const struct mbox *mb, int side,
+    struct figures *f)
 {
-	int	 side;
+	const struct mside	*ms = &mb->s[side];
+	enum answered		 want = e->want.cfg.dryrun ? ANS_PLANNED : ANS_OK;
+
+	memset(f, 0, sizeof(*f));
+	f->created = ms->told.create == want;
+	f->subscribed = ms->told.subscribe == want;
+	f->unsubscribed = ms->told.unsubscribe == want;
+	if (!e->want.cfg.dryrun) {
+		f->copied = ms->did.ncopied;
+		f->octets = ms->did.octets;
+		f->flags = uidset_count(&ms->did.flagged);
+		f->deleted = ms->did.nexpunged;
+	} else if (mb->planned && !mb->stopped) {
+		f->copied = progress_to_copy(&mb->s[OTHER(side)]);
+		f->flags = ms->plan.nflags;
+		f->deleted = uidset_count(&ms->plan.doomed);
+	}
+}
+
+int
+progress_changed(const struct engine *e, const struct mbox *mb)
+{
+	struct figures	 f;
+	int		 side;
 
 	for (side = 0; side < SIDES; side++) {
-		const struct mside	*ms = &mb->s[side];
-
-		if (ms->did.ncopied > 0 || (ms->plan.nflags > 0 && ms->did.ops_sent) ||
-		    ms->did.nexpunged > 0 || ms->told.created || ms->told.newsub != 0)
+		progress_figures(e, mb, side, &f);
+		if (f.copied > 0 || f.flags > 0 || f.deleted > 0 ||
+		    f.created || f.subscribed || f.unsubscribed)
 			return 1;
 	}
 	return mb->npaired > 0;
+}
+
+const char *
+progress_synced(const struct engine *e)
+{
+	static char	 text[64];
+	struct tm	*tm;
+	time_t		 when = e->synced;
+
+	if (e->synced <= 0 || (tm = localtime(&when)) == NULL ||
+	    strftime(text, sizeof(text), "%Y-%m-%d %H:%M", tm) == 0)
+		return "never";
+	return text;
 }
 
 /* SIGUSR1: where the run is. */
@@ -306,7 +414,7 @@ progress_status(struct engine *e)
 	unsigned long long	 copied = 0, octets = 0;
 	unsigned int		 n = 0, dirty = 0;
 	struct mbox		*mb;
-	char			 line[256];
+	char			 line[512], what[NAME_MAX_LEN + 128];
 	int			 side;
 
 	FOREACH_MBOX(mb, &e->list) {
@@ -319,12 +427,17 @@ progress_status(struct engine *e)
 	}
 	/* Asked for: neither a repetition nor noise. */
 	if (e->watch.on)
-		snprintf(line, sizeof(line), "status: watching %u mailboxes; "
-		    "the next look is in %lld s", n,
-		    (long long)(e->watch.next_look - end_now()) / 1000);
+		snprintf(line, sizeof(line), "status: watching %u mailboxes, "
+		    "last in sync %s; the next look is in %lld s", n,
+		    progress_synced(e), (long long)(e->watch.next_look - end_now()) / 1000);
 	else
 		snprintf(line, sizeof(line), "status: %u mailboxes, %u to be "
-		    "synchronised, %llu messages (%llu octets) copied so far",
-		    n, dirty, copied, octets);
+		    "synchronised, %llu messages (%llu octets) copied so far; "
+		    "last in sync %s", n, dirty, copied, octets,
+		    progress_synced(e));
+	if (!e->watch.on && waits_for(e, what, sizeof(what))) {
+		strlcat(line, "; waiting for ", sizeof(line));
+		strlcat(line, what, sizeof(line));
+	}
 	progress_say(e, LOG_LV_WARN, line);
 }

@@ -16,7 +16,8 @@
 #define MARK_OLD	600	/* seconds: no server executes for so long */
 #define QUIET_MS	2000	/* UIDNEXT has to stand still for so long */
 #define QUIET_SLOW_MS	5000	/* ... behind a tunnel or a proxy */
-#define WAIT_MAX_MS	60000	/* a busy mailbox never stands still */
+#define WAIT_MAX_MS	10000	/* a busy mailbox never stands still */
+#define LOOK_MS		250	/* from look to look */
 
 /* ---- waiting ---- */
 
@@ -26,22 +27,15 @@ is_marked(const struct mbox *mb, int target)
 	return mb->mark[target].set && !mb->skip && !mb->stopped;
 }
 
-/* There are recent marks; *slow: on a server that is far away. */
-static int
-marks_recent(struct engine *e, int *slow)
+void
+recover_hold(struct mbox *mb)
 {
-	struct mbox	*mb;
-	int64_t		 now = time(NULL);
-	int		 n = 0, t;
+	int64_t	 now = time(NULL);
+	int	 t;
 
-	*slow = 0;
-	FOREACH_SIDE(mb, t, &e->list) {
-		if (!is_marked(mb, t) || now - mb->mark[t].time > MARK_OLD)
-			continue;
-		n++;
-		*slow |= e->want.cfg.slow[t];
-	}
-	return n;
+	for (t = 0; t < SIDES; t++)
+		if (is_marked(mb, t) && now - mb->mark[t].time <= MARK_OLD)
+			mb->later = 1;
 }
 
 static void
@@ -52,74 +46,103 @@ got_uidnext(struct engine *e, struct req *r, const struct m_engine_mailbox *m)
 	r->mb->s[r->side].told.uidnext = m->uidnext;
 }
 
-/* One STATUS for each marked mailbox; returns how many have moved, or -1. */
+/* It has moved since it was last looked at. */
+static int
+mark_moved(struct mbox *mb, int t)
+{
+	struct mark	*k = &mb->mark[t];
+	int		 moved = k->last != mb->s[t].told.uidnext;
+
+	k->last = mb->s[t].told.uidnext;
+	return moved;
+}
+
+/* Ask for UIDNEXT of what still waits; those that stand still go on. */
 static int
 marks_look(struct engine *e)
 {
 	static const struct answers	 to = { .mailbox = got_uidnext };
 	struct mbox			*mb;
 	struct mark			*k;
-	int				 moved = 0, t;
+	int64_t				 now;
+	int				 waiting = 0, t;
 
 	FOREACH_SIDE(mb, t, &e->list)
-		if (is_marked(mb, t))
+		if (mb->later && is_marked(mb, t))
 			ask_status(e, mb, t, &to);
 	if (loop_wait(e, -1) == -1)
 		return -1;
-	FOREACH_SIDE(mb, t, &e->list) {
-		k = &mb->mark[t];
-		if (!is_marked(mb, t))
+	now = end_now();
+	FOREACH_MBOX(mb, &e->list) {
+		int	 quiet = 1;
+
+		if (!mb->later)
 			continue;
-		moved |= k->last != mb->s[t].told.uidnext;
-		k->last = mb->s[t].told.uidnext;
+		for (t = 0; t < SIDES; t++) {
+			k = &mb->mark[t];
+			if (!is_marked(mb, t))
+				continue;
+			if (mark_moved(mb, t) || k->since == 0)
+				k->since = now;
+			if (now - k->since < (e->want.cfg.slow[t] ?
+			    QUIET_SLOW_MS : QUIET_MS))
+				quiet = 0;
+		}
+		if (quiet)
+			mb->later = 0;
+		else
+			waiting++;
 	}
-	return moved;
+	return waiting;
+}
+
+static int
+count_later(struct engine *e)
+{
+	struct mbox	*mb;
+	int		 n = 0;
+
+	FOREACH_MBOX(mb, &e->list)
+		n += mb->later;
+	return n;
+}
+
+static void
+leave_waiting(struct engine *e)
+{
+	struct mbox	*mb;
+
+	FOREACH_MBOX(mb, &e->list)
+		if (mb->later) {
+			log_info("%s: a run was cut short while it was copying, "
+			    "and the server is still at work: it is left for "
+			    "the next run", name_show(e, mb->name));
+			mb->soon = 1;
+		}
 }
 
 int
 recover_wait(struct engine *e)
 {
-	int64_t	 quiet, since, first;
-	int	 moved, slow;
+	int64_t	 until = end_now() + WAIT_MAX_MS;
+	int	 all = count_later(e), n = all;
 
-	if (marks_recent(e, &slow) == 0)
+	if (all == 0)
 		return 0;
-	quiet = slow ? QUIET_SLOW_MS : QUIET_MS;
-	log_debug("a run was cut short while copying: waiting until the "
-	    "server has stood still for %d s", (int)(quiet / 1000));
-	first = since = end_now();
-	for (;;) {
-		if ((moved = marks_look(e)) == -1)
-			return -1;
-		if (moved)
-			since = end_now();
-		/* Others' mail may come without an end. */
-		if (end_now() - since >= quiet ||
-		    end_now() - first >= WAIT_MAX_MS)
-			return 0;
-		if (loop_wait(e, 250) == -1)
+	log_debug("a run was cut short while copying: waiting until the server "
+	    "stands still");
+	e->waiting = "a server to end what an interrupted run has sent to it";
+	while (n > 0 && end_now() < until) {
+		if ((n = marks_look(e)) == -1 ||
+		    (n > 0 && loop_wait(e, LOOK_MS) == -1))
 			return -1;
 	}
+	e->waiting = NULL;
+	leave_waiting(e);
+	return all - n;
 }
 
 /* ---- pairing ---- */
-
-/*
- * A message under whose APPEND the connection ended twice, also when it was sent
- * alone: refused, so that the rest can go on.
- */
-static void
-recover_refuse(struct engine *e, struct mbox *mb, int target, uint32_t uid)
-{
-	refusal_set(e, mb, OTHER(target), uid, RC_CLOSED_CONNECTION, 0,
-	    e->srv[target].ready.appendlimit, "the server closed the connection");
-	log_warnx("%s: message UID %u of the %s server is refused by the %s "
-	    "server, which closed the connection each time it was sent; it is "
-	    "offered again later, at once with --retry",
-	    name_show(e, mb->name), uid, side_name[OTHER(target)],
-	    side_name[target]);
-	uidset_del(&mb->s[OTHER(target)].found.new, uid, uid);
-}
 
 /* Refused messages that were on their way again: they stay refused, or not. */
 static void
@@ -127,8 +150,8 @@ recover_offers(struct engine *e, struct mbox *mb, int src)
 {
 	struct refusal	*f, *next;
 
-	for (f = TAILQ_FIRST(&mb->s[src].known.refusals); f != NULL; f = next) {
-		next = TAILQ_NEXT(f, entry);
+	for (f = RB_MIN(refusals, &mb->s[src].known.refusals); f != NULL; f = next) {
+		next = RB_NEXT(refusals, &mb->s[src].known.refusals, f);
 		if (!uidset_has(&mb->s[src].found.cand, f->uid))
 			continue;
 		if (uidset_has(&mb->s[src].found.unpaired, f->uid)) {
@@ -136,6 +159,7 @@ recover_offers(struct engine *e, struct mbox *mb, int src)
 			continue;
 		}
 		uidset_del(&mb->s[src].told.offer, f->uid, f->uid);
+		uidset_del(&mb->s[src].told.suspect, f->uid, f->uid);
 		refusal_end(e, mb, src, f->uid);
 	}
 }
@@ -143,7 +167,6 @@ recover_offers(struct engine *e, struct mbox *mb, int src)
 static void
 recovered(struct engine *e, struct req *r, const struct m_engine_done *m)
 {
-	struct uidset	 first = UIDSET_INIT;
 	struct mbox	*mb = r->mb;
 	int		 t = mb->pairing.target, side;
 
@@ -156,11 +179,6 @@ recovered(struct engine *e, struct req *r, const struct m_engine_done *m)
 		uidset_free(&f->cand);
 		uidset_free(&f->unpaired);
 	}
-	uidset_copy(&first, &mb->mark[t].uids);
-	uidset_and(&first, &mb->s[OTHER(t)].found.new);
-	if (mb->mark[t].tries >= 2 && !uidset_empty(&first))
-		recover_refuse(e, mb, t, uidset_min(&first));
-	uidset_free(&first);
 	finish_paired(e, mb);
 	mb->npaired += m->count;
 	log_debug("%s: recovered: %u messages had been copied to %s",
@@ -176,16 +194,19 @@ candidates(struct mbox *mb, int t)
 	struct mark		*k = &mb->mark[t];
 	struct refusal		*f;
 
-	/* Without a row: new, or refused and offered again. */
+	/*
+	 * Without a row: new, or refused and offered again; but what the source
+	 * can't be asked for was not sent.
+	 */
 	uidset_copy(&src->cand, &src->new);
-	TAILQ_FOREACH(f, &mb->s[OTHER(t)].known.refusals, entry)
-		uidset_add(&src->cand, f->uid, f->uid);
+	RB_FOREACH(f, refusals, &mb->s[OTHER(t)].known.refusals)
+		if (f->code != RC_SOURCE_CLOSED)
+			uidset_add(&src->cand, f->uid, f->uid);
 	uidset_and(&src->cand, &k->uids);
 	uidset_copy(&dst->cand, &dst->new);
 	if (k->uidnext > 1)
 		uidset_del(&dst->cand, 1, k->uidnext - 1);
-	if (!uidset_empty(&src->cand) &&
-	    (!uidset_empty(&dst->cand) || k->tries >= 2))
+	if (!uidset_empty(&src->cand) && !uidset_empty(&dst->cand))
 		return 1;
 	uidset_free(&src->cand);
 	uidset_free(&dst->cand);
@@ -225,7 +246,8 @@ wants_copy(const struct mbox *mb, int target)
 	const struct mside	*src = &mb->s[OTHER(target)];
 
 	return !uidset_empty(&src->found.new) ||
-	    !uidset_empty(&src->told.offer);
+	    !uidset_empty(&src->told.offer) ||
+	    !uidset_empty(&src->told.suspect);
 }
 
 static void
@@ -245,12 +267,13 @@ mark_send(struct engine *e, struct mbox *mb, int target)
 	m.mailboxid = d->mailboxid;
 	uidset_or(&set, &mb->s[OTHER(target)].found.new);
 	uidset_or(&set, &mb->s[OTHER(target)].told.offer);
+	uidset_or(&set, &mb->s[OTHER(target)].told.suspect);
 	SET_PARTS(&set, i, &m.set) {
 		ask_note(e, M_STORE_MARK, &m);
 		m.first = 0;
 	}
 	uidset_free(&set);
-	mb->mark[target].set = 1;
+	mb->mark[target].set = mb->mark[target].ours = 1;
 }
 
 static void
@@ -273,9 +296,8 @@ offers_count(struct engine *e, struct mbox *mb, int side)
 {
 	struct refusal	*f;
 
-	TAILQ_FOREACH(f, &mb->s[side].known.refusals, entry)
-		if (f->code == RC_CLOSED_CONNECTION &&
-		    uidset_has(&mb->s[side].told.offer, f->uid))
+	RB_FOREACH(f, refusals, &mb->s[side].known.refusals)
+		if (uidset_has(&mb->s[side].told.suspect, f->uid))
 			(void)refusal_set(e, mb, side, f->uid, f->code,
 			    f->size, f->limit, f->text);
 }
@@ -301,35 +323,87 @@ recover_commit(struct engine *e)
 	return e->ask.uncommitted > 0 ? loop_commit(e) : 0;
 }
 
+/*
+ * Every command of its set was answered: what was left uncopied is simply still
+ * new.  A mark of an earlier run goes only with its recovery.
+ */
 void
 recover_done(struct engine *e, struct mbox *mb)
 {
-	int	 t;
+	struct mark	*k;
+	int		 t;
 
-	for (t = 0; t < SIDES; t++)
-		if (mb->mark[t].set && !mb->nouid)
+	for (t = 0; t < SIDES; t++) {
+		k = &mb->mark[t];
+		if (k->set && k->ours && !k->keep && k->active == 0)
 			unmark(e, mb, t);
+	}
 }
 
+/* ---- a connection that ends ---- */
+
 /*
- * The target's connection ended under an APPEND: which mailbox it was counts,
- * and only if no message of it came through.
+ * A message under which a connection ended comes last and alone in the next
+ * run; if that ends as well it is refused for a while, so that the rest goes on.
  */
+static void
+strike(struct engine *e, struct mbox *mb, int side, uint32_t uid, int code,
+    int twice)
+{
+	struct refusal	*f = refusal_find(&mb->s[side], uid);
+	const char	*who = side_name[code == RC_SOURCE_CLOSED ? side :
+			    OTHER(side)];
+	const char	*text = "the server closed the connection";
+
+	/* An offer was counted when it was made. */
+	if (f == NULL || !uidset_has(&mb->s[side].told.suspect, uid)) {
+		finish_water(e, mb);
+		(void)refusal_set(e, mb, side, uid, code, 0,
+		    e->srv[OTHER(side)].ready.appendlimit, text);
+		if (twice)
+			(void)refusal_set(e, mb, side, uid, code, 0,
+			    e->srv[OTHER(side)].ready.appendlimit, text);
+		f = refusal_find(&mb->s[side], uid);
+	}
+	if (f->attempts > 1)
+		log_warnx("%s: the connection to the %s server ended again "
+		    "under message UID %u of the %s server: it is left out "
+		    "from now on, and offered again later, at once with "
+		    "--retry", name_show(e, mb->name), who, uid,
+		    side_name[side]);
+	else
+		log_warnx("%s: the connection to the %s server ended under "
+		    "message UID %u of the %s server: the next run copies "
+		    "everything else first", name_show(e, mb->name), who, uid,
+		    side_name[side]);
+}
+
 void
-recover_lost(struct engine *e, int side)
+recover_lost(struct engine *e)
 {
 	struct m_store_markfail	 m;
-	struct mbox		*mb, *first = NULL;
+	struct mbox		*mb;
+	int			 target = OTHER(e->due.side);
 
-	FOREACH_MBOX(mb, &e->list) {
+	FOREACH_MBOX(mb, &e->list)
 		finish_checkpoint(e, mb);
-		if (mb->mark[side].active != 0 && (first == NULL ||
-		    mb->mark[side].active < first->mark[side].active))
-			first = mb;
-	}
-	if (first == NULL || first->mark[side].gained)
+	if ((mb = e->due.mb) == NULL)
 		return;
-	m.mailbox = first->id;
-	m.target = side;
-	ask_note(e, M_STORE_MARKFAIL, &m);
+	switch (e->due.kind) {
+	case DUE_SOURCE:
+		strike(e, mb, e->due.side, e->due.uid, RC_SOURCE_CLOSED, 0);
+		break;
+	case DUE_TARGET:
+		strike(e, mb, e->due.side, e->due.uid, RC_CLOSED_CONNECTION,
+		    mb->mark[target].tries > 0);
+		break;
+	case DUE_BATCH:
+		/* Which of them it was the next run finds out. */
+		if (mb->mark[target].gained)
+			break;
+		m.mailbox = mb->id;
+		m.target = target;
+		ask_note(e, M_STORE_MARKFAIL, &m);
+		break;
+	}
 }

@@ -14,6 +14,8 @@
 
 #include "engine.h"
 
+#define WITHHELD_LINES	10	/* messages that are named, a mailbox */
+
 int64_t
 refusal_next(uint32_t attempts, int64_t now)
 {
@@ -72,9 +74,7 @@ refusal_set(struct engine *e, struct mbox *mb, int side, uint32_t uid,
 	f->code = code;
 	f->size = size;
 	f->limit = limit;
-	/* This one has cost three sessions before it was refused. */
-	f->next = refusal_next(++f->attempts + (code == RC_CLOSED_CONNECTION),
-	    time(NULL));
+	f->next = refusal_next(++f->attempts, time(NULL));
 
 	memset(&m, 0, sizeof(m));
 	m.mailbox = mb->id;
@@ -103,4 +103,34 @@ refusal_end(struct engine *e, struct mbox *mb, int side, uint32_t uid)
 	m.uid = uid;
 	ask_note(e, M_STORE_UNREFUSE, &m);
 	refusal_free(&mb->s[side], f);
+}
+
+void
+refusal_withheld(struct engine *e, struct mbox *mb, int side, uint32_t uid,
+    const char *text)
+{
+	struct side_did	*d = &mb->s[side].did;
+	int		 isnew;
+
+	uidset_add(&d->copied, uid, uid);
+	isnew = refusal_set(e, mb, side, uid, RC_WITHHELD, 0, 0,
+	    text[0] != '\0' ? text : "it gave no message");
+	if (isnew && d->nwithheld++ < WITHHELD_LINES)
+		log_warnx("%s: the %s server has message UID %u and does not "
+		    "give it: %s; it stays to be copied, and is asked for "
+		    "again by the next run", name_show(e, mb->name),
+		    side_name[side], uid,
+		    text[0] != '\0' ? text : "no message came");
+}
+
+void
+refusal_due(struct engine *e, struct mbox *mb, int side, uint32_t uid,
+    enum due kind)
+{
+	if (e->due.mb != NULL)
+		return;
+	e->due.mb = mb;
+	e->due.side = side;
+	e->due.uid = uid;
+	e->due.kind = kind;
 }

@@ -33,41 +33,42 @@ part(char *line, const char *fmt, ...)
 	strlcat(line, one, LOG_TEXT_MAX);
 }
 
+/* What was done to a mailbox or, in a dry run, is to be: "" if nothing. */
 static void
-part_names(char *line, const struct mbox *mb)
+describe(const struct engine *e, const struct mbox *mb, char *line)
 {
-	int	 side;
+	struct figures	 f[SIDES];
+	int		 dry = e->want.cfg.dryrun, side;
 
+	line[0] = '\0';
 	for (side = 0; side < SIDES; side++) {
-		const struct mside	*ms = &mb->s[side];
-
-		if (ms->told.created)
+		progress_figures(e, mb, side, &f[side]);
+		if (f[side].created)
 			part(line, "created on %s", side_name[side]);
-		if (ms->told.newsub != 0)
-			part(line, "%ssubscribed on %s",
-			    ms->told.newsub > 0 ? "" : "un", side_name[side]);
+		if (f[side].subscribed)
+			part(line, "subscribed on %s", side_name[side]);
+		if (f[side].unsubscribed)
+			part(line, "unsubscribed on %s", side_name[side]);
 	}
 	if (mb->npaired > 0)
 		part(line, "%u paired", mb->npaired);
-}
-
-/* For --json the plan is told as if it had been done. */
-static void
-plan_counts(struct engine *e)
-{
-	struct mbox	*mb;
-	int		 side;
-
-	FOREACH_MBOX(mb, &e->list)
-		for (side = 0; side < SIDES; side++) {
-			struct mside	*ms = &mb->s[side];
-
-			if (!mbox_usable(mb))
-				continue;
-			ms->did.ncopied = progress_to_copy(&mb->s[OTHER(side)]);
-			ms->did.nexpunged = uidset_count(&ms->plan.doomed);
-			ms->did.ops_sent = 1;
-		}
+	for (side = 0; side < SIDES; side++) {
+		if (f[side].copied > 0)
+			part(line, dry ? "%llu to copy to %s" :
+			    "%llu copied to %s",
+			    (unsigned long long)f[side].copied,
+			    side_name[side]);
+		if (f[side].flags > 0)
+			part(line, dry ? "flags of %llu to change on %s" :
+			    "flags of %llu changed on %s",
+			    (unsigned long long)f[side].flags,
+			    side_name[side]);
+		if (f[side].deleted > 0)
+			part(line, dry ? "%llu to delete on %s" :
+			    "%llu deleted on %s",
+			    (unsigned long long)f[side].deleted,
+			    side_name[side]);
+	}
 }
 
 void
@@ -75,31 +76,13 @@ report_plan(struct engine *e)
 {
 	char		 line[LOG_TEXT_MAX], safe[LOG_TEXT_MAX * 4];
 	struct mbox	*mb;
-	uint64_t	 n;
-	int		 side;
 
-	if (e->want.cfg.json) {
-		plan_counts(e);
+	if (e->want.cfg.json)
 		return;
-	}
 	FOREACH_MBOX(mb, &e->list) {
 		if (mb->skip || mb->stopped)
 			continue;
-		line[0] = '\0';
-		part_names(line, mb);
-		for (side = 0; side < SIDES; side++) {
-			struct mside	*ms = &mb->s[side];
-
-			if ((n = progress_to_copy(&mb->s[OTHER(side)])) > 0)
-				part(line, "%llu to copy to %s",
-				    (unsigned long long)n, side_name[side]);
-			if (ms->plan.nflags > 0)
-				part(line, "flags of %u to change on %s",
-				    ms->plan.nflags, side_name[side]);
-			if ((n = uidset_count(&ms->plan.doomed)) > 0)
-				part(line, "%llu to delete on %s",
-				    (unsigned long long)n, side_name[side]);
-		}
+		describe(e, mb, line);
 		if (line[0] == '\0')
 			continue;
 		strnvis(safe, name_show(e, mb->name), sizeof(safe),
@@ -108,50 +91,25 @@ report_plan(struct engine *e)
 	}
 }
 
-static void
-report_mbox(struct engine *e, struct mbox *mb)
-{
-	char	 line[LOG_TEXT_MAX] = "";
-	int	 side;
-
-	part_names(line, mb);
-	for (side = 0; side < SIDES; side++) {
-		struct mside	*ms = &mb->s[side];
-
-		if (ms->did.ncopied > 0)
-			part(line, "%u copied to %s", ms->did.ncopied,
-			    side_name[side]);
-		if (ms->plan.nflags > 0 && ms->did.ops_sent)
-			part(line, "flags of %u changed on %s", ms->plan.nflags,
-			    side_name[side]);
-		if (ms->did.nexpunged > 0)
-			part(line, "%u deleted on %s", ms->did.nexpunged,
-			    side_name[side]);
-	}
-	if (line[0] != '\0')
-		log_info("%s: %s", name_show(e, mb->name), line);
-}
-
 /* The last line: all of it together. */
 static void
 report_summary(struct engine *e, int64_t took)
 {
 	unsigned long long	 copied = 0, octets = 0, flags = 0, deleted = 0;
+	struct figures		 f;
 	unsigned int		 n = 0;
 	struct mbox		*mb;
 	char			 size[16];
 	int			 side;
 
-	FOREACH_MBOX(mb, &e->list) {
-		n += progress_changed(mb);
-		for (side = 0; side < SIDES; side++) {
-			struct mside	*ms = &mb->s[side];
-
-			copied += ms->did.ncopied;
-			octets += ms->did.octets;
-			flags += ms->did.ops_sent ? ms->plan.nflags : 0;
-			deleted += ms->did.nexpunged;
-		}
+	FOREACH_MBOX(mb, &e->list)
+		n += progress_changed(e, mb);
+	FOREACH_SIDE(mb, side, &e->list) {
+		progress_figures(e, mb, side, &f);
+		copied += f.copied;
+		octets += f.octets;
+		flags += f.flags;
+		deleted += f.deleted;
 	}
 	if (n > 1)
 		log_info("%u mailboxes changed: %llu messages (%s) copied, "
@@ -170,7 +128,7 @@ report_refused(struct engine *e)
 
 	FOREACH_MBOX(mb, &e->list)
 		for (side = 0; side < SIDES; side++)
-			TAILQ_FOREACH(f, &mb->s[side].known.refusals, entry)
+			RB_FOREACH(f, refusals, &mb->s[side].known.refusals)
 				refused++;
 	if (refused == 0)
 		return;
@@ -202,14 +160,18 @@ void
 report_pass(struct engine *e, int64_t began)
 {
 	int64_t		 ms = end_now() - began;
+	char		 line[LOG_TEXT_MAX];
 	struct mbox	*mb;
 	int		 any = 0;
 
 	progress_clear(e);
 	FOREACH_MBOX(mb, &e->list) {
+		describe(e, mb, line);
+		if (line[0] == '\0')
+			continue;
+		any = 1;
 		if (!e->want.cfg.dryrun)
-			report_mbox(e, mb);
-		any |= progress_changed(mb);
+			log_info("%s: %s", name_show(e, mb->name), line);
 	}
 	if (!e->want.cfg.dryrun)
 		report_summary(e, ms);

@@ -65,7 +65,15 @@ rules_meta(struct engine *e, struct req *r, const struct m_engine_meta *m)
 		uidset_add(&ms->found.leave, m->uid, m->uid);
 }
 
-static const struct answers	 opened = { .done = look_opened };
+static void
+rules_due(struct engine *e, struct req *r, const struct m_engine_due *m)
+{
+	refusal_due(e, r->mb, r->side, m->uid, DUE_SOURCE);
+}
+
+static const struct answers	 opened = {
+	.done = look_opened, .spoilt = look_spoilt
+};
 
 /* Everything new of this side stays where it is: which UIDs are there? */
 static void
@@ -82,7 +90,7 @@ static void
 rules_ask_meta(struct engine *e, struct mbox *mb, int side)
 {
 	static const struct answers	 to = {
-		.meta = rules_meta, .done = rules_done
+		.meta = rules_meta, .due = rules_due, .done = rules_done
 	};
 
 	ask_meta(e, look_open(e, mb, side, 0, &opened), 0,

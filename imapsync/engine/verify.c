@@ -17,6 +17,7 @@
 #define LOOK_MAX	200	/* doomed messages whose key is looked at */
 #define SURVIVORS	20	/* rows that stay and are looked at */
 
+/* Rows that "side" told are gone; their UIDs there are added to the set. */
 static uint32_t
 gone_rows(struct mbox *mb, int side, struct uidset *set)
 {
@@ -44,7 +45,9 @@ verify_opened(struct engine *e, struct req *r, const struct m_engine_done *m)
 		    side_name[r->side], m->text);
 }
 
-static const struct answers	 opened = { .done = verify_opened };
+static const struct answers	 opened = {
+	.done = verify_opened, .spoilt = look_spoilt
+};
 
 /* ---- D3 and D4: count, list, select again ---- */
 
@@ -85,7 +88,8 @@ same_again(struct mbox *mb, int side)
 		return 1;
 	log_debug("%s: changed on %s while it was looked at: its deletions "
 	    "wait for the next run", mb->name, side_name[side]);
-	plan_hold(mb);
+	plan_hold(mb, side);
+	mb->soon = 1;
 	return 0;
 }
 
@@ -123,8 +127,8 @@ relist_judge(struct engine *e, struct mbox *mb, int side)
 		row->gone[side] = 1;
 		known--;
 	}
-	for (f = TAILQ_FIRST(&ms->known.refusals); f != NULL; f = next) {
-		next = TAILQ_NEXT(f, entry);
+	for (f = RB_MIN(refusals, &ms->known.refusals); f != NULL; f = next) {
+		next = RB_NEXT(refusals, &ms->known.refusals, f);
 		if (uidset_has(&ms->check.look->all, f->uid)) {
 			known++;
 			continue;
@@ -188,37 +192,40 @@ recheck(struct engine *e)
 			mbox_unplan(mb);
 			plan_mbox(mb);
 		}
-	/* A side whose word was not relied upon keeps its messages as well. */
+	/* What was held before the plan was made anew still is. */
 	FOREACH_SIDE(mb, side, &e->list)
 		if (mb->s[side].plan.hold)
-			uidset_free(&mb->s[OTHER(side)].plan.doomed);
+			plan_hold(mb, side);
 	return 0;
 }
 
 /* ---- D5: look before you delete ---- */
 
-/* Spread LOOK_MAX evenly; the others are looked at by size. */
+/*
+ * What would go on side "o", or lose its row: spread LOOK_MAX evenly; the others
+ * are looked at by size.
+ */
 static void
 d5_split(struct mbox *mb, int o, struct uidset *full, struct uidset *brief)
 {
-	struct mside	*ms = &mb->s[o];
-	uint64_t	 n = uidset_count(&ms->plan.doomed), k;
+	struct uidset	 all = UIDSET_INIT;
 	struct row	*row;
+	uint64_t	 n, k;
 	uint32_t	 u;
 
-	if (n <= LOOK_MAX) {
-		uidset_copy(full, &ms->plan.doomed);
-		return;
-	}
-	for (k = 0; k < LOOK_MAX; k++) {
-		u = uidset_nth(&ms->plan.doomed, k * n / LOOK_MAX);
+	uidset_copy(&all, &mb->s[o].plan.doomed);
+	uidset_or(&all, &mb->s[o].plan.alone);
+	n = uidset_count(&all);
+	for (k = 0; k < n && k < LOOK_MAX; k++) {
+		u = uidset_nth(&all, n <= LOOK_MAX ? k : k * n / LOOK_MAX);
 		uidset_add(full, u, u);
 	}
 	RB_FOREACH(row, rows_local, &mb->rows_l)
-		if (row->size == 0 && uidset_has(&ms->plan.doomed, row->uid[o]))
+		if (row->size == 0 && uidset_has(&all, row->uid[o]))
 			uidset_add(full, row->uid[o], row->uid[o]);
-	uidset_copy(brief, &ms->plan.doomed);
+	uidset_copy(brief, &all);
 	uidset_sub(brief, full);
+	uidset_free(&all);
 }
 
 static void
@@ -266,9 +273,20 @@ got_survivor(struct engine *e, struct req *r, const struct m_engine_meta *m)
 	got_doomed(e, r, m);
 }
 
-/* Those who would go on one side, and on the other who is said to be gone. */
+/* It told that rows are gone, and is not doubted already. */
+static int
+d5_wanted(struct mbox *mb, int side)
+{
+	return !mb->s[side].plan.hold && gone_rows(mb, side, NULL) > 0;
+}
+
+/*
+ * Those who would go on one side, and on the other who is said to be gone.  The
+ * latter is opened such that it tells what went since the discovery: survivors
+ * that are missing are so explained.
+ */
 static void
-d5_mbox(struct engine *e, struct mbox *mb, int side)
+d5_ask(struct engine *e, struct mbox *mb, int side)
 {
 	static const struct answers	 doomed = {
 		.meta = got_doomed, .done = d5_done
@@ -280,20 +298,25 @@ d5_mbox(struct engine *e, struct mbox *mb, int side)
 		.meta = got_survivor, .done = d5_done
 	};
 	static const struct answers	 search = { .done = d5_done };
+	struct mside			*ms = &mb->s[side];
 	struct uidset			 full = UIDSET_INIT, brief = UIDSET_INIT;
 	struct uidset			 gone = UIDSET_INIT;
 	struct sess			*s;
 
-	d5_split(mb, OTHER(side), &full, &brief);
-	s = look_open(e, mb, OTHER(side), 0, &opened);
-	ask_meta(e, s, 0, &full, &doomed);
-	ask_meta(e, s, 1, &brief, &size);
-
-	s = look_open(e, mb, side, 0, &opened);
-	mb->s[side].check.look = s;
+	if (!d5_wanted(mb, side))
+		return;
 	gone_rows(mb, side, &gone);
+	d5_split(mb, OTHER(side), &full, &brief);
+	if (!uidset_empty(&full)) {
+		s = look_open(e, mb, OTHER(side), 0, &opened);
+		ask_meta(e, s, 0, &full, &doomed);
+		ask_meta(e, s, 1, &brief, &size);
+	}
+	s = ask_open(e, mb, side, SESS_LOOK, OPEN_EXAMINE, ms->known.n,
+	    ms->found.disc->modseq, &opened);
+	ms->check.look = s;
 	ask_search(e, s, &gone, &search);
-	ask_meta(e, s, 0, &mb->s[side].check.sample, &survivor);
+	ask_meta(e, s, 0, &ms->check.sample, &survivor);
 	uidset_free(&full);
 	uidset_free(&brief);
 	uidset_free(&gone);
@@ -309,67 +332,94 @@ got_sample(struct engine *e, struct req *r, const struct m_engine_row *m)
 	    row->uid[r->side]);
 }
 
-static int
-d5_sample(struct engine *e)
+static void
+d5_sample(struct engine *e, struct mbox *mb, int side)
 {
 	static const struct answers	 to = { .row = got_sample };
-	struct mbox			*mb;
-	int				 side;
+	struct uidset			 gone = UIDSET_INIT;
 
-	FOREACH_USABLE_SIDE(mb, side, &e->list) {
-		struct uidset	 gone = UIDSET_INIT;
-
-		if (plan_told(mb, side) == 0)
-			continue;
-		gone_rows(mb, side, &gone);
-		ask_sample(e, mb, side, SURVIVORS, &gone, &to);
-		uidset_free(&gone);
-	}
-	if (loop_wait(e, -1) == -1)
-		return -1;
-	/* More ranges than one message carries: leave out what is gone. */
-	FOREACH_SIDE(mb, side, &e->list) {
-		struct uidset	 gone = UIDSET_INIT;
-
-		gone_rows(mb, side, &gone);
-		uidset_sub(&mb->s[side].check.sample, &gone);
-		uidset_free(&gone);
-	}
-	return 0;
+	if (!d5_wanted(mb, side))
+		return;
+	gone_rows(mb, side, &gone);
+	ask_sample(e, mb, side, SURVIVORS, &gone, &to);
+	uidset_free(&gone);
 }
 
-/* A row that should be there and was not shown is no better than another one. */
-static int
-survivors_shown(const struct mbox *mb, int side)
+/* More ranges than one message carries: leave out what is gone. */
+static void
+d5_sampled(struct mbox *mb, int side)
+{
+	struct uidset	 gone = UIDSET_INIT;
+
+	gone_rows(mb, side, &gone);
+	uidset_sub(&mb->s[side].check.sample, &gone);
+	uidset_free(&gone);
+}
+
+/* Survivors that were not shown, and that nothing was told of. */
+static uint64_t
+survivors_missing(const struct mbox *mb, int side)
 {
 	const struct side_check	*c = &mb->s[side].check;
 	struct uidset		 rest = UIDSET_INIT;
-	int			 all;
+	uint64_t		 n;
 
 	uidset_copy(&rest, &c->sample);
 	uidset_sub(&rest, &c->shown);
 	uidset_sub(&rest, &c->look->vanished);
-	all = uidset_empty(&rest);
+	uidset_sub(&rest, &c->look->earlier);
+	n = uidset_count(&rest);
 	uidset_free(&rest);
-	return all;
+	return n;
 }
 
+/*
+ * Another message than the state's is a mismatch, an absence is none: somebody
+ * is at work, and the next run will be told.  But if nothing of what should be
+ * there is, a list has to say whose messages these are.
+ */
 static void
 d5_judge(struct engine *e, struct mbox *mb, int side)
 {
 	struct side_check	*c = &mb->s[side].check;
 
-	if (plan_told(mb, side) == 0)
+	if (!d5_wanted(mb, side))
 		return;
-	if (!uidset_empty(&c->look->all) || !survivors_shown(mb, side))
+	if (!uidset_empty(&c->look->all))
 		c->mismatch = 1;
-	if (!c->mismatch && !mb->s[OTHER(side)].check.mismatch)
+	if (c->mismatch || mb->s[OTHER(side)].check.mismatch) {
+		progress_stop(e, mb, "%u messages are said to be gone on the "
+		    "%s server, but a second look shows other messages than "
+		    "the state knows; nothing was deleted; see that it is the "
+		    "right mailbox, then run with --adopt to pair its messages "
+		    "anew", gone_rows(mb, side, NULL), side_name[side]);
 		return;
-	progress_stop(e, mb, "%u messages are said to be gone on the %s "
-	    "server, but a second look shows other messages than the state "
-	    "knows; nothing was deleted; see that it is the right mailbox, "
-	    "then run with --adopt to pair its messages anew",
-	    plan_told(mb, side), side_name[side]);
+	}
+	if (survivors_missing(mb, side) == 0)
+		return;
+	if (uidset_empty(&c->shown)) {
+		c->relist = 1;
+		return;
+	}
+	log_debug("%s: more messages went from %s meanwhile: its deletions "
+	    "wait for the next run", mb->name, side_name[side]);
+	plan_hold(mb, side);
+	mb->soon = 1;
+}
+
+/* None of the survivors was shown: whose messages are there? */
+static int
+d5_list(struct engine *e)
+{
+	struct mbox	*mb;
+	int		 side, any = 0;
+
+	FOREACH_USABLE_SIDE(mb, side, &e->list)
+		if (mb->s[side].check.relist) {
+			mb->s[side].plan.hold = 1;
+			any = 1;
+		}
+	return any ? recheck(e) : 0;
 }
 
 static int
@@ -378,16 +428,21 @@ d5_run(struct engine *e)
 	struct mbox	*mb;
 	int		 side;
 
-	if (d5_sample(e) == -1)
-		return -1;
 	FOREACH_USABLE_SIDE(mb, side, &e->list)
-		if (plan_told(mb, side) > 0)
-			d5_mbox(e, mb, side);
+		d5_sample(e, mb, side);
 	if (loop_wait(e, -1) == -1)
 		return -1;
 	FOREACH_USABLE_SIDE(mb, side, &e->list)
+		d5_sampled(mb, side);
+	FOREACH_USABLE_SIDE(mb, side, &e->list)
+		d5_ask(e, mb, side);
+	if (loop_wait(e, -1) == -1)
+		return -1;
+	FOREACH_USABLE_SIDE(mb, side, &e->list)
+		mb->s[side].check.relist = mb->s[side].check.reselect = 0;
+	FOREACH_USABLE_SIDE(mb, side, &e->list)
 		d5_judge(e, mb, side);
-	return 0;
+	return d5_list(e);
 }
 
 int

@@ -16,27 +16,127 @@
 
 #define SLEEP_MS	60000	/* one wait, and a jump of the clock */
 #define POLL_MS		10000	/* further watch-mailbox: STATUS so often */
+#define PAUSE_MS	1000	/* the first time that news was none */
+#define NOISES_MAX	10000	/* names with news */
+
+/* ---- the brake ---- */
+
+/*
+ * News of a mailbox after which a look has found nothing to do, or left the same
+ * undone, may come again and again: such news wait, each time twice as long.
+ * News of other mailboxes don't.
+ */
+struct noise {
+	RB_ENTRY(noise)	 entry;
+	char		*name;		/* neutral, or as told if unknown; "" */
+	int64_t		 pause;		/* ms; 0: the first news */
+	int64_t		 until;		/* ms */
+	int		 told;		/* there is news, or was before the look */
+	int		 unknown;	/* no such mailbox: one look for it */
+};
+
+static int	 noise_cmp(struct noise *, struct noise *);
+RB_PROTOTYPE(noises, noise, entry, noise_cmp)
+RB_GENERATE(noises, noise, entry, noise_cmp)
+
+static int
+noise_cmp(struct noise *a, struct noise *b)
+{
+	return strcmp(a->name, b->name);
+}
+
+static void
+noise_free(struct engine *e, struct noise *n)
+{
+	RB_REMOVE(noises, &e->watch.noises, n);
+	e->watch.nnoises--;
+	free(n->name);
+	free(n);
+}
+
+static void
+news(struct engine *e, const char *name, int unknown)
+{
+	struct noise	 find, *n;
+
+	find.name = (char *)name;
+	if ((n = RB_FIND(noises, &e->watch.noises, &find)) == NULL) {
+		/* No honest server tells of so many in one look. */
+		if (e->watch.nnoises >= NOISES_MAX)
+			return;
+		n = xcalloc(1, sizeof(*n));
+		n->name = xstrdup(name);
+		n->unknown = unknown;
+		RB_INSERT(noises, &e->watch.noises, n);
+		e->watch.nnoises++;
+	}
+	n->told = 1;
+	if (n->until <= end_now())
+		e->watch.changed = 1;
+	else if (n->until < e->watch.wake)
+		e->watch.wake = n->until;
+}
+
+/* A look has been made: which of the news was worth it? */
+static void
+brake(struct engine *e)
+{
+	struct noise	*n, *next;
+	struct mbox	*mb;
+	int64_t		 max = (int64_t)e->want.cfg.interval * 1000;
+
+	for (n = RB_MIN(noises, &e->watch.noises); n != NULL; n = next) {
+		next = RB_NEXT(noises, &e->watch.noises, n);
+		mb = mbox_find(&e->list, n->name);
+		if (mb != NULL && progress_changed(e, mb)) {
+			noise_free(e, n);
+			continue;
+		}
+		if (!n->told)
+			continue;
+		n->told = 0;
+		n->pause = n->pause == 0 ? PAUSE_MS : 2 * n->pause;
+		if (n->pause > max)
+			n->pause = max;
+		n->until = n->unknown && mb == NULL ? INT64_MAX :
+		    end_now() + n->pause;
+	}
+	e->watch.wake = INT64_MAX;
+	/* What waits for somebody else's work is looked at again by itself. */
+	FOREACH_MBOX(mb, &e->list)
+		if (mb->soon)
+			news(e, mb->name, 0);
+}
 
 /* ---- what the servers tell ---- */
 
-/* What a server tells, against what the state now says of that mailbox. */
-static void
-watch_mailbox(struct engine *e, struct req *r, const struct m_engine_mailbox *m)
+/*
+ * The mailbox that a server means: in an event it may spell it in another way
+ * than in LIST (Dovecot 2.3 has UTF-8 in NOTIFY's STATUS).  NULL if there is
+ * none; out[NAME_MAX_LEN] is then what it said.
+ */
+static struct mbox *
+told_mbox(struct engine *e, int side, const char *name, char *out)
 {
-	char		 neutral[NAME_MAX_LEN];
-	struct mside	 now;
-	struct mbox	*mb;
+	char		 utf7[NAME_MAX_LEN];
+	struct mbox	*mb = NULL;
 
-	if (m->name[0] == '\0' ||
-	    name_neutral(e, r->side, m->name, neutral) == -1)
-		return;
-	if ((mb = mbox_find(&e->list, neutral)) == NULL) {
-		e->watch.changed |= !e->filtered;
-		return;
-	}
-	if (mb->skip || mb->stopped)
-		return;
-	now = mb->s[r->side];
+	if (name_neutral(e, side, name, out) == 0)
+		mb = mbox_find(&e->list, out);
+	if (mb == NULL && name_utf7(name, utf7) == 0 &&
+	    name_neutral(e, side, utf7, out) == 0)
+		mb = mbox_find(&e->list, out);
+	if (mb == NULL)
+		strlcpy(out, name, NAME_MAX_LEN);
+	return mb;
+}
+
+/* These numbers are neither the state's nor those that the last look found. */
+static int
+is_news(const struct mside *ms, const struct m_engine_mailbox *m)
+{
+	struct mside	 now = *ms;
+
 	now.told.has_status = m->has_status;
 	now.told.uidvalidity = m->uidvalidity;
 	now.told.uidnext = m->uidnext;
@@ -44,29 +144,43 @@ watch_mailbox(struct engine *e, struct req *r, const struct m_engine_mailbox *m)
 	now.told.modseq = m->modseq;
 	/* What a NOTIFY leaves out has not changed (RFC 5465 section 5). */
 	if (m->uidvalidity == 0)
-		now.told.uidvalidity = now.known.water.uidvalidity;
+		now.told.uidvalidity = ms->known.water.uidvalidity;
 	if (m->modseq == 0)
-		now.told.modseq = now.known.water.modseq;
-	if (compare_moved(&now))
-		e->watch.changed = 1;
+		now.told.modseq = ms->known.water.modseq;
+	return compare_moved(&now) && (m->uidnext != ms->told.uidnext ||
+	    m->messages != ms->told.messages ||
+	    (m->uidvalidity != 0 && m->uidvalidity != ms->told.uidvalidity) ||
+	    (m->modseq != 0 && m->modseq != ms->told.modseq));
+}
+
+static void
+watch_mailbox(struct engine *e, struct req *r, const struct m_engine_mailbox *m)
+{
+	char		 name[NAME_MAX_LEN];
+	struct mbox	*mb;
+
+	if (m->name[0] == '\0')
+		return;
+	if ((mb = told_mbox(e, r->side, m->name, name)) == NULL) {
+		if (!e->filtered)
+			news(e, name, 1);
+	} else if (!mb->skip && is_news(&mb->s[r->side], m))
+		news(e, name, 0);
 }
 
 static void
 watch_changed(struct engine *e, struct req *r, const struct m_engine_changed *m)
 {
-	char		 neutral[NAME_MAX_LEN];
+	char		 name[NAME_MAX_LEN];
 	struct mbox	*mb;
 
-	if (m->mailbox[0] != '\0') {
-		if (name_neutral(e, r->side, m->mailbox, neutral) == -1)
-			return;
-		mb = mbox_find(&e->list, neutral);
-		if (mb != NULL && (mb->skip || mb->stopped))
-			return;
-		if (mb == NULL && e->filtered)
-			return;
+	if (m->mailbox[0] == '\0') {
+		news(e, "", 0);
+		return;
 	}
-	e->watch.changed = 1;
+	mb = told_mbox(e, r->side, m->mailbox, name);
+	if (mb != NULL ? !mb->skip : !e->filtered)
+		news(e, name, mb == NULL);
 }
 
 static void
@@ -95,7 +209,7 @@ watch_mbox(struct engine *e, int side, size_t k)
 	for (i = 0; i < e->want.nwatches; i++) {
 		name_arg(e, e->want.watches[i], name);
 		if ((mb = mbox_find(&e->list, name)) == NULL || mb->skip ||
-		    mb->stopped || mb->s[side].told.name == NULL)
+		    !mbox_present(mb, side))
 			continue;
 		if (k-- == 0)
 			return mb;
@@ -192,6 +306,7 @@ watch_wait(struct engine *e)
 	int	 side;
 
 	e->watch.next_look = end_now() + (int64_t)e->want.cfg.interval * 1000;
+	brake(e);
 	e->watch.on = 1;
 	while (!e->watch.changed && end_now() < e->watch.next_look) {
 		for (side = 0; side < SIDES; side++)
@@ -199,9 +314,11 @@ watch_wait(struct engine *e)
 		next = e->watch.next_look;
 		if (watch_several(e) && end_now() + POLL_MS < next)
 			next = end_now() + POLL_MS;
-		while (!e->watch.changed && end_now() < next)
+		while (!e->watch.changed && end_now() < next) {
 			if (watch_sleep(e, next - end_now()) == -1)
 				return -1;
+			e->watch.changed |= end_now() >= e->watch.wake;
+		}
 		if (watch_stop(e) == -1)
 			return -1;
 		if (!e->watch.changed && watch_poll(e) == -1)

@@ -57,6 +57,18 @@ is(join(' ', @ifdef), '', '#ifdef only where it is allowed');
 my @long = grep { (() = slurp($_) =~ /\n/g) >= 1000 } @c, @perl;
 is(join(' ', @long), '', 'no file of 1,000 lines');
 
+my @functions;
+for my $file (grep { !m{/regress/} && /\.c$/ } @c) {
+	my ($n, $from) = (0);
+	for my $line (split /\n/, slurp($file)) {
+		$n++;
+		$from = $n if $line eq '{';
+		push @functions, "$file:$from" if $line eq '}' &&
+		    defined $from && $n - $from > 61;
+	}
+}
+is(join(' ', @functions), '', 'no function of more than 60 lines');
+
 ok(eval { run_command(['sh', '-n', $_]); 1 }, "$_: shell syntax") or diag($@)
     for @sh;
 

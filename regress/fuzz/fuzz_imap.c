@@ -21,7 +21,8 @@
 #include <fcntl.h>
 #include <stdio.h>
 
-#include "imapsync-net/net.h"
+#include "imapsync-net/imap.h"
+#include "log.h"
 
 #define INPUT_MAX	(1024 * 1024)
 
@@ -79,9 +80,9 @@ log_fetch(struct buf *log, const struct fetch *f)
 	int64_t	 t = 0;
 
 	must(flags_valid(f->flags), "flags that are not canonical");
-	must(f->has_date != 1 || parse_date(f->date, &t) == 0, "a date");
-	must(f->has_date == 1 || f->has_date == 0 || f->has_date == 2,
-	    "has_date");
+	must(f->has_date != FDATE_TOLD || parse_date(f->date, &t) == 0,
+	    "a date");
+	must(f->has_date <= FDATE_NIL, "has_date");
 	buf_printf(log, " %u %d %llu %d %llu %d %d %d %d", f->uid,
 	    f->has_modseq, (unsigned long long)f->modseq, f->has_size,
 	    (unsigned long long)f->size, f->has_flags, f->has_date,

@@ -17,6 +17,7 @@
 #include <err.h>
 #include <stdio.h>
 
+#include "imapsync-net/b64.h"
 #include "imapsync-net/sasl.h"
 #include "imapsync-net/scram.h"
 

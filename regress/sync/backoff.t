@@ -143,11 +143,31 @@ subtest 'the waits grow' => sub {
 subtest 'what is wrong from the start' => sub {
 	my $i = Imapsync::Imapsync->new(local => $tunnel, remote =>
 	    $remote->section(password => undef,
-	    'password-command' => 'false'));
-	my $r = $i->status_is(1, 'no password: the end', '--watch');
+	    'password-command' => '/nonexistent/pass'));
+	my $r = $i->status_is(1, 'no password-command: the end', '--watch');
 	is(lines($r->{err}), 1, 'one line') or diag($r->{err});
 	$i->write_conf("colour = red\n" . $i->conf_text);
 	$i->status_is(1, 'a wrong configuration: the end', '--watch');
+};
+
+subtest 'what may pass' => sub {
+	# A keyring that is locked yet, a helper that needs the network.
+	my $i = Imapsync::Imapsync->new(local => $tunnel,
+	    remote => $remote->section(password => undef,
+	    'password-command' => "cat $dir/keyring 2>/dev/null"));
+	is($i->status_is(1, 'without --watch an error')->{err},
+	    "remote: the password-command failed\n", 'says so');
+	my $pid = $i->start('--watch');
+	wait_for(20, 'the failure',
+	    sub { err($i, $pid) =~ /password-command failed/ });
+	waiting($pid);
+	like(status($i, $pid), qr/^waiting (?:2[2-9]\d|300) s .*failed/m,
+	    'no password yet: it is tried again');
+	spew("$dir/keyring", "pass\n");
+	kill 'HUP', $pid;
+	wait_for(20, 'both servers', sub { err($i, $pid) =~ /are back/ });
+	kill 'TERM', $pid;
+	is($i->wait($pid)->{signal}, 15, 'SIGTERM ends it');
 };
 
 subtest 'what goes wrong later' => sub {

@@ -51,9 +51,15 @@ my @line = split /\n/, $good;
 my ($lsec) = grep { $line[$_ - 1] eq '[local]' } 1 .. @line;
 my ($rsec) = grep { $line[$_ - 1] eq '[remote]' } 1 .. @line;
 
-refused('unknown key', "colour = red\n$good", qr/^\Q$file\E:1: unknown key/m);
+refused('unknown key', "colour = red\n$good",
+    qr/^\Q$file\E:1: unknown key: see imapsync\.conf\(5\)$/m);
+refused('a key that is nearly one', "list-mailboxs = *\n$good",
+    qr/^\Q$file\E:1: unknown key list-mailboxs: did you mean list-mailbox\?$/m);
+# What is not near one may be anything.
+my $r = refused('a password on the wrong line', "$secret = x\n$good",
+    qr/^\Q$file\E:1: unknown key: see imapsync\.conf\(5\)$/m);
 refused('bad value', $good =~ s/^\[local\]$/[local]\ncompress = maybe/mr,
-    qr/^\Q$file\E:@{[$lsec + 1]}: .*compress/m);
+    qr/^\Q$file\E:@{[$lsec + 1]}: compress = maybe: YES or NO expected$/m);
 refused('bad port', $good =~ s/^port = .*$/port = 70000/mr,
     qr/^\Q$file\E:\d+: .*port/m);
 refused('bad regular expression', "ignore-mailbox = (a\n$good",
@@ -69,10 +75,44 @@ refused('not a key', "what is this\n$good", qr/^\Q$file\E:1: /m);
 refused('tunnel without a command', $good =~ s/^command = .*\n//mr,
     qr/\Q$file\E.*command/);
 refused('twice', $good =~ s/^(type = tunnel)$/$1\n$1/mr, qr/twice/);
-my $r = refused('all errors in one run', "colour = red\n" .
+$r = refused('all errors in one run', "colour = red\n" .
     ($good =~ s/^\[remote\]$/[remote]\npasword = $secret/mr),
     qr/^\Q$file\E:1: /m, qr/^\Q$file\E:@{[$rsec + 2]}: unknown/m);
 is(scalar(split /\n/, $r->{err}), 2, 'two errors, two lines');
+unlike($r->{err}, qr/[:=] \Q$secret\E/, 'the key is named, not its value');
+
+# One account twice: nothing is done, neither there nor to the state.
+subtest 'one account on both sides' => sub {
+	my $section = join '', map { "$_\n" } grep { !/^\[/ }
+	    @line[$rsec .. $#line];
+	my $one = sub { "[local]\n$section$_[0]\n[remote]\n$section$_[1]\n" };
+
+	for my $case (['', '', 'the same'],
+	    ['list-reference = a/', '', 'a part, and all'],
+	    ['list-reference = a/b/', 'list-reference = a/',
+	    'a part, and a part of it']) {
+		my ($lref, $rref, $what) = @$case;
+		refused($what, $one->($lref, $rref),
+		    qr/^\Q$file\E:\d+: \[local\] and \[remote\] are one account/m);
+	}
+	refused('the same command', "[local]\ntype = tunnel\ncommand = " .
+	    $local->command . "\n[remote]\nhost = other\ntype = tunnel\n" .
+	    'command = ' . $local->command . "\n",
+	    qr/are one account \(both start the same command\)/);
+
+	# What it advises.
+	my $c = $remote->client;
+	$c->create($_) for 'one/x', 'two';
+	$c->append('one/x', message(5));
+	$i->write_conf($one->('list-reference = one/',
+	    'list-reference = two/'));
+	$i->sync_ok('two parts of one account');
+	is(join(' ', sort map { $_->{name} // $_ } $c->list('*')),
+	    'INBOX one one/x two two/x', 'each has the other');
+	$i->silent_ok('once');
+	$c->close;
+	$i->lose_state;
+};
 
 subtest 'the file' => sub {
 	$i->write_conf($good, 0644);
@@ -143,7 +183,21 @@ subtest 'exit statuses' => sub {
 	$i->lose_state;
 };
 
+subtest 'a state that belongs to nobody yet' => sub {
+	# The first configuration is wrong, as first ones are.
+	my $host = Imapsync::Imapsync->new(local => $local,
+	    remote => $remote->section(username => undef));
+	$r = $host->status_is(1, 'without username');
+	ok(defined $host->state_file, 'a state was made');
+	$host->change(remote => $remote->section);
+	$host->sync_ok('with it');
+	$host->silent_ok('and again');
+};
+
 subtest 'the state belongs to a pair' => sub {
+	my $c = $local->client;
+	$c->append('INBOX', message(3));
+	$c->close;
 	$i->sync_ok('first run');
 	my $pid = $i->start;
 	$i->wait($pid);

@@ -221,7 +221,8 @@ subtest '--delete' => sub {
 	    "a: to delete on remote (3 messages)\n" .
 	    "a: to delete in the database\n", '--delete', 'a');
 	my $r = $i->sync_ok('with children', '--delete', 'a');
-	is(sorted($r->{err}), "a: deleted on local\na: deleted on remote\n",
+	is(sorted($r->{err}), "a: deleted on local (3 messages)\n" .
+	    "a: deleted on remote (3 messages)\n",
 	    'said');
 	names_are('a|b !a|b|c x y z', 'a|b !a|b|c x y z', 'a|b a|b|c x y z',
 	    'the children stay');

@@ -17,7 +17,7 @@ use Imapsync::Imapsync;
 
 my $i = Imapsync::Imapsync->new(
     local => { type => 'tunnel', command => 'false' },
-    remote => { type => 'tunnel', command => 'false' });
+    remote => { type => 'tunnel', command => 'false too' });
 
 sub wrong
 {
@@ -37,11 +37,13 @@ for my $command ('--check', '--repair', '--delete', '--rename') {
 		    $other, @names);
 	}
 	next if $command eq '--repair';
-	for my $other ('--repair', '--retry', '--allow-delete') {
+	for my $other ('--repair', '--retry', '--allow-delete',
+	    '--two-accounts') {
 		wrong(qr/can't be used together/, $command, $other, @names);
 	}
 }
-for my $with ('--dry-run', '--retry', '--allow-delete', '--adopt=INBOX') {
+for my $with ('--dry-run', '--retry', '--allow-delete', '--two-accounts',
+    '--adopt=INBOX') {
 	wrong(qr/can't be used together/, '--watch', $with);
 	wrong(qr/can't be used together/, '--notify', $with);
 }
@@ -60,12 +62,13 @@ wrong(qr/without a name/, '--delete', '');
 my $help = $i->status_is(0, '--help', '--help')->{out};
 like($help, qr/^ +$_\b/m, "$_ is in the help")
     for qw(--adopt --allow-delete --check --config --debug --delete --dry-run
-    --json --notify --rename --repair --retry --syslog --target --version
-    --watch);
+    --json --notify --patience --rename --repair --retry --syslog --target
+    --two-accounts --version --watch);
 
 # These get as far as the servers, which there are none of.
 for my $args (['--json', '--debug'], ['--check', '--dry-run'],
-    ['--repair', '--allow-delete', '--retry', '--dry-run'],
+    ['--repair', '--allow-delete', '--retry', '--two-accounts',
+    '--dry-run'], ['--check', '--patience=3d'],
     ['--delete', '--target=local,database', '--target', 'remote', 'a', 'b'],
     ['--rename', '--target=database', 'a', 'b'],
     ['--quiet', '--retry', '--allow-delete', '--adopt', 'x', '--json', 'x']) {

@@ -114,6 +114,10 @@ subtest 'not run in vain' => sub {
 	$i->change(remote => $remote->section(%keys, nonsense => 1));
 	isnt($i->run->{status}, 0, 'a wrong configuration');
 	is(ran($cmd), 0, 'not run');
+	# Without a row the state would belong to nobody.
+	$remote->change(sub { $_[0]->deliver('INBOX', message(1)) });
+	$i->change(remote => $remote->section);
+	$i->sync_ok('a state with a row');
 	$i->change(remote => $remote->section(%keys, username => 'other'));
 	isnt($i->run->{status}, 0, 'the state of another pair');
 	is(ran($cmd), 0, 'not run');

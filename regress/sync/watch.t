@@ -113,14 +113,14 @@ subtest 'a full look' => sub {
 	soon('a new mailbox', sub { $lc->status('Fresh') });
 	# One that is stopped is named once.
 	$lc->delete('Work');
-	$w->says(20, qr/^Work: it is gone.*create it again$/m);
+	$w->says(20, qr/^Work: it is gone.*--target=database/m);
 	my $n = $w->lines;
 	sleep 3.5;
 	is($w->lines, $n, 'a stopped mailbox is named once') or
 	    diag($w->err);
 	$rc->append('INBOX', message(7));
 	has($local, 'INBOX', 3, 'the others go on');
-	is(scalar(() = $w->err =~ /create it again/g), 1,
+	is(scalar(() = $w->err =~ /forgets that it was there/g), 1,
 	    'the advice was given once') or diag($w->err);
 	my $r = $w->end('INT');
 	is($r->{signal}, 2, 'SIGINT ends it');

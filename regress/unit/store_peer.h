@@ -54,9 +54,10 @@ struct peer {
 	pid_t			 pid;
 	int			 lifeline;
 	uint32_t		 id;
-	int			 ready;
+	char			 ready;		/* READY_*, 0: nothing came */
 	int			 done;
 	uint32_t		 count;
+	int64_t			 time;		/* of DONE */
 	char			 fatal[TEXT_MAX];
 	int			 status;	/* of FATAL; -1 none */
 	struct row		*rows;		/* PAIRED too: flags, now */
@@ -72,6 +73,7 @@ static const char	*program;
 static char		 dir[] = "/tmp/imapsync-test.XXXXXXXXXX";
 static char		 path[64];	/* of the state, in dir */
 static rlim_t		 fsize = RLIM_INFINITY;	/* for the next store */
+static uint32_t		 patience;		/* the same */
 
 /* ---- answers ---- */
 
@@ -147,6 +149,7 @@ on_done(const struct msg *msg)
 	if (msg->id == p->id && m->status == ST_OK) {
 		p->done = 1;
 		p->count = m->count;
+		p->time = m->time;
 	}
 }
 
@@ -307,6 +310,7 @@ setup(struct peer *p, const char *file, int dryrun, const char *remote)
 	memset(&m, 0, sizeof(m));
 	m.version = PROTO_VERSION;
 	m.dryrun = dryrun;
+	m.patience = patience;
 	m.path = file;
 	m.identity[LOCAL] = ME;
 	m.identity[REMOTE] = remote;
@@ -346,16 +350,17 @@ pump(struct peer *p)
 static inline int
 start(struct peer *p, const char *file, int dryrun, const char *remote)
 {
-	char	 c;
 	int	 ready;
 
 	ready = spawn(p);
 	setup(p, file, dryrun, remote);
-	p->ready = read(ready, &c, 1) == 1;
+	if (read(ready, &p->ready, 1) != 1)
+		p->ready = 0;
 	close(ready);
-	if (!p->ready)
-		pump(p);
-	return p->ready;
+	if (p->ready == READY_OPEN || p->ready == READY_LATE)
+		return 1;
+	pump(p);
+	return 0;
 }
 
 /* Forget the answers of the last request. */

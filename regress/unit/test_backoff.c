@@ -31,6 +31,8 @@ test_kinds(void)
 	is_num(backoff_kind(EX_SYNC_PARTIAL, 0), BACKOFF_DONE, "3");
 	is_num(backoff_kind(EX_SYNC_ERROR, 1), BACKOFF_CRASHED, "a crash, 1");
 	is_num(backoff_kind(EX_SYNC_TEMP, 1), BACKOFF_CRASHED, "a crash, 75");
+	is_num(backoff_kind(EX_SYNC_LATER, 0), BACKOFF_FAILED, "an error that "
+	    "may pass");
 	is_num(backoff_kind(99, 0), BACKOFF_REFUSED, "another status");
 }
 
@@ -55,6 +57,7 @@ test_series(void)
 	    32 * S, 64 * S, 128 * S, 256 * S, 5 * M, 5 * M, 5 * M };
 	static const int64_t	 refused[] = { 5 * M, 10 * M, 20 * M, 40 * M,
 	    60 * M, 60 * M };
+	static const int64_t	 failed[] = { 60 * M, 60 * M };
 	static const int64_t	 crashed[] = { 30 * S, 60 * S, 120 * S,
 	    240 * S, 5 * M, 5 * M };
 	struct backoff		 b;
@@ -62,6 +65,8 @@ test_series(void)
 	memset(&b, 0, sizeof(b));
 	series(&b, BACKOFF_LOST, lost, nitems(lost), "lost");
 	series(&b, BACKOFF_REFUSED, refused, nitems(refused), "refused");
+	series(&b, BACKOFF_FAILED, failed, nitems(failed),
+	    "failed, which is the same by now");
 	series(&b, BACKOFF_CRASHED, crashed, nitems(crashed), "crashed");
 	is_num(backoff_next(&b, BACKOFF_LOST, 60 * S, 0, 0), 5 * M,
 	    "a session of a minute does not count yet");
@@ -96,6 +101,11 @@ test_first(void)
 	memset(&b, 0, sizeof(b));
 	is_num(backoff_next(&b, BACKOFF_CRASHED, 10, 60 * S, 0), 30 * S,
 	    "a crash at the first try: again");
+	memset(&b, 0, sizeof(b));
+	is_num(backoff_next(&b, BACKOFF_FAILED, 10, 60 * S, 0), 5 * M,
+	    "what may pass, at the first try: again");
+	is_num(backoff_next(&b, BACKOFF_FAILED, 10, 60 * S, 0), 10 * M,
+	    "and again");
 }
 
 /* Never less than three quarters, never more than the whole, all between. */
@@ -144,16 +154,16 @@ test_levels(void)
 	memset(&o, 0, sizeof(o));
 	sup_init(022, &o);
 	is_num(sup_level(BACKOFF_LOST), LOG_LV_ERROR, "lost, the first time");
-	is_num(sup_level(BACKOFF_REFUSED), LOG_LV_ERROR,
+	is_num(sup_level(BACKOFF_FAILED), LOG_LV_ERROR,
 	    "refused, the first time");
 	o.again = BACKOFF_LOST;
 	is_num(sup_level(BACKOFF_LOST), LOG_LV_DEBUG, "lost again");
-	is_num(sup_level(BACKOFF_REFUSED), LOG_LV_ERROR,
+	is_num(sup_level(BACKOFF_FAILED), LOG_LV_ERROR,
 	    "refused where it was lost");
-	o.again = BACKOFF_REFUSED;
+	o.again = BACKOFF_FAILED;
 	is_num(sup_level(BACKOFF_LOST), LOG_LV_DEBUG,
 	    "lost where it was refused");
-	is_num(sup_level(BACKOFF_REFUSED), LOG_LV_DEBUG, "refused again");
+	is_num(sup_level(BACKOFF_FAILED), LOG_LV_DEBUG, "refused again");
 }
 
 /* ---- waiting ---- */

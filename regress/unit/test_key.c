@@ -8,7 +8,7 @@
  */
 
 /* The key of a message: what must not change it, and what must. */
-#include "imapsync-net/net.h"
+#include "imapsync-net/imap.h"
 #include "tap.h"
 
 static int	 msgid;

@@ -8,7 +8,7 @@
  */
 
 /* Tokens, and responses out of octets in pieces of any size. */
-#include "imapsync-net/net.h"
+#include "imapsync-net/imap.h"
 #include "tap.h"
 
 static struct lex

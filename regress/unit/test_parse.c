@@ -8,7 +8,7 @@
  */
 
 /* The grammar of what a mail server says. */
-#include "imapsync-net/net.h"
+#include "imapsync-net/imap.h"
 #include "tap.h"
 
 static struct parser	 parser;
@@ -216,7 +216,7 @@ test_fetch(void)
 	ok(one("* 3 FETCH (UID 9 INTERNALDATE \" 1-Jan-2020 00:00:00 +0100\" "
 	    "BODY[] {5}\r\na)\r\nb)\r\n") == 0 && bodies == 1 && ends == 1 &&
 	    body.len == 5 && memcmp(buf_ptr(&body), "a)\r\nb", 5) == 0 &&
-	    fetch.has_date == 1 && fetch.section == SECT_ALL &&
+	    fetch.has_date == FDATE_TOLD && fetch.section == SECT_ALL &&
 	    fetch.body == BODY_GIVEN, "a body");
 	ok(one("* 3 FETCH (UID 9 BODY[] {0}\r\n FLAGS (a))\r\n") == 0 &&
 	    bodies == 1 && ends == 1 && body.len == 0 && fetch.has_flags,
@@ -232,7 +232,7 @@ test_fetch(void)
 	    "UID 1)\r\n") == 0 && fetch.section == SECT_HEADER &&
 	    body.len == 2, "a header");
 	ok(one("* 3 FETCH (INTERNALDATE \"yesterday\")\r\n") == 0 &&
-	    fetch.has_date == 2, "a date that is none");
+	    fetch.has_date == FDATE_NIL, "a date that is none");
 	ok(one("* LIST () \"/\" {16385}\r\n") == -1,
 	    "a literal where none may be so long");
 	ok(one("* 2 EXISTS\r\n") == 0 && resp.type == R_EXISTS &&

@@ -516,9 +516,9 @@ test_types(void)
 static void
 test_wire(void)
 {
-	struct m_net_open	 m = { 0x11, 1, 0x01020304, 3, 5, "a/b" };
+	struct m_net_open	 m = { 0x09, 1, 0x01020304, 3, 5, "a/b" };
 	static const uint8_t	 wire[] = {
-		0x11, 1, 0, 0, 0, 4, 3, 2, 1, 3, 0, 0, 0,
+		0x09, 1, 0, 0, 0, 4, 3, 2, 1, 3, 0, 0, 0,
 		5, 0, 0, 0, 0, 0, 0, 0, 3, 0, 'a', '/', 'b', 0
 	};
 	static const uint8_t	 sets[][28] = {
@@ -573,7 +573,7 @@ test_rules(void)
 	/* UID 0, and a status that is not one: all others may be all 0. */
 	static const uint32_t	 not_zero[] = {
 		M_ENGINE_FLAGS, M_ENGINE_META, M_ENGINE_COPIED,
-		M_ENGINE_REFUSED, M_ENGINE_FAILED, M_ENGINE_REFUSAL,
+		M_ENGINE_REFUSED, M_ENGINE_FAILED, M_ENGINE_DUE, M_ENGINE_REFUSAL,
 		M_ENGINE_ROW, M_ENGINE_PAIRED, M_ENGINE_FATAL, M_STORE_ADD,
 		M_STORE_BASE, M_STORE_REFUSE, M_STORE_UNREFUSE, M_STORE_SEEN
 	};
@@ -589,7 +589,7 @@ test_rules(void)
 		    PROXY_SOCKS5H },
 		{ M_NET_FD, offsetof(struct m_net_fd, what), NETFD_KEY },
 		{ M_NET_LIST, offsetof(struct m_net_list, selectors), 7 },
-		{ M_NET_OPEN, offsetof(struct m_net_open, what), 31 },
+		{ M_NET_OPEN, offsetof(struct m_net_open, what), 15 },
 		{ M_NET_RECV, offsetof(struct m_net_recv, mode), RECV_ONE },
 		{ M_NET_STORE, offsetof(struct m_net_store, add), 1 },
 		{ M_NET_NAME, offsetof(struct m_net_name, op),
@@ -599,7 +599,7 @@ test_rules(void)
 		{ M_ENGINE_DONE, offsetof(struct m_engine_done, status),
 		    ST_UNSENT },
 		{ M_ENGINE_DONE, offsetof(struct m_engine_done, code),
-		    RC_CLOSED_CONNECTION },
+		    RC_SOURCE_CLOSED },
 		{ M_ENGINE_LOG, offsetof(struct m_engine_log, level),
 		    LOG_LV_ERROR },
 		{ M_ENGINE_ITEM, offsetof(struct m_engine_item, kind),

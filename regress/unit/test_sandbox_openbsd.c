@@ -117,7 +117,7 @@ main(void)
 	sandbox_supervisor();
 	check("supervisor", "unveil(/, rx); unveil(/dev/null, rw); "
 	    "unveil(NULL, NULL); "
-	    "pledge(stdio rpath wpath cpath proc exec inet dns sendfd); ");
+	    "pledge(stdio rpath wpath cpath tty proc exec inet dns sendfd); ");
 	is_str(sandbox_describe(), "pledge, unveil", "described");
 	is_num(status_of(0, "/x"), 0, "locked");
 	is_num(status_of(0, "x"), 1, "the store's directory is absolute");

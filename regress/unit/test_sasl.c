@@ -12,6 +12,7 @@
  * up.  The connection is a stand-in that has any certificate wanted.
  */
 
+#include "imapsync-net/b64.h"
 #include "imapsync-net/sasl.h"
 #include "certs.h"
 #include "tap.h"

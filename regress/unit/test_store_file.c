@@ -10,11 +10,71 @@
 /* The state file: whose it is, its lock, what outlives a death. */
 #include <sys/stat.h>
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <time.h>
 
 #include "store_peer.h"
+
+static void
+synced(struct peer *p)
+{
+	struct m_store_synced	 m = { 0 };
+
+	say(p, M_STORE_SYNCED, &m);
+}
+
+static void
+refuse(struct peer *p, uint32_t uid)
+{
+	struct m_store_refuse	 m;
+
+	memset(&m, 0, sizeof(m));
+	m.mailbox = 1;
+	m.uid = uid;
+	m.text = "no";
+	say(p, M_STORE_REFUSE, &m);
+}
+
+static void
+unmark(struct peer *p)
+{
+	struct m_store_unmark	 m = { 1, LOCAL };
+
+	say(p, M_STORE_UNMARK, &m);
+}
+
+static void
+refuses_not(const char *remote, const char *what)
+{
+	struct peer	 p;
+
+	ok(start(&p, path, 0, remote), "%s: %s", what, p.fatal);
+	stop(&p);
+}
+
+/* Make a time of the account so many seconds old. */
+static void
+aged(const char *column, int seconds)
+{
+	char	 sql[128];
+
+	snprintf(sql, sizeof(sql), "UPDATE account SET %s ="
+	    " strftime('%%s', 'now') - %d", column, seconds);
+	edit(sql);
+}
+
+static void
+is_ready(const char *column, int seconds, char octet, const char *what)
+{
+	struct peer	 p;
+
+	aged(column, seconds);
+	start(&p, path, 0, YOU);
+	ok(p.ready == octet, "patience: %s: %c", what, p.ready);
+	stop(&p);
+}
 
 /* A run is killed with an open transaction that has reached the disk. */
 static void
@@ -165,9 +225,9 @@ test_foreign(void)
 	    " and other@example.org", "other pair");
 	refuses(path, 1, "other@example.org", 1, "belongs to",
 	    "other pair, dry");
-	write_at(path, 60, "\0\0\0\3", 4);
+	write_at(path, 60, "\0\0\0\4", 4);
 	refuses(path, 0, YOU, 1, "newer imapsync", "newer");
-	write_at(path, 60, "\0\0\0\2", 4);
+	write_at(path, 60, "\0\0\0\3", 4);
 	write_at(path, 68, "\0\0\0\1", 4);
 	refuses(path, 0, YOU, 1, "another program", "foreign id");
 	clean(dir);
@@ -199,16 +259,19 @@ test_foreign(void)
 	refuses(path, 0, YOU, 1, "integrity_check", "damaged");
 }
 
-/* A file of version 1. */
+/* A file of an older version. */
 static void
-old_file(uint32_t rows)
+old_file(uint32_t rows, int version)
 {
 	struct peer	 p;
 
 	fresh(&p, rows);
 	stop(&p);
-	edit("DROP TABLE leftout; PRAGMA user_version = 1; VACUUM");
-	if (edit("PRAGMA user_version") != 1)
+	edit("DROP TABLE account; PRAGMA user_version = 2");
+	if (version < 2)
+		edit("DROP TABLE leftout; PRAGMA user_version = 1");
+	edit("VACUUM");
+	if (edit("PRAGMA user_version") != version)
 		fatalx("the version can't be set");
 }
 
@@ -219,7 +282,7 @@ test_upgrade(void)
 	struct stat	 st;
 	uint64_t	 before;
 
-	old_file(1000);
+	old_file(1000, 1);
 	before = sum(dir);
 	ok(start(&p, path, 1, YOU), "upgrade: dry run: ready: %s", p.fatal);
 	left(&p, M_STORE_LEFT, 1, LOCAL, "2000:2001");
@@ -243,11 +306,143 @@ test_upgrade(void)
 	rows(&p, REMOTE, "1:4294967295");
 	ok(p.nrows == 1000, "upgrade: the rows are there");
 	left(&p, M_STORE_LEFT, 1, LOCAL, "2000:2001");
-	ok(commit(&p) && stop(&p) == 0 && edit("PRAGMA user_version") == 2,
+	ok(commit(&p) && stop(&p) == 0 && edit("PRAGMA user_version") == 3,
 	    "upgrade: the version");
 	start(&p, path, 0, YOU);
 	ok(info(&p, 1) && p.info.max_local == 2001, "upgrade: the new table");
 	stop(&p);
+
+	old_file(10, 2);
+	patience = 86400;
+	ok(start(&p, path, 0, YOU) && p.ready == READY_OPEN,
+	    "upgrade: from version 2: patience begins now: %s", p.fatal);
+	rows(&p, LOCAL, "1:4294967295");
+	ok(p.nrows == 10 && load(&p) && p.time == 0,
+	    "upgrade: the rows are there, no good run is known");
+	synced(&p);
+	ok(commit(&p) && stop(&p) == 0 && edit("PRAGMA user_version") == 3 &&
+	    edit("SELECT synced FROM account") > 0, "upgrade: the table");
+	patience = 0;
+}
+
+/* Without a row a file belongs to nobody yet. */
+static void
+test_nobody(void)
+{
+	struct m_store_mark	 m;
+	struct peer		 p;
+	uint64_t		 before;
+
+	clean(dir);
+	start(&p, path, 0, "localhost");
+	newbox(&p, 1, "INBOX");
+	refuse(&p, 7);
+	left(&p, M_STORE_LEFT, 1, LOCAL, "3:4");
+	synced(&p);
+	ok(commit(&p) && stop(&p) == 0, "nobody: made for another pair");
+	before = sum(dir);
+	ok(start(&p, path, 1, YOU) && load(&p) && *p.text == '\0' &&
+	    stop(&p) == 0 && sum(dir) == before,
+	    "nobody: dry run: taken over in memory only");
+	ok(start(&p, path, 0, YOU) && load(&p) && *p.text == '\0' &&
+	    p.time == 0, "nobody: taken over, and empty: %s", p.fatal);
+	stop(&p);
+	refuses_not(YOU, "nobody: it is ours now");
+	start(&p, path, 0, YOU);
+	newbox(&p, 1, "INBOX");
+	memset(&m, 0, sizeof(m));
+	m.mailbox = 1;
+	m.first = 1;
+	m.mailboxid = "";
+	uidset_add(&m.set, 1, 1);
+	say(&p, M_STORE_MARK, &m);
+	uidset_free(&m.set);
+	ok(commit(&p) && stop(&p) == 0, "nobody: a copy is under way");
+	refuses(path, 0, "other@example.org", 1, "belongs to the pair",
+	    "nobody: with a mark it is somebody's");
+	start(&p, path, 0, YOU);
+	unmark(&p);
+	add_row(&p, 1, 1, "");
+	commit(&p);
+	stop(&p);
+	refuses(path, 0, "other@example.org", 1, "belongs to the pair",
+	    "nobody: and with a row");
+	start(&p, path, 0, YOU);
+	drop(&p, LOCAL, 1, 1);
+	commit(&p);
+	stop(&p);
+	refuses_not("other@example.org", "nobody: without it again not");
+}
+
+/* How long both servers have not been in sync. */
+static void
+test_patience(void)
+{
+	struct peer	 p, q;
+	struct timespec	 t[2];
+	time_t		 now = time(NULL);
+	uint64_t	 before;
+
+	fresh(&p, 1);
+	ok(load(&p) && p.time == 0, "patience: no good run so far");
+	synced(&p);
+	ok(commit(&p) && load(&p) && p.time >= now,
+	    "patience: a good run is told");
+	stop(&p);
+	ok(edit("SELECT synced FROM account") >= now,
+	    "patience: and written");
+
+	/* Alone it is not worth a commit but once an hour. */
+	aged("synced", 3000);
+	before = sum(dir);
+	start(&p, path, 0, YOU);
+	synced(&p);
+	ok(commit(&p) && stop(&p) == 0 && sum(dir) == before,
+	    "patience: not written for itself within the hour");
+	start(&p, path, 0, YOU);
+	drop(&p, LOCAL, 1, 1);
+	synced(&p);
+	commit(&p);
+	stop(&p);
+	ok(edit("SELECT synced FROM account") >= now,
+	    "patience: but with something else");
+	aged("synced", 3700);
+	start(&p, path, 0, YOU);
+	synced(&p);
+	commit(&p);
+	stop(&p);
+	ok(edit("SELECT synced FROM account") >= now,
+	    "patience: and after it");
+	aged("synced", -100000);
+	start(&p, path, 0, YOU);
+	synced(&p);
+	commit(&p);
+	stop(&p);
+	ok(edit("SELECT synced FROM account") <= time(NULL),
+	    "patience: a time that is to come is replaced");
+
+	patience = 86400;
+	is_ready("synced", 86400 + 3500, READY_OPEN, "is not over");
+	is_ready("synced", 86400 + 3700, READY_LATE, "is over");
+	is_ready("synced", -100000, READY_OPEN, "the clock was wrong");
+	edit("UPDATE account SET synced = 0");
+	is_ready("made", 86300, READY_OPEN, "a new state");
+	is_ready("made", 86500, READY_LATE, "a state that was never in sync");
+	patience = 0;
+	is_ready("made", 864000, READY_OPEN, "none");
+
+	/* Another run has it. */
+	patience = 86400;
+	start(&p, path, 0, YOU);
+	ok(!start(&q, path, 0, YOU) && q.ready == READY_BUSY &&
+	    reap(&q) == 75, "patience: in use: \"%s\"", q.fatal);
+	t[0].tv_nsec = t[1].tv_nsec = 0;
+	t[0].tv_sec = t[1].tv_sec = now - 90000;
+	utimensat(AT_FDCWD, path, t, 0);
+	ok(!start(&q, path, 0, YOU) && q.ready == READY_BUSY_LATE &&
+	    reap(&q) == 75, "patience: in use, and nothing comes of it");
+	stop(&p);
+	patience = 0;
 }
 
 static void
@@ -370,6 +565,8 @@ main(void)
 	test_lock();
 	test_foreign();
 	test_upgrade();
+	test_nobody();
+	test_patience();
 	test_dryrun();
 	test_full();
 	return end();

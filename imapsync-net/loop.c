@@ -1,0 +1,398 @@
+/*
+ * This file is part of imapsync, which keeps two IMAP servers identical.
+ *
+ * imapsync is free software: you can redistribute it and/or modify it under
+ * the terms of the GNU General Public License, version 3 or (at your option)
+ * any later version, with permission to link with LibreSSL and OpenSSL.
+ * It comes WITHOUT ANY WARRANTY.  See COPYING.
+ */
+
+/*
+ * The loop: one poll(2) over the engine, the lifeline, the server and the
+ * bridge, the limits of time, and what moves octets.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+
+#include "net.h"
+
+#define READ_MAX	(64 * 1024)	/* octets of one read */
+#define REQUESTS_MAX	(4 * 1024 * 1024) /* octets of requests in memory */
+#define NUDGE_MIN_MS	300	/* see nudge_due() */
+#define NUDGE_MAX_MS	5000
+#define CORK_MS		200	/* see corked() */
+#define CORK_OCTETS	(64 * 1024)
+#define BROKEN_MS	2000	/* for last words after a write has failed */
+#define LOGOUT_MS	3000	/* for LOGOUT to get out */
+
+/* Nobody reads as fast as the server sends. */
+static int
+throttled(const struct net *net)
+{
+	return chan_pending((struct chan *)&net->chan) >= QUEUE_HIGH ||
+	    net->bridge.out.len >= QUEUE_HIGH;
+}
+
+static int
+answer_due(struct net *net)
+{
+	if (watch_idle(net))
+		return 0;
+	return net->phase == P_SOCKS || net->phase == P_TLS ||
+	    net->phase == P_GREETING || net->cmdq.hold != NULL ||
+	    cmdq_due(net) || net->out.len > 0 || stream_unsent(net->st) > 0;
+}
+
+static void
+server_read(struct net *net)
+{
+	ssize_t	 n;
+
+	n = stream_read(net->st, &net->in, READ_MAX);
+	if (n == STREAM_EOF)
+		net_lost(net, "the connection was closed");
+	if (n == STREAM_ERROR)
+		net_lost(net, stream_error(net->st));
+	if (n > 0) {
+		stats_heard(net);
+		net->alive = net_now();
+		net->loop.nudge_ms = NUDGE_MIN_MS;
+		session_input(net);
+	}
+}
+
+/*
+ * While more messages are due from the other worker, what is to be sent waits
+ * for them, up to CORK_OCTETS and CORK_MS: the commands for many mailboxes then
+ * go in few packets, which the server answers in few turns.
+ */
+static int
+corked(struct net *net)
+{
+	if (net->out.len == 0 || net->out.len >= CORK_OCTETS ||
+	    stream_unsent(net->st) > 0 || !recv_expects(net)) {
+		net->loop.corked = 0;
+		return 0;
+	}
+	if (net->loop.corked == 0)
+		net->loop.corked = net_now();
+	return net_now() - net->loop.corked < CORK_MS;
+}
+
+static void
+server_write(struct net *net)
+{
+	struct loop	*lo = &net->loop;
+	size_t		 before = net->out.len + stream_unsent(net->st);
+
+	if (before == 0 || lo->broken || net->phase == P_TLS || corked(net))
+		return;
+	/* Within a body a compressed block does not end. */
+	if (stream_write(net->st, &net->out, !recv_inbody(net)) ==
+	    STREAM_ERROR) {
+		/* What the server has said before may still be read. */
+		lo->broken = 1;
+		net->alive = net_now();
+		if (net->bye == NULL)
+			log_debug("%s: %s", net->setup.host,
+			    stream_error(net->st));
+		return;
+	}
+	if (net->out.len + stream_unsent(net->st) < before) {
+		stats_turn(net);
+		net->alive = net_now();
+	}
+	if (net->wipe && net->out.len == 0) {
+		buf_wipe(&net->out);
+		net->wipe = 0;
+	}
+}
+
+static void
+server_io(struct net *net)
+{
+	if (net->st == NULL)
+		return;
+	if (net->phase == P_TLS) {
+		session_tls(net);
+		if (net->phase == P_TLS)
+			return;
+	}
+	if (!throttled(net))
+		server_read(net);
+}
+
+static void
+bridge_read(struct net *net)
+{
+	struct bridge	*br = &net->bridge;
+	ssize_t		 n;
+
+	if (br->eof || br->in.len >= READ_MAX)
+		return;
+	n = read(br->fd, buf_room(&br->in, READ_MAX), READ_MAX);
+	if (n > 0) {
+		buf_wrote(&br->in, n);
+	} else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+		br->eof = 1;
+}
+
+static void
+bridge_write(struct net *net)
+{
+	struct bridge	*br = &net->bridge;
+	ssize_t		 n = 0;
+
+	while (!br->broken && br->out.len > 0) {
+		n = write(br->fd, buf_ptr(&br->out), br->out.len);
+		if (n <= 0)
+			break;
+		buf_drain(&br->out, n);
+	}
+	/* The other worker is gone; why is its own, or the engine's, to say. */
+	if (n == -1 && errno != EAGAIN && errno != EINTR)
+		br->broken = 1;
+	if (br->broken)
+		buf_clear(&br->out);
+}
+
+/* What the worker takes, and when. */
+static const struct proto_handler loop_handlers[] = {
+	{ M_NET_SETUP,	 CH_SETUP,		setup_on_setup },
+	{ M_NET_FD,	 CH_CONNECT,		setup_on_fd },
+	{ M_NET_CONNECT, CH_CONNECT,		setup_on_connect },
+	{ M_NET_PATTERN, CH_LOGIN | CH_READY,	list_on_pattern },
+	{ M_NET_LIST,	 CH_LOGIN | CH_READY,	list_on_list },
+	{ M_NET_LOGOUT,	 CH_LOGIN | CH_READY | CH_WATCH, session_on_logout },
+	{ M_NET_STATUS,	 CH_READY,		list_on_status },
+	{ M_NET_OPEN,	 CH_READY,		ops_on_open },
+	{ M_NET_META,	 CH_READY,		ops_on_meta },
+	{ M_NET_SEARCH,	 CH_READY,		ops_on_search },
+	{ M_NET_SEND,	 CH_READY,		send_on_send },
+	{ M_NET_RECV,	 CH_READY,		recv_on_recv },
+	{ M_NET_STORE,	 CH_READY,		ops_on_store },
+	{ M_NET_EXPUNGE, CH_READY,		ops_on_expunge },
+	{ M_NET_NAME,	 CH_READY,		ops_on_name },
+	{ M_NET_WATCH,	 CH_READY,		watch_on_watch },
+	{ M_NET_UNWATCH, CH_READY | CH_WATCH,	watch_on_unwatch },
+	{ M_NET_STATS,	 CH_LOGIN | CH_READY | CH_WATCH, stats_on_stats },
+	{ M_NONE,	 0,			NULL }
+};
+
+static void
+channel_read(struct net *net)
+{
+	int	 n = chan_read(&net->chan);
+
+	if (n == -1 || chan_dispatch(&net->chan, loop_handlers, net) == -1)
+		fatalx("a bad message from imapsync: %s", net->chan.error);
+	/* Without LOGOUT: the session is over, nothing more may be sent. */
+	if (n == 0 && net->chan.state != CH_LOGOUT)
+		_exit(EX_SYNC_ERROR);
+}
+
+/*
+ * Cyrus (3.6.1, measured) waits for the socket although it holds commands that
+ * it has read and not yet inflated, when its buffer ends just behind one.  Any
+ * octet wakes it: while an answer is due and nothing comes, it gets some.
+ */
+static int
+nudge_due(struct net *net, int *left)
+{
+	struct loop	*lo = &net->loop;
+	uint64_t	 last, now = net_now();
+
+	if (net->compress != COMPRESS_ON || lo->broken || throttled(net) ||
+	    !cmdq_due(net) || net->out.len > 0 || stream_unsent(net->st) > 0)
+		return 0;
+	if (lo->nudge_ms == 0)
+		lo->nudge_ms = NUDGE_MIN_MS;
+	last = net->alive > lo->nudged ? net->alive : lo->nudged;
+	*left = now - last >= lo->nudge_ms ? 0 :
+	    (int)(last + lo->nudge_ms - now);
+	return 1;
+}
+
+static void
+nudge(struct net *net)
+{
+	int	 left;
+
+	if (!nudge_due(net, &left) || left > 0 || !stream_nudge(net->st))
+		return;
+	/* No sign of life: that the server is silent is still noticed. */
+	(void)stream_write(net->st, &net->out, 1);
+	net->loop.nudged = net_now();
+	if (net->loop.nudge_ms < NUDGE_MAX_MS)
+		net->loop.nudge_ms *= 2;
+}
+
+/* How long the server may stay silent now: 0 if nothing is due. */
+static uint64_t
+patience(struct net *net)
+{
+	if (net->loop.broken)
+		return BROKEN_MS;
+	if (net->phase == P_LOGOUT)
+		return LOGOUT_MS;
+	if (throttled(net) || !answer_due(net))
+		return 0;
+	return (uint64_t)net->setup.timeout * 1000;
+}
+
+/* Milliseconds to wait at most. */
+static int
+loop_timeout(struct net *net, int reading)
+{
+	uint64_t	 now = net_now(), end;
+	int		 ms, left;
+
+	if (reading && stream_readable(net->st))
+		return 0;
+	ms = recv_timeout(net);
+	left = watch_timeout(net);
+	if (left != -1 && (ms == -1 || left < ms))
+		ms = left;
+	if (corked(net)) {
+		left = CORK_MS - (int)(net_now() - net->loop.corked);
+		if (ms == -1 || left < ms)
+			ms = left < 0 ? 0 : left;
+	}
+	if (nudge_due(net, &left) && (ms == -1 || left < ms))
+		ms = left;
+	if (patience(net) == 0) {
+		net->alive = now;
+		return ms;
+	}
+	end = net->alive + patience(net);
+	left = end <= now ? 0 : end - now > INT32_MAX ? INT32_MAX :
+	    (int)(end - now);
+	return ms == -1 || left < ms ? left : ms;
+}
+
+static void
+check_time(struct net *net)
+{
+	uint64_t	 most;
+	char		 why[64];
+
+	if (net->st == NULL || (most = patience(net)) == 0 ||
+	    net_now() - net->alive < most)
+		return;
+	if (net->loop.broken)
+		net_lost(net, stream_error(net->st));
+	snprintf(why, sizeof(why), "no %s for %u seconds",
+	    net->phase == P_TLS ? "TLS handshake" :
+	    net->phase == P_GREETING ? "greeting" : "answer",
+	    net->setup.timeout);
+	net_lost(net, why);
+}
+
+enum { PFD_CHAN, PFD_LIFE, PFD_SERVER, PFD_BRIDGE, PFD_MAX };
+
+static void
+fill_pfds(struct net *net, struct pollfd *pfd, int reading)
+{
+	int	 writing;
+
+	memset(pfd, 0, sizeof(*pfd) * PFD_MAX);
+	pfd[PFD_CHAN].fd = net->chan.ib.fd;
+	if (net->chan.state != CH_LOGOUT && net->queue.cost < REQUESTS_MAX)
+		pfd[PFD_CHAN].events |= POLLIN;
+	if (chan_pending(&net->chan) > 0)
+		pfd[PFD_CHAN].events |= POLLOUT;
+	pfd[PFD_LIFE].fd = FD_LIFELINE;
+	pfd[PFD_LIFE].events = POLLIN;
+	pfd[PFD_SERVER].fd = pfd[PFD_BRIDGE].fd = -1;
+	if (net->st != NULL) {
+		writing = !net->loop.broken && !corked(net) &&
+		    (net->out.len > 0 || stream_unsent(net->st) > 0);
+		pfd[PFD_SERVER].events = stream_events(net->st, reading,
+		    writing);
+		if (pfd[PFD_SERVER].events != 0)
+			pfd[PFD_SERVER].fd = stream_fd(net->st);
+	}
+	if (net->bridge.fd == -1)
+		return;
+	if (!net->bridge.eof && net->bridge.in.len < READ_MAX)
+		pfd[PFD_BRIDGE].events |= POLLIN;
+	if (!net->bridge.broken && net->bridge.out.len > 0)
+		pfd[PFD_BRIDGE].events |= POLLOUT;
+	if (pfd[PFD_BRIDGE].events != 0)
+		pfd[PFD_BRIDGE].fd = net->bridge.fd;
+}
+
+/* All that can go on, goes on; nothing here waits. */
+static void
+work(struct net *net)
+{
+	int	 full;
+
+	if (net->st == NULL)
+		return;
+	/* What waited for room in the queue waits for nothing else. */
+	session_tick(net);
+	do {
+		recv_input(net);
+		watch_tick(net);
+		req_pump(net);
+		cmdq_flush(net);
+		full = net->out.len >= QUEUE_HIGH;
+		server_write(net);
+	} while (full && net->out.len < QUEUE_HIGH);
+	nudge(net);
+	bridge_write(net);
+	if (net->phase == P_LOGOUT && TAILQ_EMPTY(&net->cmdq.tx) &&
+	    net->out.len == 0 && stream_unsent(net->st) == 0)
+		net_end(net);
+}
+
+/* What poll(2) has found. */
+static void
+take(struct net *net, const struct pollfd *pfd, int reading)
+{
+	if (pfd[PFD_LIFE].revents != 0)
+		_exit(EX_SYNC_ERROR);
+	if (pfd[PFD_CHAN].revents & (POLLERR | POLLNVAL) ||
+	    (pfd[PFD_CHAN].revents & (POLLIN | POLLHUP)) == POLLHUP)
+		_exit(EX_SYNC_ERROR);
+	if (pfd[PFD_CHAN].revents & POLLIN)
+		channel_read(net);
+	if (pfd[PFD_BRIDGE].revents & (POLLIN | POLLHUP | POLLERR))
+		bridge_read(net);
+	if (pfd[PFD_SERVER].revents != 0 ||
+	    (reading && stream_readable(net->st)))
+		server_io(net);
+	check_time(net);
+}
+
+int
+loop_turn(struct net *net, int most)
+{
+	struct pollfd	 pfd[PFD_MAX];
+	int		 n, reading, ms;
+
+	work(net);
+	if (chan_write(&net->chan) == -1)
+		_exit(EX_SYNC_ERROR);
+	reading = net->st != NULL && !throttled(net);
+	ms = net->st == NULL ? -1 : loop_timeout(net, reading);
+	if (most != -1 && (ms == -1 || most < ms))
+		ms = most;
+	fill_pfds(net, pfd, reading);
+	if ((n = poll(pfd, PFD_MAX, ms)) == -1) {
+		if (errno != EINTR)
+			fatal("poll");
+		return 0;
+	}
+	take(net, pfd, reading);
+	return n;
+}
+
+void
+loop_run(struct net *net)
+{
+	for (;;)
+		loop_turn(net, -1);
+}

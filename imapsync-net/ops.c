@@ -1,0 +1,296 @@
+/*
+ * This file is part of imapsync, which keeps two IMAP servers identical.
+ *
+ * imapsync is free software: you can redistribute it and/or modify it under
+ * the terms of the GNU General Public License, version 3 or (at your option)
+ * any later version, with permission to link with LibreSSL and OpenSSL.
+ * It comes WITHOUT ANY WARRANTY.  See COPYING.
+ */
+
+/*
+ * Requests that are a few commands each: OPEN, SEARCH, META, STORE, EXPUNGE and
+ * those on names.
+ */
+#include "net.h"
+
+/* ---- SEARCH ---- */
+
+void
+ops_esearch(struct net *net, const struct resp *resp)
+{
+	struct cmd	*c;
+
+	c = resp->tag[0] != '\0' ? cmdq_find(net, resp->tag) :
+	    cmdq_oldest(net, K_SEARCH);
+	if (c == NULL || c->kind != K_SEARCH)
+		return;
+	c->got = 1;
+	req_sendset(net, M_ENGINE_UIDS, c->req->id, &resp->set, c->what);
+}
+
+static void	open_tagged(struct net *, struct cmd *, const struct resp *);
+
+static void
+search_tagged(struct net *net, struct cmd *c, const struct resp *resp)
+{
+	/* RFC 4731 section 3.1: there is an answer even if it is empty. */
+	if (resp->word == WORD_OK && !c->got)
+		req_worse(c->req, ST_BAD, RC_NONE,
+		    "an OK to SEARCH without its answer");
+	if (c->req->type == M_NET_OPEN)
+		open_tagged(net, c, resp);
+	else
+		req_answer(net, c, resp);
+}
+
+static int
+search_emit(struct net *net, struct req *r)
+{
+	struct cmd	*c;
+
+	while (r->pos < r->set.n) {
+		if (net->out.len >= QUEUE_HIGH)
+			return 0;
+		c = cmd_new(net, K_SEARCH, r, search_tagged);
+		cmd_puts(c, "UID SEARCH RETURN (ALL) UID ");
+		cmd_set(c, &r->set, &r->pos, 0, 0);
+		cmd_end(net, c);
+	}
+	return 1;
+}
+
+static const struct req_ops search_ops = { .emit = search_emit };
+
+void
+ops_on_search(const struct msg *msg)
+{
+	const struct m_net_search	*m = msg->rec;
+
+	req_enter(msg->arg, req_bound(msg, m->handle, &search_ops, &m->set));
+}
+
+/* ---- OPEN ---- */
+
+/* If the mailbox was not selected, what the rest answers says nothing. */
+static void
+open_tagged(struct net *net, struct cmd *c, const struct resp *resp)
+{
+	struct req	*r = c->req;
+
+	if (c->kind == K_SELECT && resp->word != WORD_OK)
+		r->refused = 1;
+	else if (r->refused)
+		return;
+	req_answer(net, c, resp);
+}
+
+static void
+open_finish(struct net *net, struct req *r)
+{
+	struct m_engine_opened	 m;
+	struct handle		*h = r->handle;
+
+	if (r->refused)
+		return;
+	memset(&m, 0, sizeof(m));
+	m.uidvalidity = h->uidvalidity;
+	m.uidnext = h->uidnext;
+	m.exists = h->exists;
+	m.modseq = h->selmodseq;
+	m.readonly = h->readonly;
+	/* Without PERMANENTFLAGS all can be kept (RFC 3501 section 7.1). */
+	m.perm_any = h->perm_any || !h->has_perm;
+	m.permflags = h->has_perm ? h->perm :
+	    "\\Answered \\Flagged \\Deleted \\Seen \\Draft";
+	m.mailboxid = h->mailboxid;
+	chan_send(&net->chan, M_ENGINE_OPENED, h->id, &m);
+}
+
+static void
+open_search(struct net *net, struct req *r, int what, uint32_t lo, uint32_t hi)
+{
+	struct cmd	*c;
+
+	c = cmd_new(net, K_SEARCH, r, search_tagged);
+	c->what = what;
+	cmd_printf(c, "UID SEARCH RETURN (ALL) UID %u:%u", lo, hi);
+	cmd_end(net, c);
+}
+
+static int
+open_emit(struct net *net, struct req *r)
+{
+	const struct m_net_open	*o = &r->handle->open;
+	uint32_t		 u = o->uidnext == 0 ? 1 : o->uidnext;
+	struct cmd		*c;
+
+	mailbox_select(net, r, r->handle, open_tagged);
+	if ((o->what & OPEN_FULL) && o->n > 0) {
+		c = cmd_new(net, K_FETCH, r, open_tagged);
+		cmd_printf(c, "UID FETCH 1:%u (UID FLAGS)", o->n);
+		cmd_end(net, c);
+	}
+	if (o->what & OPEN_NEW)
+		open_search(net, r, OPEN_NEW, u, UINT32_MAX);
+	if ((o->what & OPEN_ALL) && o->n > 0)
+		open_search(net, r, OPEN_ALL, 1, o->n);
+	return 1;
+}
+
+static const struct req_ops open_ops = {
+	.emit = open_emit,
+	.finish = open_finish
+};
+
+void
+ops_on_open(const struct msg *msg)
+{
+	struct net	*net = msg->arg;
+	struct req	*r;
+
+	r = req_new(msg, &open_ops);
+	r->handle = handle_new(net, msg->id, msg->rec);
+	handle_hold(r->handle);
+	req_queue(net, r);
+}
+
+/* ---- META, STORE, EXPUNGE, names ---- */
+
+static int
+meta_emit(struct net *net, struct req *r)
+{
+	struct cmd	*c;
+
+	while (r->pos < r->set.n) {
+		if (net->out.len >= QUEUE_HIGH)
+			return 0;
+		c = cmd_new(net, K_META, r, req_answer);
+		cmd_puts(c, "UID FETCH ");
+		cmd_set(c, &r->set, &r->pos, 0, 1);
+		cmd_puts(c, r->brief ? " (UID RFC822.SIZE)" : " (UID FLAGS "
+		    "INTERNALDATE RFC822.SIZE BODY.PEEK[HEADER.FIELDS "
+		    "(MESSAGE-ID DATE FROM TO SUBJECT)])");
+		cmd_end(net, c);
+	}
+	return 1;
+}
+
+static const struct req_ops meta_ops = { .emit = meta_emit };
+
+void
+ops_on_meta(const struct msg *msg)
+{
+	const struct m_net_meta	*m = msg->rec;
+	struct req		*r;
+
+	r = req_bound(msg, m->handle, &meta_ops, &m->set);
+	r->brief = m->brief;
+	req_enter(msg->arg, r);
+}
+
+static int
+store_emit(struct net *net, struct req *r)
+{
+	struct cmd	*c;
+
+	while (r->pos < r->set.n && r->flags[0] != '\0') {
+		if (net->out.len >= QUEUE_HIGH)
+			return 0;
+		c = cmd_new(net, K_STORE, r, req_answer);
+		cmd_puts(c, "UID STORE ");
+		cmd_set(c, &r->set, &r->pos, strlen(r->flags), 0);
+		cmd_printf(c, " %cFLAGS.SILENT (", r->add ? '+' : '-');
+		cmd_puts(c, r->flags);
+		cmd_puts(c, ")");
+		cmd_end(net, c);
+	}
+	return 1;
+}
+
+static const struct req_ops store_ops = { .emit = store_emit };
+
+void
+ops_on_store(const struct msg *msg)
+{
+	const struct m_net_store	*m = msg->rec;
+	struct req			*r;
+
+	if (!flags_valid(m->flags))
+		fatalx("a STORE with flags that are none");
+	r = req_bound(msg, m->handle, &store_ops, &m->set);
+	r->add = m->add;
+	r->flags = xstrdup(m->flags);
+	req_enter(msg->arg, r);
+}
+
+/*
+ * The second SELECT is needed: in a session that has fetched, Dovecot 2.3 takes
+ * UID STORE and UID EXPUNGE in one packet and expunges nothing.
+ */
+static int
+expunge_emit(struct net *net, struct req *r)
+{
+	struct cmd	*c;
+
+	if (uidset_empty(&r->set))
+		return 1;
+	while (r->pos < r->set.n) {
+		c = cmd_new(net, K_STORE, r, req_answer);
+		cmd_puts(c, "UID STORE ");
+		cmd_set(c, &r->set, &r->pos, 0, 0);
+		cmd_puts(c, " +FLAGS.SILENT (\\Deleted)");
+		cmd_end(net, c);
+	}
+	mailbox_select(net, r, r->handle, req_answer);
+	for (r->pos = 0; r->pos < r->set.n; ) {
+		c = cmd_new(net, K_EXPUNGE, r, req_answer);
+		cmd_puts(c, "UID EXPUNGE ");
+		cmd_set(c, &r->set, &r->pos, 0, 0);
+		cmd_end(net, c);
+	}
+	return 1;
+}
+
+static const struct req_ops expunge_ops = { .emit = expunge_emit };
+
+void
+ops_on_expunge(const struct msg *msg)
+{
+	const struct m_net_expunge	*m = msg->rec;
+
+	req_enter(msg->arg, req_bound(msg, m->handle, &expunge_ops, &m->set));
+}
+
+static int
+name_emit(struct net *net, struct req *r)
+{
+	static const char *const	 verbs[] = { "CREATE ", "DELETE ",
+					    "RENAME ", "SUBSCRIBE ",
+					    "UNSUBSCRIBE " };
+	struct cmd			*c;
+
+	c = cmd_new(net, K_NAME, r, req_answer);
+	cmd_puts(c, verbs[r->op]);
+	cmd_string(net, c, r->mailbox);
+	if (r->op == NAME_RENAME) {
+		cmd_puts(c, " ");
+		cmd_string(net, c, r->newname);
+	}
+	cmd_end(net, c);
+	return 1;
+}
+
+static const struct req_ops name_ops = { .emit = name_emit };
+
+void
+ops_on_name(const struct msg *msg)
+{
+	const struct m_net_name	*m = msg->rec;
+	struct req		*r;
+
+	r = req_new(msg, &name_ops);
+	r->op = m->op;
+	r->mailbox = xstrdup(m->mailbox);
+	r->newname = xstrdup(m->newname);
+	req_queue(msg->arg, r);
+}

@@ -1,0 +1,397 @@
+/*
+ * This file is part of imapsync, which keeps two IMAP servers identical.
+ *
+ * imapsync is free software: you can redistribute it and/or modify it under
+ * the terms of the GNU General Public License, version 3 or (at your option)
+ * any later version, with permission to link with LibreSSL and OpenSSL.
+ * It comes WITHOUT ANY WARRANTY.  See COPYING.
+ */
+/*
+ * Bodies from one side to the other: which way they are sent, and what the two
+ * servers answer.
+ */
+#include "engine.h"
+
+#define COMMIT_ROWS	1000	/* notes to a transaction while copying */
+#define FAULTS		5	/* "not now" for so many messages in a row */
+
+/* A copy in another way is made behind those that are under way. */
+void
+copy_again(struct engine *e, const struct copy *like, const struct uidset *set)
+{
+	struct copy	*c;
+
+	TAILQ_FOREACH(c, &e->exec.again, entry)
+		if (c->mb == like->mb && c->target == like->target &&
+		    c->mode == like->mode && c->nodate == like->nodate &&
+		    c->nokeywords == like->nokeywords) {
+			uidset_or(&c->set, set);
+			return;
+		}
+	c = xcalloc(1, sizeof(*c));
+	c->mb = like->mb;
+	c->target = like->target;
+	c->mode = like->mode;
+	c->nodate = like->nodate;
+	c->nokeywords = like->nokeywords;
+	uidset_or(&c->set, set);
+	TAILQ_INSERT_TAIL(&e->exec.again, c, entry);
+}
+
+void
+copy_free(struct copy *c)
+{
+	uidset_free(&c->set);
+	free(c);
+}
+
+void
+copy_reset(struct engine *e)
+{
+	struct copy	*c;
+
+	if (e->exec.again.tqh_last != NULL)
+		while ((c = TAILQ_FIRST(&e->exec.again)) != NULL) {
+			TAILQ_REMOVE(&e->exec.again, c, entry);
+			copy_free(c);
+		}
+	memset(&e->exec, 0, sizeof(e->exec));
+	TAILQ_INIT(&e->exec.again);
+	e->exec.target = -1;
+}
+
+/* What it did not give has been named (got_withheld()). */
+static void
+send_done(struct engine *e, struct req *r, const struct m_engine_done *m)
+{
+	if (m->status == ST_OK || r->mb->stopped || ended(e))
+		return;
+	log_debug("%s: the %s server does not give all messages: %s",
+	    r->mb->name, side_name[r->side], m->text);
+	e->partial = 1;
+}
+
+static void
+recv_done(struct engine *e, struct req *r, const struct m_engine_done *m)
+{
+	struct copy	*c = r->arg;
+
+	c->mb->mark[c->target].active = 0;
+	if (m->status != ST_OK && !c->mb->stopped && !ended(e)) {
+		log_debug("%s: copying to %s did not end well: %s",
+		    c->mb->name, side_name[c->target], m->text);
+		e->partial = 1;
+	}
+	copy_free(c);
+}
+
+/* What is ours may be told again by a later SELECT: with these flags. */
+static void
+sent_add(struct mside *ms, uint32_t uid, const char *flags)
+{
+	struct store	*st;
+
+	TAILQ_FOREACH(st, &ms->did.sent, entry)
+		if (flags_eq(st->flag, flags))
+			break;
+	if (st == NULL)
+		st = store_add(&ms->did.sent, 1, flags);
+	uidset_add(&st->set, uid, uid);
+}
+
+/*
+ * APPENDUID is believed only if it can be true: a UID that this mailbox has given
+ * to nothing else, of a message that was under way.
+ */
+static int
+uid_fits(struct mbox *mb, int target, const struct m_engine_copied *m)
+{
+	const struct mside	*dst = &mb->s[target];
+	const struct sess	*d = dst->found.disc;
+
+	return m->newuid >= d->uidnext && m->newuid > dst->known.n &&
+	    m->newuid != UINT32_MAX &&
+	    !uidset_has(&dst->did.appended, m->newuid) &&
+	    !uidset_has(&mb->s[OTHER(target)].did.copied, m->uid) &&
+	    row_find(mb, target, m->newuid) == NULL &&
+	    row_find(mb, OTHER(target), m->uid) == NULL;
+}
+
+static void
+copied_row(struct engine *e, struct copy *c, const struct m_engine_copied *m)
+{
+	struct mbox		*mb = c->mb;
+	struct mside		*src = &mb->s[OTHER(c->target)];
+	struct mside		*dst = &mb->s[c->target];
+	struct m_store_add	 a;
+
+	a.mailbox = mb->id;
+	a.local = c->target == LOCAL ? m->newuid : m->uid;
+	a.remote = c->target == LOCAL ? m->uid : m->newuid;
+	a.size = m->size;
+	a.key = m->key;
+	a.flags = m->flags;
+	ask_note(e, M_STORE_ADD, &a);
+	refusal_end(e, mb, OTHER(c->target), m->uid);
+	uidset_add(&src->did.copied, m->uid, m->uid);
+	uidset_add(&dst->did.appended, m->newuid, m->newuid);
+	sent_add(dst, m->newuid, m->flags);
+	mb->mark[c->target].gained = 1;
+	dst->did.ncopied++;
+	dst->did.octets += m->size;
+	dst->did.in_a_row = 0;
+}
+
+static void
+got_copied(struct engine *e, struct req *r, const struct m_engine_copied *m)
+{
+	struct copy	*c = r->arg;
+	struct mbox	*mb = c->mb;
+
+	e->exec.quota_row[c->target] = 0;
+	if (m->lost[0] != '\0')
+		mbox_lost(mb, m->lost);
+	/* It is there, wherever that is: the next run finds it by the mark. */
+	if (mb->stopped || m->newuid == 0) {
+		mb->mark[c->target].keep = 1;
+		return;
+	}
+	if (!uid_fits(mb, c->target, m)) {
+		mb->mark[c->target].keep = 1;
+		progress_stop(e, mb, "the %s server says that it gave UID %u "
+		    "to a copy, which can't be: what it got is looked for by "
+		    "content in the next run", side_name[c->target], m->newuid);
+		return;
+	}
+	copied_row(e, c, m);
+	/* Asked to stop: this was the one under way; the mark holds the rest. */
+	if (e->end.phase == END_ASKED)
+		end_hurry(e, HALT_MS);
+	if (e->ask.uncommitted >= COMMIT_ROWS) {
+		finish_checkpoint(e, mb);
+		ask_commit(e);
+	}
+}
+
+/* The mailbox takes none at all: this direction waits for the next run. */
+static void
+copy_close(struct engine *e, struct copy *c, const char *text)
+{
+	struct side_did	*d = &c->mb->s[c->target].did;
+
+	if (!d->closed)
+		log_warnx("%s: the %s server takes no message: %s; what is new "
+		    "on the %s server is offered again by the next run",
+		    name_show(e, c->mb->name), side_name[c->target], text,
+		    side_name[OTHER(c->target)]);
+	d->closed = 1;
+	e->partial = 1;
+}
+
+/*
+ * Not this message's fault.  Where a server says that it can't just now, it may
+ * still be one message: only if it says so of several in a row it is none's.
+ */
+static int
+mailbox_fault(struct engine *e, struct copy *c, int code, const char *text,
+    int one)
+{
+	switch (code) {
+	case RC_TRYCREATE:
+	case RC_NONEXISTENT:
+	case RC_NOPERM:
+		copy_close(e, c, text);
+		return 1;
+	case RC_UNAVAILABLE:
+	case RC_INUSE:
+	case RC_CORRUPTION:
+	case RC_CONTACTADMIN:
+	case RC_SERVERBUG:
+		if (one && ++c->mb->s[c->target].did.in_a_row > FAULTS)
+			copy_close(e, c, text);
+		break;
+	}
+	return c->mb->s[c->target].did.closed;
+}
+
+static void
+got_failed(struct engine *e, struct req *r, const struct m_engine_failed *m)
+{
+	struct copy	*c = r->arg, single = *c;
+
+	if (mailbox_fault(e, c, m->code, m->text, 0))
+		return;
+	/* One batch is tried message by message, the others wait for room. */
+	if (m->code == RC_OVERQUOTA && e->exec.quota_batch[c->target]++ > 0)
+		return;
+	log_debug("%s: %llu messages were refused together (%s): sending them "
+	    "one by one", c->mb->name,
+	    (unsigned long long)uidset_count(&m->set), m->text);
+	single.mode = RECV_SINGLE;
+	copy_again(e, &single, &m->set);
+}
+
+static void
+got_gone(struct engine *e, struct req *r, const struct m_engine_gone *m)
+{
+	struct mside	*ms = &r->mb->s[r->side];
+	struct refusal	*f, *next;
+
+	uidset_or(&ms->did.copied, &m->set);
+	for (f = RB_MIN(refusals, &ms->known.refusals); f != NULL; f = next) {
+		next = RB_NEXT(refusals, &ms->known.refusals, f);
+		if (uidset_has(&m->set, f->uid))
+			refusal_end(e, r->mb, r->chan, f->uid);
+	}
+}
+
+/* ---- what the source does not give ---- */
+
+static void
+got_withheld(struct engine *e, struct req *r,
+    const struct m_engine_withheld *m)
+{
+	size_t	 i;
+	uint32_t u;
+
+	for (i = 0; i < m->set.n; i++)
+		for (u = m->set.r[i].lo; ; u++) {
+			refusal_withheld(e, r->mb, r->side, u, m->text);
+			if (u == m->set.r[i].hi)
+				break;
+		}
+}
+
+/* The connection ends under it: recover.c counts that. */
+static void
+got_send_due(struct engine *e, struct req *r, const struct m_engine_due *m)
+{
+	refusal_due(e, r->mb, r->side, m->uid, DUE_SOURCE);
+}
+
+static void
+got_recv_due(struct engine *e, struct req *r, const struct m_engine_due *m)
+{
+	refusal_due(e, r->mb, OTHER(r->side), m->uid,
+	    m->alone ? DUE_TARGET : DUE_BATCH);
+}
+
+/* ---- refusals ---- */
+
+static int
+says_quota(const struct m_engine_refused *m)
+{
+	return m->code == RC_OVERQUOTA || (m->code == RC_NONE &&
+	    m->status == ST_NO && strcasestr(m->text, "quota") != NULL);
+}
+
+static void
+refuse(struct engine *e, struct copy *c, const struct m_engine_refused *m)
+{
+	int	 side = OTHER(c->target);
+
+	uidset_add(&c->mb->s[side].did.copied, m->uid, m->uid);
+	if (refusal_set(e, c->mb, side, m->uid, m->code, m->size,
+	    e->srv[c->target].ready.appendlimit, m->text))
+		log_warnx("%s: the %s server refuses message UID %u of the %s "
+		    "server (%llu octets): %s", name_show(e, c->mb->name),
+		    side_name[c->target], m->uid, side_name[side],
+		    (unsigned long long)m->size, m->text);
+}
+
+/* One refusal a mailbox stands for all that wait for room. */
+static int
+quota_stands(struct mside *src)
+{
+	struct refusal	*f;
+
+	RB_FOREACH(f, refusals, &src->known.refusals)
+		if (f->code == RC_OVERQUOTA ||
+		    strcasestr(f->text, "quota") != NULL)
+			return 1;
+	return 0;
+}
+
+static void
+quota_full(struct engine *e, struct copy *c, const struct m_engine_refused *m)
+{
+	struct mside	*src = &c->mb->s[OTHER(c->target)];
+
+	if (e->exec.full[c->target])
+		return;		/* others that were under way */
+	e->exec.full[c->target] = 1;
+	if (refusal_find(src, m->uid) != NULL || !quota_stands(src))
+		refuse(e, c, m);
+	log_warnx("the %s server has no room left: nothing more is copied to it "
+	    "in this run", side_name[c->target]);
+	e->partial = 1;
+}
+
+static void
+got_refused(struct engine *e, struct req *r, const struct m_engine_refused *m)
+{
+	struct copy	*c = r->arg, other = *c;
+	struct uidset	 one = UIDSET_INIT;
+
+	if (mailbox_fault(e, c, m->code, m->text, 1))
+		return;
+	if (says_quota(m)) {
+		/* Cyrus says it without a code, so once may be one message. */
+		if (m->code == RC_OVERQUOTA || ++e->exec.quota_row[c->target] > 1)
+			quota_full(e, c, m);
+		else
+			refuse(e, c, m);
+		return;
+	}
+	e->exec.quota_row[c->target] = 0;
+	if (m->status == ST_UNSENT || m->code == RC_TOOBIG ||
+	    m->code == RC_LIMIT) {
+		refuse(e, c, m);
+		return;
+	}
+	if (m->status == ST_BAD && m->had_date && !c->nodate)
+		other.nodate = 1;
+	else if (m->had_keywords && !c->nokeywords)
+		other.nokeywords = 1;
+	else {
+		refuse(e, c, m);
+		return;
+	}
+	uidset_add(&one, m->uid, m->uid);
+	copy_again(e, &other, &one);
+	uidset_free(&one);
+}
+
+void
+copy_start(struct engine *e, const struct copy *like, const struct uidset *set)
+{
+	static const struct answers	 from = {
+		.gone = got_gone, .withheld = got_withheld,
+		.due = got_send_due, .done = send_done
+	};
+	static const struct answers	 to = {
+		.copied = got_copied, .refused = got_refused,
+		.failed = got_failed, .due = got_recv_due,
+		.done = recv_done
+	};
+	struct mbox			*mb = like->mb;
+	struct sess			*disc = mb->s[like->target].found.disc;
+	struct m_net_recv		 m;
+	struct copy			*c;
+
+	e->exec.transfer++;
+	ask_send(e, session_open(e, mb, OTHER(like->target)), e->exec.transfer,
+	    set, &from);
+	c = xcalloc(1, sizeof(*c));
+	*c = *like;
+	uidset_init(&c->set);
+	m.transfer = e->exec.transfer;
+	m.mode = c->mode;
+	m.nodate = c->nodate;
+	m.nokeywords = c->nokeywords;
+	m.perm_any = disc->perm_any;
+	m.permflags = disc->permflags;
+	m.mailbox = mb->s[c->target].told.name;
+	mb->mark[c->target].active = ask_recv(e, session_open(e, mb, c->target),
+	    &m, set, &to, c);
+}

@@ -1,0 +1,192 @@
+/*
+ * This file is part of imapsync, which keeps two IMAP servers identical.
+ *
+ * imapsync is free software: you can redistribute it and/or modify it under
+ * the terms of the GNU General Public License, version 3 or (at your option)
+ * any later version, with permission to link with LibreSSL and OpenSSL.
+ * It comes WITHOUT ANY WARRANTY.  See COPYING.
+ */
+/*
+ * A mailbox while it is changed: STOREs and expunges, and what its server tells
+ * meanwhile.
+ */
+#include "engine.h"
+
+static void
+session_opened(struct engine *e, struct req *r, const struct m_engine_done *m)
+{
+	struct sess	*s = r->sess, *d = r->mb->s[r->side].found.disc;
+
+	if (m->status == ST_OK && s->opened &&
+	    s->uidvalidity == d->uidvalidity &&
+	    strcmp(s->mailboxid, d->mailboxid) == 0)
+		return;
+	s->failed = 1;
+	if (r->mb->stopped)
+		return;
+	if (m->status != ST_OK)
+		progress_stop(e, r->mb, "it can't be opened again on the %s server:"
+		    " %s", side_name[r->side], m->text);
+	else
+		progress_stop(e, r->mb, "it was replaced on the %s server while "
+		    "this run was going on; run again", side_name[r->side]);
+}
+
+/* The answers that say: not now. */
+static int
+not_now(int code)
+{
+	return code == RC_INUSE || code == RC_UNAVAILABLE ||
+	    code == RC_SERVERBUG || code == RC_EXPUNGEISSUED;
+}
+
+/* What is answered is known, whatever becomes of the rest. */
+static void
+store_done(struct engine *e, struct req *r, const struct m_engine_done *m)
+{
+	struct store	*st = r->arg;
+
+	if (m->status == ST_OK) {
+		uidset_or(&st->done, &r->set);
+		uidset_or(&r->mb->s[r->side].did.flagged, &r->set);
+		return;
+	}
+	if (m->status == ST_UNSENT)
+		return;
+	if (!st->failed && !r->mb->stopped)
+		log_warnx("%s: the %s server does not %s the flag %s: %s",
+		    name_show(e, r->mb->name), side_name[r->side],
+		    st->add ? "set" : "clear", st->flag, m->text);
+	st->failed = 1;
+	if (!not_now(m->code)) {
+		uidset_or(&st->refused, &r->set);
+		return;
+	}
+	/* What the other side told must be told again. */
+	r->mb->s[OTHER(r->side)].plan.again = 1;
+	e->partial = 1;
+}
+
+static void
+expunge_done(struct engine *e, struct req *r, const struct m_engine_done *m)
+{
+	if (m->status == ST_OK || r->mb->stopped)
+		return;
+	log_warnx("%s: the %s server does not expunge: %s",
+	    name_show(e, r->mb->name), side_name[r->side], m->text);
+	e->partial = 1;
+}
+
+/* Flags and expunges go with the first session of the mailbox on a side. */
+static void
+session_ops(struct engine *e, struct mbox *mb, int side, struct sess *s)
+{
+	static const struct answers	 stored = { .done = store_done };
+	static const struct answers	 expunged = { .done = expunge_done };
+	struct mside			*ms = &mb->s[side];
+	struct store			*st;
+
+	if (ms->did.ops_sent)
+		return;
+	ms->did.ops_sent = 1;
+	TAILQ_FOREACH(st, &ms->plan.stores, entry) {
+		ask_store(e, s, st, &stored);
+		uidset_or(&ms->did.touched, &st->set);
+	}
+	ask_expunge(e, s, &ms->plan.doomed, &expunged);
+}
+
+int
+session_has_ops(const struct mbox *mb, int side)
+{
+	const struct mside	*ms = &mb->s[side];
+
+	return !ms->did.ops_sent && (!TAILQ_EMPTY(&ms->plan.stores) ||
+	    !uidset_empty(&ms->plan.doomed));
+}
+
+static void
+session_vanished(struct engine *e, struct sess *s,
+    const struct m_engine_vanished *m)
+{
+	struct mside		*ms = &s->mb->s[s->side];
+	struct uidset		 ours = UIDSET_INIT, rest = UIDSET_INIT;
+	struct m_store_drop	 d;
+	size_t			 i;
+
+	uidset_copy(&ours, &m->set);
+	uidset_and(&ours, &ms->plan.doomed);
+	uidset_copy(&rest, &m->set);
+	uidset_sub(&rest, &ms->plan.doomed);
+	if (!uidset_empty(&rest))
+		s->foreign = ms->did.others = 1;
+	uidset_sub(&ours, &ms->did.expunged);
+	d.mailbox = s->mb->id;
+	d.side = s->side;
+	SET_PARTS(&ours, i, &d.set)
+		ask_note(e, M_STORE_DROP, &d);
+	ms->did.nexpunged += uidset_count(&ours);
+	uidset_or(&ms->did.expunged, &ours);
+	uidset_free(&ours);
+	uidset_free(&rest);
+}
+
+static void
+session_flags(struct engine *e, struct sess *s, const struct m_engine_flags *m)
+{
+	struct mside	*ms = &s->mb->s[s->side];
+	struct store	*st;
+	struct row	*row;
+
+	(void)e;
+	if (m->modseq != 0 && m->modseq <= ms->found.disc->modseq)
+		return;
+	if (uidset_has(&ms->plan.doomed, m->uid))
+		return;
+	if (!m->has_flags) {
+		uidset_add(&s->bare, m->uid, m->uid);
+		return;
+	}
+	TAILQ_FOREACH(st, &ms->did.sent, entry)
+		if (uidset_has(&st->set, m->uid) &&
+		    flags_eq(st->flag, m->flags))
+			return;
+	row = row_find(s->mb, s->side, m->uid);
+	if (row == NULL || row->want[s->side] == NULL ||
+	    !flags_eq(row->want[s->side], m->flags))
+		s->foreign = 1;
+}
+
+/*
+ * n of an executing session: changes to what came since, ours included, are to
+ * be told as well.
+ */
+static uint32_t
+session_n(const struct mside *ms)
+{
+	uint32_t	 n = ms->known.n;
+
+	if (n == 0)
+		return 0;
+	if (ms->found.disc->uidnext != 0 && ms->found.disc->uidnext - 1 > n)
+		n = ms->found.disc->uidnext - 1;
+	if (!uidset_empty(&ms->did.appended) &&
+	    uidset_max(&ms->did.appended) > n)
+		n = uidset_max(&ms->did.appended);
+	return n;
+}
+
+struct sess *
+session_open(struct engine *e, struct mbox *mb, int side)
+{
+	static const struct answers	 to = {
+		.done = session_opened, .vanished = session_vanished,
+		.flags = session_flags, .spoilt = look_spoilt
+	};
+	struct mside			*ms = &mb->s[side];
+
+	ms->did.exec = ask_open(e, mb, side, SESS_EXEC, rules_open(e, side),
+	    session_n(ms), ms->found.disc->modseq, &to);
+	session_ops(e, mb, side, ms->did.exec);
+	return ms->did.exec;
+}

@@ -1,0 +1,222 @@
+/*
+ * This file is part of imapsync, which keeps two IMAP servers identical.
+ *
+ * imapsync is free software: you can redistribute it and/or modify it under
+ * the terms of the GNU General Public License, version 3 or (at your option)
+ * any later version, with permission to link with LibreSSL and OpenSSL.
+ * It comes WITHOUT ANY WARRANTY.  See COPYING.
+ */
+
+/* LIST and STATUS: joined to one event, asked again where they were refused. */
+#include "net_peer.h"
+
+#define RETURNS	"RETURN (SUBSCRIBED SPECIAL-USE STATUS (UIDVALIDITY UIDNEXT " \
+		"MESSAGES HIGHESTMODSEQ))"
+
+/* LIST of these patterns, with NULL behind the last. */
+static void
+asks_list(struct peer *p, uint32_t id, int selectors,
+    const char *const *patterns)
+{
+	struct m_net_pattern	 pattern;
+	struct m_net_list	 m = { selectors, 0, 1, "ref/" };
+
+	for (; *patterns != NULL; patterns++) {
+		pattern.pattern = *patterns;
+		asks(p, M_NET_PATTERN, id, &pattern);
+	}
+	asks(p, M_NET_LIST, id, &m);
+}
+
+static void
+asks_status(struct peer *p, uint32_t id, const char *mailbox)
+{
+	struct m_net_status	 m = { mailbox };
+
+	asks(p, M_NET_STATUS, id, &m);
+}
+
+/* ---- answers ---- */
+
+static void
+test_joined(void)
+{
+	static const char *const	 two[] = { "*", "a b", NULL };
+	struct peer			*p = peer_ready(CAPS);
+
+	asks_list(p, 5, SEL_SUBSCRIBED | SEL_RECURSIVEMATCH, two);
+	is_sent(p, "A3 LIST (SUBSCRIBED RECURSIVEMATCH) \"ref/\" (\"*\" "
+	    "\"a b\") " RETURNS "\r\n", "two patterns in one command");
+	says(p, "* LIST (\\Trash) \"/\" bin\r\n");
+	is_told(p, "", "a name waits for its numbers");
+	says(p, "* STATUS bin (UIDVALIDITY 7 UIDNEXT 9 MESSAGES 3 "
+	    "HIGHESTMODSEQ 12)\r\n");
+	is_told(p, "MAILBOX 5 bin 800 / 7/9/3/12\n", "and is told with them");
+	says(p, "* STATUS inbox (UIDVALIDITY 7 UIDNEXT 9 MESSAGES 3)\r\n"
+	    "* LIST () \"/\" INBOX\r\n");
+	is_told(p, "MAILBOX 5 INBOX 0 / 7/9/3/0\n",
+	    "the other way round, in any case");
+	says(p, "* LIST (\\NoSelect) \"/\" dir\r\n");
+	is_told(p, "MAILBOX 5 dir 1 /\n", "no numbers are due");
+	says(p, "* LIST () NIL late\r\n* STATUS stranger (MESSAGES 1)\r\n"
+	    "* LIST () \"/\" \"a\001b\"\r\n");
+	is_told(p, "MAILBOX 5  0 /\n", "a name that can't be");
+	says(p, "A3 OK x\r\n");
+	is_told(p, "MAILBOX 5 late 0 -\nLOG 0 mail.example: 1 mailboxes have "
+	    "names that can't be handled\nDONE 5 ok\n",
+	    "what never came; what nobody listed");
+	peer_end(p);
+}
+
+/* A server that knows no more than RFC 3501. */
+static void
+test_plain(void)
+{
+	static const char *const	 two[] = { "*", "a\351b", NULL };
+	struct peer			*p;
+
+	p = peer_ready("IMAP4rev1 ENABLE QRESYNC");
+	asks_list(p, 5, SEL_SUBSCRIBED, two);
+	is_sent(p, "A3 LIST \"ref/\" \"*\"\r\nA4 LIST \"ref/\" {3}\r\n",
+	    "one pattern a command");
+	says(p, "* LIST () \"/\" box\r\nA3 OK x\r\n+ go on\r\n");
+	is_told(p, "MAILBOX 5 box 0 /\n", "told at once");
+	is_sent(p, "a\351b\r\n", "the literal");
+	says(p, "A4 NO no\r\n");
+	is_told(p, "DONE 5 no no\n", "the worst answer");
+	peer_end(p);
+}
+
+static void
+test_status(void)
+{
+	struct peer	*p = peer_ready(CAPS);
+
+	asks_status(p, 5, "one");
+	asks_status(p, 6, "two");
+	is_sent(p, "A3 STATUS \"one\" (UIDVALIDITY UIDNEXT MESSAGES "
+	    "HIGHESTMODSEQ)\r\nA4 STATUS \"two\" (UIDVALIDITY UIDNEXT "
+	    "MESSAGES HIGHESTMODSEQ)\r\n", "two at once");
+	says(p, "* STATUS two (UIDVALIDITY 7 UIDNEXT 9 MESSAGES 3)\r\n");
+	is_told(p, "MAILBOX 6 two 0 - 7/9/3/0\n", "by name");
+	says(p, "A4 OK x\r\nA3 OK x\r\n");
+	is_told(p, "DONE 6 ok\nDONE 5 bad an OK to STATUS without its "
+	    "answer\n", "one has no answer");
+	peer_end(p);
+}
+
+/* ---- asked again ---- */
+
+/*
+ * In the packet of LOGIN: what the server offers is hoped for.  "caps" come with
+ * LOGIN's OK.
+ */
+static struct peer *
+login(const char *caps, const char *const *patterns, const char *first)
+{
+	struct peer	*p = peer_new();
+	char		 line[512];
+
+	asks_list(p, 5, 0, patterns);
+	says(p, "* OK [CAPABILITY IMAP4rev1] hello\r\n");
+	snprintf(line, sizeof(line), "A1 LOGIN \"user\" \"secret\"\r\n"
+	    "A2 ENABLE QRESYNC\r\n%s", first);
+	is_sent(p, line, "one packet");
+	if (caps == NULL) {
+		says(p, "A1 OK x\r\n");
+		return p;
+	}
+	snprintf(line, sizeof(line), "A1 OK [CAPABILITY %s] x\r\n"
+	    "A2 BAD x\r\n", caps);
+	says(p, line);
+	return p;
+}
+
+static const char *const	 all[] = { "*", NULL };
+#define FIRST	"A3 LIST \"ref/\" (\"*\") " RETURNS "\r\n"
+
+static void
+test_hoped(void)
+{
+	struct peer	*p = login(CAPS, all, FIRST);
+
+	is_sent(p, "", "all that was hoped for is offered");
+	says(p, "* LIST () \"/\" box\r\n"
+	    "* STATUS box (UIDVALIDITY 7 UIDNEXT 9 MESSAGES 3)\r\nA3 OK x\r\n");
+	is_told(p, "MAILBOX 5 box 0 / 7/9/3/0\nDONE 5 ok\n", "told");
+	peer_end(p);
+
+	p = login(CAPS, all, FIRST);
+	says(p, "A3 BAD no\r\n");
+	is_sent(p, "", "there is nothing less to ask for");
+	is_told(p, "DONE 5 bad no\n", "refused");
+	peer_end(p);
+}
+
+static void
+test_less(void)
+{
+	struct peer	*p = login("IMAP4rev1 LIST-EXTENDED ENABLE", all,
+			    FIRST);
+
+	says(p, "A3 BAD unknown\r\n");
+	is_sent(p, "A4 LIST \"ref/\" (\"*\") RETURN (SUBSCRIBED)\r\n",
+	    "refused: what is offered");
+	is_told(p, "", "nothing is done yet");
+	says(p, "* LIST () \"/\" box\r\nA4 OK x\r\n");
+	is_told(p, "MAILBOX 5 box 0 /\nDONE 5 ok\n", "told");
+	peer_end(p);
+}
+
+/* Two commands: when both are answered, and once. */
+static void
+test_less_of_two(void)
+{
+	static const char *const	 two[] = { "a\351b", "*", NULL };
+	struct peer			*p;
+
+	p = login("IMAP4rev1 LIST-EXTENDED ENABLE LITERAL+", two,
+	    "A3 LIST \"ref/\" ({3}\r\n");
+	says(p, "A3 BAD unknown\r\n");
+	is_sent(p, "A4 LIST \"ref/\" (\"*\") " RETURNS "\r\n",
+	    "the other is waited for");
+	says(p, "A4 BAD unknown\r\n");
+	is_sent(p, "A5 LIST \"ref/\" ({3+}\r\na\351b \"*\") RETURN "
+	    "(SUBSCRIBED)\r\n", "then all is asked again");
+	is_told(p, "", "nothing is done yet");
+	says(p, "A5 OK x\r\n");
+	is_told(p, "DONE 5 ok\n", "done");
+	peer_end(p);
+}
+
+/* It is refused before the capabilities behind the login are known. */
+static void
+test_later(void)
+{
+	struct peer	*p = login(NULL, all, FIRST);
+
+	is_sent(p, "A4 CAPABILITY\r\n", "they are asked for");
+	says(p, "A2 BAD x\r\nA3 BAD unknown\r\n");
+	is_sent(p, "", "nothing can be asked yet");
+	is_told(p, "", "nothing is done yet");
+	says(p, "* CAPABILITY IMAP4rev1 LIST-EXTENDED\r\nA4 OK x\r\n");
+	is_sent(p, "A5 LIST \"ref/\" (\"*\") RETURN (SUBSCRIBED)\r\n",
+	    "then what is offered");
+	says(p, "* LIST () \"/\" box\r\nA5 OK x\r\n");
+	is_told(p, "MAILBOX 5 box 0 /\nDONE 5 ok\n", "told, once");
+	peer_end(p);
+}
+
+int
+main(void)
+{
+	peer_begin();
+	test_joined();
+	test_plain();
+	test_status();
+	test_hoped();
+	test_less();
+	test_less_of_two();
+	test_later();
+	return tap_done();
+}
