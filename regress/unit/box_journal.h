@@ -27,6 +27,7 @@ struct sent {
 	TAILQ_ENTRY(sent) entry;
 	uint32_t	 id;
 	uint32_t	 n;		/* OPEN, SAMPLE, DIFF */
+	uint32_t	 uidnext;	/* OPEN */
 	uint64_t	 modseq;	/* OPEN */
 	int		 what;		/* OPEN */
 	struct uidset	 set;
@@ -230,13 +231,13 @@ on_open(const struct msg *msg)
 	s->n = m->n;
 	s->modseq = m->modseq;
 	s->what = m->what;
-	jot("%s %s: OPEN %s %u/%llu/%u%s%s%s%s%s", side_name[r->side],
+	s->uidnext = m->uidnext;
+	jot("%s %s: OPEN %s %u/%llu/%u%s%s%s%s", side_name[r->side],
 	    r->mb->name, kinds[r->sess->kind], m->uidvalidity,
 	    (unsigned long long)m->modseq, m->n,
 	    m->what & OPEN_EXAMINE ? " examine" : "",
 	    m->what & OPEN_FULL ? " full" : "",
-	    m->what & OPEN_ABOVE ? " above" : "",
-	    m->what & OPEN_FRESH ? " fresh" : "",
+	    m->what & OPEN_NEW ? " new" : "",
 	    m->what & OPEN_ALL ? " all" : "");
 }
 
@@ -440,6 +441,13 @@ on_note(const struct msg *msg)
 	}
 }
 
+static inline void
+on_synced(const struct msg *msg)
+{
+	(void)msg;
+	jot("store: SYNCED");
+}
+
 static const struct proto_handler box_handlers[] = {
 	{ M_NET_LIST,		1,	on_net },
 	{ M_NET_STATUS,		1,	on_net },
@@ -477,6 +485,7 @@ static const struct proto_handler box_handlers[] = {
 	{ M_STORE_UNLEFT,	1,	on_uids },
 	{ M_STORE_WATER,	1,	on_water },
 	{ M_STORE_SEEN,		1,	on_seen },
+	{ M_STORE_SYNCED,	1,	on_synced },
 	{ M_NONE,		0,	NULL }
 };
 

@@ -124,7 +124,8 @@ open_flags(struct req *r, const struct sent *s)
 }
 
 static inline void
-open_uids(struct req *r, const struct sent *s, int what, uint32_t lo)
+open_uids(struct req *r, const struct sent *s, int what, uint32_t lo,
+    uint32_t hi)
 {
 	struct m_engine_uids	 m = { what, r->side, UIDSET_INIT };
 
@@ -133,8 +134,8 @@ open_uids(struct req *r, const struct sent *s, int what, uint32_t lo)
 	uidset_copy(&m.set, &at(r->mb, r->side)->uids);
 	if (lo > 1)
 		uidset_del(&m.set, 1, lo - 1);
-	if (s->n < UINT32_MAX)
-		uidset_del(&m.set, s->n + 1, UINT32_MAX);
+	if (hi < UINT32_MAX)
+		uidset_del(&m.set, hi + 1, UINT32_MAX);
 	if (!uidset_empty(&m.set))
 		give(r, M_ENGINE_UIDS, &m);
 	uidset_free(&m.set);
@@ -142,25 +143,19 @@ open_uids(struct req *r, const struct sent *s, int what, uint32_t lo)
 
 /* What OPENED says, for a test that tells something else. */
 static inline struct m_engine_opened
-opened_like(const struct req *r, const struct sent *s)
+opened_like(const struct req *r)
 {
 	struct place		*p = at(r->mb, r->side);
-	struct uidset		 above = UIDSET_INIT;
 	struct m_engine_opened	 m;
 
 	memset(&m, 0, sizeof(m));
-	uidset_copy(&above, &p->uids);
-	if (s->n > 0)
-		uidset_del(&above, 1, s->n);
 	m.uidvalidity = p->uidvalidity;
 	m.uidnext = p->uidnext;
 	m.exists = uidset_count(&p->uids);
-	m.above = s->what & OPEN_ABOVE ? uidset_count(&above) : 0;
 	m.modseq = p->modseq;
 	m.perm_any = p->perm_any;
 	m.permflags = p->permflags;
 	m.mailboxid = p->mailboxid;
-	uidset_free(&above);
 	return m;
 }
 
@@ -180,14 +175,14 @@ honest_select(struct req *r, const struct sent *s)
 	tell_vanished(r, 1, &gone);
 	uidset_free(&gone);
 	open_flags(r, s);
-	open_uids(r, s, OPEN_FRESH, r->mb->s[r->side].known.water.uidnext);
-	open_uids(r, s, OPEN_ALL, 1);
+	open_uids(r, s, OPEN_NEW, s->uidnext, UINT32_MAX);
+	open_uids(r, s, OPEN_ALL, 1, s->n);
 }
 
 static inline void
 honest_open(struct req *r, const struct sent *s)
 {
-	struct m_engine_opened	 m = opened_like(r, s);
+	struct m_engine_opened	 m = opened_like(r);
 
 	honest_select(r, s);
 	give(r, M_ENGINE_OPENED, &m);
@@ -627,7 +622,7 @@ box_free(void)
 
 	ask_reset(&eng);
 	guard_reset(&eng);
-	exec_reset(&eng);
+	copy_reset(&eng);
 	mbox_reset(&eng.list);
 	for (i = 0; i < nboxes; i++) {
 		for (side = 0; side < SIDES; side++) {
@@ -669,7 +664,7 @@ box_start(void)
 	log_init(box_sink, 0);
 	ask_init(&eng);
 	mbox_init(&eng.list);
-	exec_reset(&eng);
+	copy_reset(&eng);
 	progress_init(&eng);
 	for (i = 0; i < CHANNELS; i++) {
 		if (socketpair(AF_UNIX, SOCK_STREAM, 0, sv) == -1)
@@ -813,15 +808,13 @@ box_list(void)
 		}
 }
 
-/* From LIST to the plan, as engine.c does. */
+/* From the first look to the plan, for all mailboxes whose turn it is. */
 static inline int
-box_plan(void)
+box_look(void)
 {
 	struct mbox	*mb;
 
-	box_list();
-	if (compare_run(&eng) == -1 || recover_wait(&eng) == -1 ||
-	    disc_run(&eng) == -1 || pair_run(&eng) == -1 ||
+	if (disc_run(&eng) == -1 || pair_run(&eng) == -1 ||
 	    repair_run(&eng) == -1 || recover_run(&eng) == -1 ||
 	    rules_run(&eng) == -1)
 		return -1;
@@ -830,13 +823,47 @@ box_plan(void)
 	return 0;
 }
 
+/* From LIST to the plan, as engine.c does, of what has not to wait. */
+static inline int
+box_plan(void)
+{
+	struct mbox	*mb;
+
+	box_list();
+	if (compare_run(&eng) == -1)
+		return -1;
+	FOREACH_MBOX(mb, &eng.list)
+		recover_hold(mb);
+	return box_look();
+}
+
 /* All of a pass. */
 static inline int
 box_pass(void)
 {
-	if (box_plan() == -1 || verify_run(&eng) == -1)
+	int	 n;
+
+	if (box_plan() == -1 || verify_run(&eng) == -1 ||
+	    exec_run(&eng) == -1 || (n = recover_wait(&eng)) == -1)
 		return -1;
-	return exec_run(&eng);
+	if (n > 0 && (box_look() == -1 || verify_run(&eng) == -1 ||
+	    exec_run(&eng) == -1))
+		return -1;
+	return exec_last(&eng);
+}
+
+/* What is kept of a pass that has ended early. */
+static inline void
+box_salvage(void)
+{
+	struct mbox	*mb;
+
+	FOREACH_MBOX(mb, &eng.list)
+		if (!mb->skip && !mb->finished)
+			finish_confirmed(&eng, mb);
+	if (eng.end.lost[LOCAL] || eng.end.lost[REMOTE])
+		recover_lost(&eng);
+	(void)loop_commit(&eng);
 }
 
 /* ---- what has come of it ---- */

@@ -38,6 +38,9 @@ GOT(copied, M_ENGINE_COPIED)
 GOT(refused, M_ENGINE_REFUSED)
 GOT(failed, M_ENGINE_FAILED)
 GOT(gone, M_ENGINE_GONE)
+GOT(withheld, M_ENGINE_WITHHELD)
+GOT(due, M_ENGINE_DUE)
+GOT(spoilt, M_ENGINE_SPOILT)
 GOT(changed, M_ENGINE_CHANGED)
 GOT(stats, M_ENGINE_STATS)
 GOT(uids, M_ENGINE_UIDS)
@@ -71,6 +74,7 @@ static const struct answers	 all = {
 	.done = got_done, .mailbox = got_mailbox, .vanished = got_vanished,
 	.flags = got_flags, .meta = got_meta, .copied = got_copied,
 	.refused = got_refused, .failed = got_failed, .gone = got_gone,
+	.withheld = got_withheld, .due = got_due, .spoilt = got_spoilt,
 	.changed = got_changed, .stats = got_stats, .uids = got_uids,
 	.mbox = got_mbox, .mark = got_mark, .refusal = got_refusal,
 	.info = got_info, .row = got_row, .paired = got_paired
@@ -170,7 +174,7 @@ static struct req *
 make(enum ask_type type, uint32_t n)
 {
 	struct uidset	 set = UIDSET_INIT;
-	struct req	*r = fresh(OPEN_ABOVE | OPEN_FRESH | OPEN_ALL);
+	struct req	*r = fresh(OPEN_NEW | OPEN_ALL);
 
 	if (type == ASK_OPEN)
 		return r;
@@ -196,6 +200,8 @@ record(uint32_t type, uint32_t lo, uint32_t hi)
 		struct m_engine_refused	 refused;
 		struct m_engine_failed	 failed;
 		struct m_engine_gone	 gone;
+		struct m_engine_withheld withheld;
+		struct m_engine_due	 due;
 		struct m_engine_uids	 uids;
 		struct m_engine_done	 done;
 	}			 u;
@@ -211,6 +217,7 @@ record(uint32_t type, uint32_t lo, uint32_t hi)
 	case M_ENGINE_COPIED:
 	case M_ENGINE_REFUSED:
 	case M_ENGINE_FLAGS:
+	case M_ENGINE_DUE:
 		/* The first field of each of them. */
 		u.rec.engine_meta.uid = lo;
 		break;
@@ -222,6 +229,9 @@ record(uint32_t type, uint32_t lo, uint32_t hi)
 		break;
 	case M_ENGINE_GONE:
 		set = &u.gone.set;
+		break;
+	case M_ENGINE_WITHHELD:
+		set = &u.withheld.set;
 		break;
 	case M_ENGINE_UIDS:
 		u.uids.what = OPEN_ALL;
@@ -283,16 +293,18 @@ documented(enum ask_type type)
 		return BIT(M_ENGINE_MAILBOX);
 	case ASK_OPEN:
 		return BIT(M_ENGINE_OPENED) | BIT(M_ENGINE_VANISHED) |
-		    BIT(M_ENGINE_FLAGS) | BIT(M_ENGINE_UIDS);
+		    BIT(M_ENGINE_FLAGS) | BIT(M_ENGINE_UIDS) |
+		    BIT(M_ENGINE_SPOILT);
 	case ASK_META:
-		return BIT(M_ENGINE_META);
+		return BIT(M_ENGINE_META) | BIT(M_ENGINE_DUE);
 	case ASK_SEARCH:
 		return BIT(M_ENGINE_UIDS);
 	case ASK_SEND:
-		return BIT(M_ENGINE_GONE);
+		return BIT(M_ENGINE_GONE) | BIT(M_ENGINE_WITHHELD) |
+		    BIT(M_ENGINE_DUE);
 	case ASK_RECV:
 		return BIT(M_ENGINE_COPIED) | BIT(M_ENGINE_REFUSED) |
-		    BIT(M_ENGINE_FAILED);
+		    BIT(M_ENGINE_FAILED) | BIT(M_ENGINE_DUE);
 	case ASK_WATCH:
 		return BIT(M_ENGINE_MAILBOX) | BIT(M_ENGINE_CHANGED);
 	case ASK_STATS:
@@ -396,6 +408,8 @@ test_uids(void)
 
 	r = make(ASK_SEND, 3);
 	unfit(r, M_ENGINE_GONE, 3, 4, "GONE outside of the set");
+	unfit(r, M_ENGINE_WITHHELD, 3, 4, "WITHHELD outside of the set");
+	unfit(r, M_ENGINE_DUE, 4, 4, "DUE of a UID that was not asked for");
 	r = make(ASK_SEARCH, 3);
 	unfit(r, M_ENGINE_UIDS, 1, 4, "UIDS that were not searched for");
 	ok(uidset_empty(&sess->all), "which are not kept either");
@@ -408,13 +422,13 @@ test_uids(void)
 static void
 test_lists(void)
 {
-	struct m_engine_uids	 fresh_uids = { OPEN_FRESH, 0, UIDSET_INIT };
+	struct m_engine_uids	 fresh_uids = { OPEN_NEW, 0, UIDSET_INIT };
 	struct req		*r = fresh(OPEN_ALL);
 
 	uidset_add(&fresh_uids.set, 7, 7);
 	refused_from(REMOTE, r->id, M_ENGINE_UIDS, &fresh_uids,
 	    "the remote " UNFIT, "UIDS \"fresh\" that were not asked for");
-	r = fresh(OPEN_FRESH);
+	r = fresh(OPEN_NEW);
 	unfit(r, M_ENGINE_UIDS, 1, 2, "UIDS \"all\" that were not asked for");
 	give(r, M_ENGINE_UIDS, &fresh_uids);
 	ok(uidset_has(&sess->fresh, 7) && uidset_empty(&sess->all),
@@ -444,6 +458,11 @@ test_once(void)
 	    "VANISHED may come as long as the handle lives");
 	give(r, M_ENGINE_FLAGS, record(M_ENGINE_FLAGS, 2, 2));
 	is_num(delivered, M_ENGINE_FLAGS, "so may FLAGS");
+	give(r, M_ENGINE_SPOILT, record(M_ENGINE_SPOILT, 0, 0));
+	is_num(delivered, M_ENGINE_SPOILT, "so may SPOILT");
+	delivered = M_NONE;
+	give(r, M_ENGINE_SPOILT, record(M_ENGINE_SPOILT, 0, 0));
+	is_num(delivered, M_NONE, "which is said once");
 
 	r = make(ASK_STATUS, 0);
 	give(r, M_ENGINE_MAILBOX, record(M_ENGINE_MAILBOX, 0, 0));
@@ -484,6 +503,35 @@ test_channels(void)
 	    "the store " UNMADE, "a request of the pass before");
 }
 
+/* A handle that a pass has left behind: its server may go on to tell. */
+static void
+test_left_behind(void)
+{
+	struct answer	 a;
+	struct req	*r = make(ASK_META, 3);
+	uint32_t	 open = sess->handle, last = r->id;
+
+	ask_reset(&eng);
+	a.chan = REMOTE;
+	a.id = open;
+	a.type = M_ENGINE_VANISHED;
+	a.rec = record(M_ENGINE_VANISHED, 2, 2);
+	delivered = M_NONE;
+	answer_send(&a);
+	a.type = M_ENGINE_FLAGS;
+	a.rec = record(M_ENGINE_FLAGS, 2, 2);
+	answer_send(&a);
+	a.type = M_ENGINE_SPOILT;
+	a.rec = record(M_ENGINE_SPOILT, 2, 2);
+	answer_send(&a);
+	is_num(delivered, M_NONE, "VANISHED, FLAGS of the pass before: dropped");
+	refused_from(REMOTE, last, M_ENGINE_META, record(M_ENGINE_META, 2, 2),
+	    "the remote " UNMADE, "META of it is not");
+	refused_from(REMOTE, last + 1, M_ENGINE_VANISHED,
+	    record(M_ENGINE_VANISHED, 2, 2), "the remote " UNMADE,
+	    "nor VANISHED of a handle that comes next");
+}
+
 /* ---- what the session keeps ---- */
 
 static void
@@ -495,11 +543,14 @@ test_session(void)
 	struct req		*r;
 
 	r = make(ASK_OPEN, 0);
+	/* Two of its new UIDs are above n, which is GAP + 100. */
+	record(M_ENGINE_UIDS, GAP + 100, GAP + 102);
+	((struct m_engine_uids *)rec)->what = OPEN_NEW;
+	give(r, M_ENGINE_UIDS, rec);
 	rec = record(M_ENGINE_OPENED, 0, 0);
 	o->uidvalidity = 8;
 	o->uidnext = 99;
 	o->exists = 50;
-	o->above = 2;
 	o->modseq = 700;
 	o->mailboxid = "M";
 	give(r, M_ENGINE_OPENED, rec);
@@ -563,6 +614,7 @@ main(void)
 	test_lists();
 	test_once();
 	test_channels();
+	test_left_behind();
 	test_session();
 	test_pending();
 	return tap_done();

@@ -152,6 +152,80 @@ test_one_way(void)
 	ok(jotted("local INBOX: STORE") == 0, "nor goes to the source");
 }
 
+/* What the target never had it has not taken away (case C3). */
+static void
+test_never_had(void)
+{
+	fresh("");
+	eng.want.cfg.direction = DIR_TO_LOCAL;
+	box_answers[ASK_STORE] = says_no;
+	reflag(mb, REMOTE, 5004, "\\Seen");
+	pass();
+	becomes(NULL, "one way: a flag that the target refused");
+	fresh("");
+	eng.want.cfg.direction = DIR_TO_LOCAL;
+	at(mb, LOCAL)->perm_any = 0;
+	reflag(mb, REMOTE, 5004, "\\Seen $kw");
+	pass();
+	becomes("\\Seen", "one way: a keyword that it does not keep");
+	fresh("");
+	eng.want.cfg.direction = DIR_TO_LOCAL;
+	box_answers[ASK_STORE] = says_inuse;
+	reflag(mb, REMOTE, 5004, "\\Seen");
+	pass();
+	becomes(NULL, "one way: a flag that is refused for now");
+	ok(told_again(mb, REMOTE), "which is told again");
+}
+
+/* ---- what is confirmed is recorded, whatever comes (case C1) ---- */
+
+static void
+ends_run(struct req *r, const struct sent *s)
+{
+	(void)r;
+	(void)s;
+	end_begin(&eng, END_ASKED, EX_SYNC_ERROR);
+}
+
+/* The mailbox can't be read any more. */
+static void
+spoils(struct req *r, const struct sent *s)
+{
+	struct m_engine_spoilt	 m = { "x" };
+
+	give(box_req(r->sess->handle), M_ENGINE_SPOILT, &m);
+	honest_recv(r, s);
+}
+
+static void
+test_whatever(void)
+{
+	fresh("");
+	arrive(mb, LOCAL, 101, 101);
+	reflag(mb, LOCAL, 4, "\\Seen");
+	box_answers[ASK_RECV] = ends_run;
+	if (box_pass() == 0)
+		printf("# the run has not ended\n");
+	box_salvage();
+	becomes("\\Seen", "the run ends while bodies pass");
+
+	fresh("");
+	arrive(mb, LOCAL, 101, 101);
+	reflag(mb, LOCAL, 4, "\\Seen");
+	box_answers[ASK_RECV] = spoils;
+	pass();
+	becomes("\\Seen", "the mailbox is stopped");
+	ok(mb->stopped, "it is");
+
+	fresh("");
+	arrive(mb, LOCAL, 101, 101);
+	reflag(mb, LOCAL, 4, "\\Seen");
+	box_answers[ASK_STORE] = ends_run;
+	(void)box_pass();
+	box_salvage();
+	becomes(NULL, "a change that was not answered is not");
+}
+
 /* A message that goes needs no baseline. */
 static void
 test_gone(void)
@@ -179,6 +253,8 @@ main(void)
 	test_refused();
 	test_again();
 	test_one_way();
+	test_never_had();
+	test_whatever();
 	test_gone();
 	return tap_done();
 }

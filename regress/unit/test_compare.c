@@ -279,10 +279,17 @@ test_adopt(void)
 	box_list();
 	(void)compare_run(&eng);
 	box_take();
-	journal(line("store INBOX: ADOPT 1 drop"), "--adopt drops the rows");
 	ok(mb->adopt && mb->dirty && mb->nrows == 0 &&
 	    mb->s[LOCAL].known.water.uidvalidity == 0 &&
-	    eng.list.total_rows == 0, "here as well");
+	    eng.list.total_rows == 0, "--adopt forgets the rows");
+	journal(jotted("store INBOX:") == 0, "in the state they stay for now");
+	if (box_plan() == -1 || exec_run(&eng) == -1)
+		printf("# the run has ended\n");
+	journal(then("store INBOX: ADOPT 1 drop", "store INBOX: SEEN") &&
+	    then("store INBOX: PAIR", "store INBOX: ADOPT 0") &&
+	    before("store INBOX: ADOPT 1 drop", "store: COMMIT") &&
+	    before("store INBOX: ADOPT 0", "store: COMMIT"),
+	    "until the transaction that holds the pairs");
 }
 
 int

@@ -168,11 +168,11 @@ test_forget(void)
 		ok(k->water.uidvalidity == 0 && k->water.uidnext == 1 &&
 		    k->water.modseq == 0 && k->water.mailboxid[0] == '\0' &&
 		    k->n == 0, "%s: no watermark", side_name[side]);
-		ok(TAILQ_EMPTY(&k->refusals) && k->nrefused == 0 &&
+		ok(RB_EMPTY(&k->refusals) && k->nrefused == 0 &&
 		    uidset_empty(&k->left), "%s: nothing refused, nothing left "
 		    "out", side_name[side]);
-		ok(!mb->mark[side].set && uidset_empty(&mb->mark[side].uids),
-		    "%s: no mark", side_name[side]);
+		ok(mb->mark[side].set && uidset_has(&mb->mark[side].uids, 7),
+		    "%s: but the mark, which is waited for", side_name[side]);
 	}
 	mbox_reset(&list);
 }
@@ -190,6 +190,12 @@ test_states(void)
 	mb->stopped = 0;
 	mb->skip = 1;
 	ok(!mbox_usable(mb), "nor if it is skipped");
+	mb->skip = 0;
+	mb->later = 1;
+	ok(!mbox_usable(mb), "nor before its turn");
+	mb->later = 0;
+	mb->finished = 1;
+	ok(!mbox_usable(mb), "nor when it is done with");
 	ok(!mbox_present(mb, LOCAL), "a side that did not list it");
 	mb->s[LOCAL].told.name = xstrdup("INBOX");
 	ok(mbox_present(mb, LOCAL) && !mbox_present(mb, REMOTE),

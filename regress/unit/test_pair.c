@@ -37,7 +37,7 @@ test_adopt(void)
 	reflag(mb, LOCAL, 2, "\\Seen");
 	pass();
 	journal(line("local INBOX: META 1:3") &&
-	    line("remote INBOX: META 1:5003") &&
+	    line("remote INBOX: META 5001:5003") &&
 	    line("store INBOX: PAIR 0"), "META of both sides is paired");
 	ok(before("store INBOX: SEEN remote 5003", "store INBOX: PAIR"),
 	    "once all of it is there");
@@ -73,7 +73,10 @@ test_adopt(void)
 	    uidset_count(&at(mb, REMOTE)->uids) == 3, "but adopted and copied");
 }
 
+/* ---- silence ---- */
+
 static int	 deaf;		/* the side that tells nothing */
+static uint32_t	 lacks;		/* or nothing of its first so many */
 
 static void
 deaf_meta(struct req *r, const struct sent *s)
@@ -82,6 +85,73 @@ deaf_meta(struct req *r, const struct sent *s)
 		says_no(r, s);
 	else
 		honest_meta(r, s);
+}
+
+static void
+silent_meta(struct req *r, const struct sent *s)
+{
+	struct uidset	*uids = &at(mb, r->side)->uids, was = UIDSET_INIT;
+
+	uidset_copy(&was, uids);
+	if (r->side == deaf)
+		uidset_del(uids, row_uid(deaf, 1), row_uid(deaf, lacks));
+	honest_meta(r, s);
+	uidset_copy(uids, &was);
+	uidset_free(&was);
+}
+
+/* As that, but they have gone, and that is told. */
+static void
+gone_meta(struct req *r, const struct sent *s)
+{
+	struct uidset	 set = UIDSET_INIT;
+
+	if (r->side == deaf) {
+		uidset_add(&set, row_uid(deaf, 1), row_uid(deaf, lacks));
+		vanish(mb, deaf, row_uid(deaf, 1), row_uid(deaf, lacks));
+		tell_vanished(r, 0, &set);
+	}
+	honest_meta(r, s);
+	uidset_free(&set);
+}
+
+/* A message that META leaves out is neither there nor gone. */
+static void
+test_silence(void)
+{
+	char	 text[64];
+
+	for (deaf = LOCAL; deaf < SIDES; deaf++) {
+		unknown(20, 20);
+		lacks = 1;
+		box_answers[ASK_META] = silent_meta;
+		pass();
+		snprintf(text, sizeof(text), "store INBOX: REFUSE %s %u ",
+		    side_name[deaf], row_uid(deaf, 1));
+		journal(!mb->stopped && jotted(text) == 1 &&
+		    mb->npaired == 19, "%s is silent about one of 20: that "
+		    "one waits", side_name[deaf]);
+		snprintf(text, sizeof(text), "%s INBOX: SEND",
+		    side_name[deaf]);
+		journal(jotted(text) == 0, "and is not copied");
+
+		unknown(20, 20);
+		lacks = 6;
+		box_answers[ASK_META] = silent_meta;
+		pass();
+		journal(mb->stopped && jotted("store INBOX: PAIR") == 0 &&
+		    jotted("local INBOX: RECV") == 0 &&
+		    jotted("remote INBOX: RECV") == 0,
+		    "about six of 20: nothing is paired, nothing copied");
+
+		unknown(20, 20);
+		lacks = 6;
+		box_answers[ASK_META] = gone_meta;
+		pass();
+		journal(!mb->stopped && mb->npaired == 14 &&
+		    jotted("store INBOX: REFUSE") == 0,
+		    "what has gone meanwhile is no silence");
+	}
 }
 
 static void
@@ -111,6 +181,56 @@ pair_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 	paired++;
 }
 
+/* ---- one account twice ---- */
+
+/* Both sides show the same three messages, at the same UIDs. */
+static void
+same(void)
+{
+	struct place	*p;
+	uint32_t	 u;
+
+	unknown(3, 3);
+	p = at(mb, REMOTE);
+	uidset_copy(&p->uids, &at(mb, LOCAL)->uids);
+	p->uidnext = 4;
+	for (u = 1; u <= 3; u++)
+		*message(mb, REMOTE, u) = message_get(mb, LOCAL, u);
+}
+
+static void
+pass_child(void *arg)
+{
+	(void)arg;
+	pass();
+}
+
+static void
+test_same(void)
+{
+	static const char	 words[] = "both sides show the same account";
+
+	same();
+	ok(box_dies(pass_child, NULL, words), "one account on both sides");
+	same();
+	eng.want.cfg.two_accounts = 1;
+	ok(box_pass() == 0 && mb->npaired == 3, "--two-accounts");
+	same();
+	message(mb, REMOTE, 2)->key++;
+	ok(box_pass() == 0, "one message of three is another");
+	same();
+	message(mb, REMOTE, 2)->date++;
+	ok(box_pass() == 0, "or is of another date");
+	same();
+	at(mb, REMOTE)->uidnext = 5;
+	ok(box_pass() == 0, "another UIDNEXT");
+	same();
+	at(mb, REMOTE)->uidvalidity++;
+	ok(box_pass() == 0, "another UIDVALIDITY");
+}
+
+/* ---- parts ---- */
+
 /* A set that does not fit a message: META in parts, one PAIR behind them. */
 static void
 test_parts(void)
@@ -121,7 +241,9 @@ test_parts(void)
 	uint32_t			 u;
 
 	box_start();
-	mb = box_new("INBOX", 100);
+	mb = box_new("INBOX", 3000);
+	mb->dirty = 1;
+	(void)disc_run(&eng);
 	for (u = 1; u <= 3000; u += 2)
 		uidset_add(&set[LOCAL], u, u);
 	uidset_add(&set[REMOTE], 5001, 5100);
@@ -132,7 +254,7 @@ test_parts(void)
 	    jotted("store INBOX: PAIR 1") == 1 && paired == 1,
 	    "1,500 ranges: META in parts, one PAIR");
 	ok(!then("store INBOX: PAIR", "store INBOX: SEEN") &&
-	    jotted("store INBOX: SEEN local") == 50 &&
+	    jotted("store INBOX: SEEN local") == 1500 &&
 	    jotted("store INBOX: SEEN remote") == 100, "behind all of them");
 	uidset_free(&set[LOCAL]);
 	uidset_free(&set[REMOTE]);
@@ -169,6 +291,15 @@ test_allow(void)
 	eng.want.cfg.dryrun = 1;
 	ok(rules_open(&eng, LOCAL) == OPEN_EXAMINE &&
 	    rules_open(&eng, REMOTE) == OPEN_EXAMINE, "a dry run examines");
+}
+
+/* Local messages 102 and 103 have gone when they are looked for. */
+static void
+gone_before(struct req *r, const struct sent *s)
+{
+	if (r->side == LOCAL)
+		vanish(mb, LOCAL, 102, 103);
+	honest_search(r, s);
 }
 
 /* New messages, changed flags and deletions on both sides. */
@@ -212,7 +343,7 @@ test_direction(void)
 	mb = box_new("INBOX", 100);
 	eng.want.cfg.direction = DIR_TO_LOCAL;
 	arrive(mb, LOCAL, 101, 105);
-	uidset_del(&at(mb, LOCAL)->uids, 102, 103);
+	box_answers[ASK_SEARCH] = gone_before;
 	pass();
 	journal(line("local INBOX: SEARCH 101:105") &&
 	    line("store INBOX: LEFT local 101,104:105"),
@@ -314,6 +445,8 @@ main(void)
 {
 	test_adopt();
 	test_meta();
+	test_silence();
+	test_same();
 	test_parts();
 	test_allow();
 	test_direction();

@@ -64,11 +64,6 @@ test_words(void)
 	    "the last words count");
 	is_num(refusal_find(&mb->s[LOCAL], 7)->attempts, 7, "each is counted");
 
-	box_start();
-	mb = box_new("INBOX", 10);
-	(void)set(mb, RC_CLOSED_CONNECTION, "closed");
-	ok(line("store INBOX: REFUSE local 7 attempts 1 next 3600"),
-	    "one that closed the connection waits at once");
 }
 
 static void

@@ -188,7 +188,7 @@ test_stranger(void)
 static void
 omits(struct req *r, const struct sent *s)
 {
-	struct m_engine_opened	 m = opened_like(r, s);
+	struct m_engine_opened	 m = opened_like(r);
 	struct uidset		*uids = &at(mb, r->side)->uids;
 
 	/* It is there and counted, but its FETCH does not come. */
@@ -249,7 +249,7 @@ static struct {
 static void
 lying_look(struct req *r, const struct sent *s)
 {
-	struct m_engine_opened	 m = opened_like(r, s);
+	struct m_engine_opened	 m = opened_like(r);
 
 	if (r->side == side && r->sess->kind == SESS_LOOK &&
 	    first.looks++ == 0) {
@@ -372,6 +372,16 @@ not_shown(struct req *r, const struct sent *s)
 	uidset_add(uids, u, u);
 }
 
+/* Nothing of what the side that tells has. */
+static void
+none_shown(struct req *r, const struct sent *s)
+{
+	if (r->side == side)
+		done(r, ST_OK, RC_NONE, "");
+	else
+		honest_meta(r, s);
+}
+
 /* As that, but it has gone only now, and that is told. */
 static void
 just_gone(struct req *r, const struct sent *s)
@@ -410,6 +420,10 @@ test_telling(void)
 	lied_to(ASK_META, says_no, "nothing is shown");
 	lied_to(ASK_OPEN, says_no, "it can't be looked at");
 	lied_to(ASK_META, not_shown, "a row that should be there is not shown");
+	ok(!mb->stopped && !eng.partial && mb->soon,
+	    "which is no mismatch: the next look is soon");
+	lied_to(ASK_META, none_shown, "none is shown, and a list has them");
+	ok(!mb->stopped && !eng.partial, "nor is that a mismatch");
 
 	fresh(100);
 	vanish(mb, side, T(4), T(4));
@@ -421,7 +435,19 @@ test_telling(void)
 	vanish(mb, side, T(4), T(4));
 	box_answers[ASK_META] = just_gone;
 	pass();
-	journal(!mb->stopped, "a row that goes just now is no other message");
+	journal(carried(4, 4) && !mb->stopped,
+	    "a row that goes just now, and is told, is no other message");
+
+	fresh(100);
+	vanish(mb, side, T(4), T(4));
+	(void)box_plan();
+	vanish(mb, side, T(1), T(1));
+	if (verify_run(&eng) == -1 || exec_run(&eng) == -1)
+		printf("# the run has ended\n");
+	journal(carried(4, 4) && !mb->stopped,
+	    "nor is one that went before the look");
+	ok(box_of(mb)->water[side].modseq < at(mb, side)->modseq,
+	    "the next run is told of it");
 }
 
 /* Rows 51 to 100 only; UIDs 1 to 50 are not used. */
@@ -460,6 +486,7 @@ test_replaced(void)
 	pass();
 	journal(untouched(mb) && told_again(mb, side), "%s: another mailbox "
 	    "under the same UIDVALIDITY", side_name[side]);
+	ok(mb->stopped && said("--adopt"), "is stopped, with advice");
 
 	/* The same with the UIDs of the old ones. */
 	fresh(100);
@@ -470,6 +497,77 @@ test_replaced(void)
 	pass();
 	journal(untouched(mb) && mb->stopped,
 	    "other messages under the same UIDs");
+}
+
+/* ---- a row is dropped under the same rules ---- */
+
+/* Messages 2 and 3 vanished, it says; they are there, and counted. */
+static void
+lying_select(struct req *r, const struct sent *s)
+{
+	struct uidset	 set = UIDSET_INIT;
+
+	if (r->side == side && r->sess->kind == SESS_DISCOVER) {
+		uidset_add(&set, T(2), T(3));
+		tell_vanished(r, 1, &set);
+		uidset_free(&set);
+	}
+	honest_open(r, s);
+}
+
+/* All of 15 vanished, it says, once. */
+static void
+empty_once(struct req *r, const struct sent *s)
+{
+	struct m_engine_opened	 m = opened_like(r);
+	struct uidset		 set = UIDSET_INIT;
+
+	if (r->side == side && r->sess->kind == SESS_DISCOVER) {
+		uidset_add(&set, T(1), T(15));
+		tell_vanished(r, 1, &set);
+		uidset_free(&set);
+		m.exists = 0;
+	}
+	honest_select(r, s);
+	give(r, M_ENGINE_OPENED, &m);
+	done(r, ST_OK, RC_NONE, "");
+}
+
+/* With and without deletions being carried over (case A7). */
+static void
+test_dropped(int propagate)
+{
+	fresh(100);
+	eng.want.cfg.propagate = propagate;
+	at(mb, side)->modseq++;
+	box_answers[ASK_OPEN] = lying_select;
+	pass();
+	journal(untouched(mb) && !mb->stopped && jotted("store INBOX: LEFT")
+	    == 0, "%s: a false VANISHED, propagate %d: no row is dropped",
+	    side_name[side], propagate);
+
+	fresh(15);
+	eng.want.cfg.propagate = propagate;
+	at(mb, side)->modseq++;
+	box_answers[ASK_OPEN] = empty_once;
+	pass();
+	journal(kept() && !mb->stopped && jotted("store INBOX: LEFT") == 0,
+	    "all vanished, once");
+
+	fresh(100);
+	eng.want.cfg.propagate = propagate;
+	vanish(mb, side, T(4), T(4));
+	message(mb, side, T(1))->key++;
+	pass();
+	journal(kept() && mb->stopped && jotted("store INBOX: LEFT") == 0,
+	    "another message among those that stay");
+
+	fresh(100);
+	eng.want.cfg.propagate = propagate;
+	vanish(mb, side, T(4), T(4));
+	pass();
+	journal(jotted("store INBOX: DROP") == 1 && !told_again(mb, side),
+	    "a true one drops it");
 }
 
 int
@@ -484,6 +582,8 @@ main(void)
 		test_counterpart();
 		test_telling();
 		test_replaced();
+		test_dropped(PROP_ALL);
+		test_dropped(PROP_NEW | PROP_FLAGS);
 	}
 	return tap_done();
 }
