@@ -18,7 +18,7 @@
 
 #include "imapsync/engine/engine.h"
 
-#define MAXBOX		8
+#define MAXBOX		16
 #define MAXMSGS		256
 #define MAXGONE		16
 

@@ -183,6 +183,54 @@ test_subscriptions(void)
 	journal(jotted("remote INBOX: NAME") == 0, "a dry run changes none");
 }
 
+/* Of so many subscriptions that both sides had, one side has lost so many. */
+static void
+cancelled(int n, int lost, int allow, int wanted)
+{
+	struct mbox	*m[12];
+	char		 name[16];
+	int		 i, side, held = 1;
+
+	for (side = 0; side < SIDES; side++) {
+		box_start();
+		eng.want.cfg.allow_delete = allow;
+		for (i = 0; i < n; i++) {
+			snprintf(name, sizeof(name), "m%d", i);
+			m[i] = box_new(name, 1);
+			m[i]->subscribed = SUB_YES;
+			m[i]->s[OTHER(side)].told.attrs |= ATTR_SUBSCRIBED;
+			if (i >= lost)
+				m[i]->s[side].told.attrs |= ATTR_SUBSCRIBED;
+		}
+		pass();
+		held &= (strstr(box_journal, "unsubscribe") == NULL &&
+		    strstr(box_journal, "SUBSCRIBED") == NULL &&
+		    eng.partial) == wanted;
+	}
+	journal(held, "%d of %d unsubscribed at once%s: %s", lost, n,
+	    allow ? ", --allow-delete" : "", wanted ? "held" : "done");
+}
+
+static void
+test_cancelled(void)
+{
+	cancelled(5, 5, 0, 0);
+	cancelled(11, 6, 0, 1);
+	cancelled(12, 6, 0, 0);
+	cancelled(6, 6, 0, 1);
+	cancelled(6, 6, 1, 0);
+
+	/* A mailbox that is stopped keeps its subscription (case E10). */
+	fresh();
+	mb->subscribed = SUB_YES;
+	mb->s[LOCAL].told.attrs |= ATTR_SUBSCRIBED;
+	at(mb, REMOTE)->uidvalidity++;
+	pass();
+	journal(mb->stopped && jotted("local INBOX: NAME") == 0 &&
+	    jotted("store INBOX: SUBSCRIBED") == 0,
+	    "the subscription of a mailbox that is stopped stays");
+}
+
 /* ---- mailboxes that one side has not ---- */
 
 static void
@@ -298,6 +346,7 @@ main(void)
 	test_moved();
 	test_offers();
 	test_subscriptions();
+	test_cancelled();
 	test_missing();
 	test_unknown();
 	test_adopt();
