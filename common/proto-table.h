@@ -533,6 +533,7 @@ static const struct proto_field f_store_drop[] = {
 static const struct proto_field f_store_left[] = {
 	U32(m_store_left, mailbox),
 	U8(m_store_left, side, LOCAL, REMOTE),
+	BOOL(m_store_left, alone),
 	SET(m_store_left, set),
 	END
 };

@@ -283,9 +283,7 @@ struct m_net_search {
  * M_NET_SEND: fetch the set, bodies go over the bridge under "transfer" in the
  * order in which the server sends them; several SENDs of one transfer follow
  * each other, the last has "last" set and is followed by END on the bridge.
- * Answers: GONE* (UIDs that the server did not return, or with BODY[] NIL),
- * DONE.  If the tagged answer is not OK, what was not returned is not GONE: the
- * DONE says so and END says "aborted".
+ * Answers: GONE*, WITHHELD* (what did not come), DONE.
  */
 struct m_net_send {
 	uint32_t	 handle;
@@ -533,15 +531,16 @@ struct m_engine_failed {
 
 /*
  * M_ENGINE_GONE: id is the SEND's.  These UIDs are no more: VANISHED named them
- * in this session, or a list that was taken behind the FETCH lacks them.
+ * while the mailbox was selected.
  */
 struct m_engine_gone {
 	struct uidset	 set;
 };
 
 /*
- * M_ENGINE_WITHHELD: id is the SEND's.  The server did not give these messages
- * (no FETCH by the tagged answer, BODY[] NIL, NO), and they are there.
+ * M_ENGINE_WITHHELD: id is the SEND's.  The server did not give these messages:
+ * no FETCH by the tagged answer, BODY[] NIL or without an octet, NO.  Whether
+ * they are there a list has to say.
  */
 struct m_engine_withheld {
 	uint8_t		 status;	/* of the FETCH: ST_OK, ST_NO, ST_BAD */
@@ -656,7 +655,7 @@ struct m_engine_paired {
 /*
  * M_ENGINE_UIDS: a part of a set; from a network worker the answer to SEARCH
  * and OPEN (what: OPEN_NEW or OPEN_ALL), from the store to PAIR (unpaired UIDs
- * of "side").
+ * of "side") and INFO (what a rule left out; "what" 1: those that are alone).
  */
 struct m_engine_uids {
 	uint8_t		 what;
@@ -885,6 +884,8 @@ struct m_store_unrefuse {
 struct m_store_left {
 	uint32_t	 mailbox;
 	uint8_t		 side;
+	uint8_t		 alone;		/* they had a row: the other copy was
+					   deleted, and never comes back */
 	struct uidset	 set;
 };
 struct m_store_unleft {

@@ -58,6 +58,9 @@ struct cmd {
 	int			 got;		/* an untagged answer came */
 	int			 runs;		/* SELECT: see handle.c */
 	struct uidset		 set;		/* META, SEND: to come */
+	uint32_t		 due;		/* SEND: this body is being read;
+						   APPEND: its first message */
+	int			 alone;		/* APPEND: it has no other */
 	struct append		*append;
 };
 

@@ -24,20 +24,30 @@ put(struct buf *b, uint64_t v, unsigned octets)
 	buf_add(b, p, octets);
 }
 
+/* What did not come: VANISHED has named it, or that is all that is known. */
+static void
+send_missing(struct net *net, struct cmd *c, const struct resp *resp)
+{
+	struct m_engine_withheld	 m;
+	struct uidset			 gone = UIDSET_INIT;
+	size_t				 i = 0;
+
+	uidset_copy(&gone, &c->set);
+	uidset_and(&gone, &c->handle->vanished);
+	req_sendset(net, M_ENGINE_GONE, c->req->id, &gone, 0);
+	uidset_sub(&c->set, &gone);
+	uidset_free(&gone);
+	m.status = req_status(resp);
+	m.text = resp->word == WORD_OK ? "" : resp->text;
+	while (proto_set_part(&c->set, &i, &m.set))
+		chan_send(&net->chan, M_ENGINE_WITHHELD, c->req->id, &m);
+}
+
 static void
 send_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 {
-	struct req	*r = c->req;
-
-	/*
-	 * What did not come though all is said to be well is gone; so it is if
-	 * the server says that messages were expunged (RFC 5530 section 3).
-	 */
-	if (resp->word == WORD_OK || (resp->word == WORD_NO &&
-	    resp->rc == RC_EXPUNGEISSUED))
-		req_sendset(net, M_ENGINE_GONE, r->id, &c->set, 0);
-	else
-		req_answer(net, c, resp);
+	send_missing(net, c, resp);
+	req_answer(net, c, resp);
 }
 
 /*
@@ -75,11 +85,14 @@ send_emit(struct net *net, struct req *r)
 	return 1;
 }
 
-/* Behind the last part of a transfer the other side is told. */
+/*
+ * Behind the last part of a transfer the other side is told: what was sent is
+ * whole, whatever did not come.
+ */
 static void
 send_finish(struct net *net, struct req *r)
 {
-	if (r->status != ST_OK) {
+	if (r->status == ST_UNSENT) {
 		net->send.failed = 1;
 		net->send.transfer = r->transfer;
 	}

@@ -41,6 +41,7 @@ struct handle {
 	int			 perm_any;
 	char			*perm;
 	char			*mailboxid;
+	struct uidset		 vanished;	/* VANISHED named them */
 };
 TAILQ_HEAD(handles, handle);
 

@@ -70,10 +70,13 @@ mailbox_body(struct net *net, const struct fetch *f, uint64_t len)
 			fatalx("%s sends BODY[] in front of the UID; this "
 			    "program can't copy from such a server",
 			    net->setup.host);
-		if ((c = mailbox_asked(net, K_SEND, f->uid)) == NULL)
+		/* No message is empty: that is none. */
+		if (len == 0 ||
+		    (c = mailbox_asked(net, K_SEND, f->uid)) == NULL)
 			break;
 		cmd_keep(&net->body.send, c);
 		uidset_del(&c->set, f->uid, f->uid);
+		c->due = f->uid;
 		send_body(net, c, f, len);
 		break;
 	default:
@@ -96,8 +99,10 @@ mailbox_end(struct net *net)
 	if (net->body.section == SECT_HEADER) {
 		net->body.headkey = key_final(&net->body.key, &net->body.msgid);
 		net->body.hashead = 1;
-	} else if (net->body.send != NULL)
+	} else if (net->body.send != NULL) {
 		send_end(net);
+		net->body.send->due = 0;
+	}
 	net->body.section = SECT_NONE;
 	net->body.send = NULL;
 }
@@ -163,7 +168,9 @@ mailbox_untagged(struct net *net, const struct resp *r)
 	if (r->type == R_FETCH) {
 		mailbox_fetch(net, r->fetch);
 		net->body.hashead = 0;
-	} else if (r->type == R_VANISHED && h->id != 0)
+	} else if (r->type == R_VANISHED && h->id != 0) {
+		uidset_or(&h->vanished, &r->set);
 		req_sendset(net, M_ENGINE_VANISHED, h->id, &r->set,
 		    r->earlier);
+	}
 }

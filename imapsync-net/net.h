@@ -147,6 +147,11 @@ uint64_t	 net_now(void);
 /* The server's words as they may stand in a message: one line.  Returns dst. */
 char		*net_words(char *dst, size_t, const char *);
 /* The server is gone: FATAL and exit with 75, or an orderly end after LOGOUT. */
+/*
+ * The connection is lost: which message was due (M_ENGINE_DUE).  net_lost() does
+ * it, too.
+ */
+void		 net_due(struct net *);
 __dead void	 net_lost(struct net *, const char *why);
 /* The engine wants no more: what is queued for it (1 s), then exit with 0. */
 __dead void	 net_end(struct net *);

@@ -612,7 +612,9 @@ not_understood(struct net *net)
 		fatalx("%s does not greet as an IMAP server does: %s",
 		    net->setup.host, net->session.parser.error);
 	parse_excerpt(&net->session.parser, line, sizeof(line));
-	fatalx("%s sent %s: %s", net->setup.host, net->session.parser.error,
+	net_due(net);
+	fatal_ex(EX_SYNC_TEMP, "%s sent %s: %s", net->setup.host,
+	    net->session.parser.error,
 	    net_words(words, sizeof(words), line));
 }
 

@@ -58,7 +58,7 @@ static const char *const statement[DB_NSTMT] = {
 	    "coalesce((SELECT max(uid) FROM refused"
 	    " WHERE mailbox = ?1 AND side = ?2), 0), "
 	    "coalesce((SELECT max(hi) FROM leftout"
-	    " WHERE mailbox = ?1 AND side = ?2), 0), "
+	    " WHERE mailbox = ?1 AND side IN (?2, ?2 + 2)), 0), "
 	    "coalesce((SELECT max(hi) FROM markset"
 	    " WHERE mailbox = ?1 AND target = 1 - ?2), 0))",
 	[DB_ROWS] = "SELECT m.local, m.remote, m.size, m.key, f.flags"

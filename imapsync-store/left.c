@@ -12,9 +12,12 @@
  * all of a mailbox, so they are ranges in a table, and no set of them is ever
  * in memory.  The ranges are disjoint and not next to each other.  UIDs are
  * numbers of 64 bits here, so that there is one below the lowest and one above
- * the highest.
+ * the highest.  Those that had a row before stand under the side's number and
+ * ALONE.
  */
 #include "store.h"
+
+#define ALONE		2
 
 /* The last range that begins at uid or below; 0 if there is none. */
 static int
@@ -53,14 +56,12 @@ left_add(struct db *db, uint32_t mailbox, int side, int64_t lo, int64_t hi)
 	left_put(db, mailbox, side, lo, hi);
 }
 
-void
-db_left_del(struct db *db, uint32_t mailbox, int side, uint32_t from,
-    uint32_t to)
+static void
+left_del(struct db *db, uint32_t mailbox, int side, int64_t lo, int64_t hi)
 {
-	int64_t	 first, last, end, lo = from, hi = to;
+	int64_t	 first, last, end;
 
-	if (!db->left ||
-	    !left_below(db, mailbox, side, hi, &first, &end) || end < lo)
+	if (!left_below(db, mailbox, side, hi, &first, &end) || end < lo)
 		return;
 	/* What begins below keeps its head, what ends above its tail. */
 	if (left_below(db, mailbox, side, lo - 1, &first, &last) && last >= lo)
@@ -71,6 +72,16 @@ db_left_del(struct db *db, uint32_t mailbox, int side, uint32_t from,
 }
 
 void
+db_left_del(struct db *db, uint32_t mailbox, int side, uint32_t lo,
+    uint32_t hi)
+{
+	if (!db->left)
+		return;
+	left_del(db, mailbox, side, lo, hi);
+	left_del(db, mailbox, side + ALONE, lo, hi);
+}
+
+void
 db_left(struct db *db, const struct m_store_left *m)
 {
 	size_t	 i;
@@ -78,8 +89,8 @@ db_left(struct db *db, const struct m_store_left *m)
 	db_change(db, m->mailbox);
 	db->left = 1;
 	for (i = 0; i < m->set.n; i++)
-		left_add(db, m->mailbox, m->side, m->set.r[i].lo,
-		    m->set.r[i].hi);
+		left_add(db, m->mailbox, m->side + (m->alone ? ALONE : 0),
+		    m->set.r[i].lo, m->set.r[i].hi);
 }
 
 void
@@ -93,15 +104,23 @@ db_unleft(struct db *db, const struct m_store_unleft *m)
 		    m->set.r[i].hi);
 }
 
-void
-db_left_tell(struct db *db, uint32_t mailbox, int side)
+static void
+left_tell(struct db *db, uint32_t mailbox, int side, int alone)
 {
-	struct m_engine_uids	 uids = { 0, side, UIDSET_INIT };
+	struct m_engine_uids	 uids = { alone, side, UIDSET_INIT };
 	sqlite3_stmt		*st;
 
-	st = db_stmt(db, DB_LEFT, LOCAL, DB_INTS(mailbox, side));
+	st = db_stmt(db, DB_LEFT, LOCAL,
+	    DB_INTS(mailbox, side + (alone ? ALONE : 0)));
 	while (db_step(db, st))
 		db_uids(db, &uids, sqlite3_column_int64(st, 0),
 		    sqlite3_column_int64(st, 1));
 	db_uids_end(db, &uids);
+}
+
+void
+db_left_tell(struct db *db, uint32_t mailbox, int side)
+{
+	left_tell(db, mailbox, side, 0);
+	left_tell(db, mailbox, side, 1);
 }

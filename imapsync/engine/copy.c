@@ -60,15 +60,13 @@ copy_reset(struct engine *e)
 	e->exec.target = -1;
 }
 
-/* What it did not give has been named (got_withheld()). */
+/* What it did not give is named (missing_judge()). */
 static void
 send_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 {
-	if (m->status == ST_OK || r->mb->stopped || ended(e))
-		return;
-	log_debug("%s: the %s server does not give all messages: %s",
-	    r->mb->name, side_name[r->side], m->text);
-	e->partial = 1;
+	if (m->status != ST_OK && !r->mb->stopped && !ended(e))
+		log_debug("%s: the %s server does not give all messages: %s",
+		    r->mb->name, side_name[r->side], m->text);
 }
 
 static void
@@ -231,35 +229,107 @@ got_failed(struct engine *e, struct req *r, const struct m_engine_failed *m)
 	copy_again(e, &single, &m->set);
 }
 
-static void
-got_gone(struct engine *e, struct req *r, const struct m_engine_gone *m)
-{
-	struct mside	*ms = &r->mb->s[r->side];
-	struct refusal	*f, *next;
-
-	uidset_or(&ms->did.copied, &m->set);
-	for (f = RB_MIN(refusals, &ms->known.refusals); f != NULL; f = next) {
-		next = RB_NEXT(refusals, &ms->known.refusals, f);
-		if (uidset_has(&m->set, f->uid))
-			refusal_end(e, r->mb, r->chan, f->uid);
-	}
-}
-
 /* ---- what the source does not give ---- */
 
+/* Not given; whether it is there is asked behind the copies. */
 static void
 got_withheld(struct engine *e, struct req *r,
     const struct m_engine_withheld *m)
 {
-	size_t	 i;
-	uint32_t u;
+	struct side_did	*d = &r->mb->s[r->side].did;
 
-	for (i = 0; i < m->set.n; i++)
-		for (u = m->set.r[i].lo; ; u++) {
-			refusal_withheld(e, r->mb, r->side, u, m->text);
-			if (u == m->set.r[i].hi)
-				break;
-		}
+	(void)e;
+	uidset_or(&d->missing, &m->set);
+	if (m->text[0] == '\0')
+		return;
+	free(d->why);
+	d->why = xstrdup(m->text);
+}
+
+static void
+missing_done(struct engine *e, struct req *r, const struct m_engine_done *m)
+{
+	(void)e;
+	/* No list: they may all be there. */
+	if (m->status != ST_OK)
+		r->mb->s[r->side].did.unlisted = 1;
+}
+
+/* A list that is taken now: only what it lacks is gone. */
+static void
+missing_ask(struct engine *e, struct mbox *mb, int side)
+{
+	static const struct answers	 open = { .done = missing_done };
+	static const struct answers	 search = { .done = missing_done };
+	struct side_did			*d = &mb->s[side].did;
+
+	if (uidset_empty(&d->missing))
+		return;
+	d->look = look_open(e, mb, side, 0, &open);
+	ask_search(e, d->look, &d->missing, &search);
+}
+
+static void
+gone(struct engine *e, struct mbox *mb, int side, const struct uidset *set)
+{
+	struct mside	*ms = &mb->s[side];
+	struct refusal	*f, *next;
+
+	uidset_or(&ms->did.copied, set);
+	for (f = RB_MIN(refusals, &ms->known.refusals); f != NULL; f = next) {
+		next = RB_NEXT(refusals, &ms->known.refusals, f);
+		if (uidset_has(set, f->uid))
+			refusal_end(e, mb, side, f->uid);
+	}
+}
+
+static void
+missing_judge(struct engine *e, struct mbox *mb, int side)
+{
+	struct side_did	*d = &mb->s[side].did;
+	struct uidset	 absent = UIDSET_INIT;
+	uint32_t	 u;
+
+	if (d->look == NULL)
+		return;
+	if (!d->unlisted) {
+		uidset_copy(&absent, &d->missing);
+		uidset_sub(&absent, &d->look->all);
+		gone(e, mb, side, &absent);
+		uidset_sub(&d->missing, &absent);
+		uidset_free(&absent);
+	}
+	while ((u = uidset_min(&d->missing)) != 0) {
+		refusal_withheld(e, mb, side, u, d->why != NULL ? d->why : "");
+		uidset_del(&d->missing, u, u);
+	}
+	d->look = NULL;
+	d->unlisted = 0;
+}
+
+int
+copy_missing(struct engine *e)
+{
+	struct mbox	*mb;
+	int		 side, any = 0;
+
+	FOREACH_USABLE_SIDE(mb, side, &e->list) {
+		any |= !uidset_empty(&mb->s[side].did.missing);
+		missing_ask(e, mb, side);
+	}
+	if (!any)
+		return 0;
+	if (loop_wait(e, -1) == -1)
+		return -1;
+	FOREACH_USABLE_SIDE(mb, side, &e->list)
+		missing_judge(e, mb, side);
+	return 0;
+}
+
+static void
+got_gone(struct engine *e, struct req *r, const struct m_engine_gone *m)
+{
+	gone(e, r->mb, r->side, &m->set);
 }
 
 /* The connection ends under it: recover.c counts that. */

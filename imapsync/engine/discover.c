@@ -12,6 +12,8 @@
  */
 #include "engine.h"
 
+#define LEFT_ALONE	1	/* "what" of the store's UIDS */
+
 /* ---- what the state knows of a mailbox ---- */
 
 static void
@@ -19,6 +21,8 @@ got_left(struct engine *e, struct req *r, const struct m_engine_uids *m)
 {
 	(void)e;
 	uidset_or(&r->mb->s[m->side].known.left, &m->set);
+	if (m->what == LEFT_ALONE)
+		uidset_or(&r->mb->s[m->side].known.alone, &m->set);
 }
 
 static void
@@ -273,9 +277,13 @@ disc_left(struct engine *e, struct mbox *mb, int side)
 	}
 	uidset_sub(&ms->known.left, &gone);
 	uidset_free(&gone);
-	/* --retry weighs again what was left out. */
-	if (e->want.cfg.retry)
-		uidset_or(&ms->found.new, &ms->known.left);
+	/* --retry weighs again what was left out, and not what was deleted. */
+	if (!e->want.cfg.retry)
+		return;
+	uidset_copy(&gone, &ms->known.left);
+	uidset_sub(&gone, &ms->known.alone);
+	uidset_or(&ms->found.new, &gone);
+	uidset_free(&gone);
 }
 
 /* What the server told, put to the rows that the store gave. */

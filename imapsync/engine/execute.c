@@ -121,6 +121,8 @@ exec_run(struct engine *e)
 	for (t = 0; t < SIDES; t++)
 		if (pass(e, t, pass_mbox) == -1)
 			return -1;
+	if (copy_missing(e) == -1)
+		return -1;
 	return exec_finish(e, 0);
 }
 
@@ -165,5 +167,7 @@ exec_last(struct engine *e)
 	for (t = 0; t < SIDES; t++)
 		if (pass(e, t, last_mbox) == -1)
 			return -1;
+	if (copy_missing(e) == -1)
+		return -1;
 	return exec_finish(e, 1);
 }

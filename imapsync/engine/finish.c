@@ -222,6 +222,7 @@ finish_alone(struct engine *e, struct mbox *mb)
 {
 	struct uidset		 gone[SIDES] = { UIDSET_INIT, UIDSET_INIT };
 	struct m_store_drop	 d;
+	struct m_store_left	 l;
 	struct row		*row;
 	size_t			 i;
 	int			 side;
@@ -233,14 +234,19 @@ finish_alone(struct engine *e, struct mbox *mb)
 			    row->uid[OTHER(side)]))
 				uidset_add(&gone[side], row->uid[side],
 				    row->uid[side]);
-	for (side = 0; side < SIDES; side++)
-		uidset_or(&mb->s[side].found.leave, &mb->s[side].plan.alone);
 	d.mailbox = mb->id;
 	for (side = 0; side < SIDES; side++) {
 		d.side = side;
 		SET_PARTS(&gone[side], i, &d.set)
 			ask_note(e, M_STORE_DROP, &d);
 		uidset_free(&gone[side]);
+	}
+	l.mailbox = mb->id;
+	l.alone = 1;
+	for (side = 0; side < SIDES; side++) {
+		l.side = side;
+		SET_PARTS(&mb->s[side].plan.alone, i, &l.set)
+			ask_note(e, M_STORE_LEFT, &l);
 	}
 	rules_commit(e, mb);
 }

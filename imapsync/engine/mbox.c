@@ -217,6 +217,7 @@ known_free(struct mside *ms)
 	while ((f = RB_MIN(refusals, &ms->known.refusals)) != NULL)
 		refusal_free(ms, f);
 	uidset_free(&ms->known.left);
+	uidset_free(&ms->known.alone);
 	free(ms->known.water.mailboxid);
 }
 
@@ -259,6 +260,8 @@ did_free(struct side_did *d)
 	uidset_free(&d->flagged);
 	uidset_free(&d->expunged);
 	uidset_free(&d->copied);
+	uidset_free(&d->missing);
+	free(d->why);
 	uidset_free(&d->appended);
 	stores_free(&d->sent);
 }

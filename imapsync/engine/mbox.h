@@ -126,6 +126,7 @@ struct side_known {
 	struct refusals	 refusals;
 	uint32_t	 nrefused;	/* when it was loaded: for D3 */
 	struct uidset	 left;		/* what a rule left out */
+	struct uidset	 alone;		/* of it: it had a row before */
 };
 
 /* discover.c, then pair.c, recover.c, rules.c: what is there to be done. */
@@ -180,6 +181,10 @@ struct side_did {
 	struct uidset	 appended;	/* here, by us */
 	struct stores	 sent;		/* the same by the flags it was sent with */
 	int		 others;	/* others expunged while we were at work */
+	struct uidset	 missing;	/* it did not give them */
+	char		*why;		/* its words for that, or NULL */
+	struct sess	*look;		/* for a list of them */
+	int		 unlisted;	/* there is none */
 	int		 closed;	/* it takes no message in this run */
 	uint32_t	 in_a_row;	/* refusals "not now" */
 	uint32_t	 nwithheld;	/* messages that it did not give */

@@ -162,6 +162,11 @@ void		 copy_start(struct engine *, const struct copy *like,
 void		 copy_again(struct engine *, const struct copy *like,
 		    const struct uidset *);
 void		 copy_free(struct copy *);
+/*
+ * What a source did not give: a list says whether it is gone, or withheld.
+ * Returns 0, or -1 if the run has to end.
+ */
+int		 copy_missing(struct engine *);
 void		 copy_reset(struct engine *);
 /* Open a mailbox to change it; the first time with its STOREs and expunges. */
 struct sess	*session_open(struct engine *, struct mbox *, int side);

@@ -155,6 +155,7 @@ rules_commit(struct engine *e, struct mbox *mb)
 	int			 side;
 
 	m.mailbox = mb->id;
+	m.alone = 0;
 	for (side = 0; side < SIDES; side++) {
 		m.side = side;
 		SET_PARTS(&mb->s[side].found.leave, i, &m.set)

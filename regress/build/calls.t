@@ -40,10 +40,19 @@ my %layers = (
 		[qw(loop)],
 		[qw(main)],
 	],
-	# ---- imapsync/engine: its layers go here ----
-	# 'imapsync/engine' => [
-	#	[qw(names)],
-	# ],
+	'imapsync/engine' => [
+		[qw(end mbox names)],
+		[qw(ask plan)],
+		[qw(progress refusal)],
+		[qw(events json look)],
+		[qw(loop)],
+		[qw(guard list report rules)],
+		[qw(discover finish session subscribe verify)],
+		[qw(compare copy pair)],
+		[qw(recover repair watch)],
+		[qw(commands execute)],
+		[qw(engine)],
+	],
 );
 
 # Circles that may be, "dir: a b": none.

@@ -488,7 +488,7 @@ static inline void
 left(struct peer *p, uint32_t type, uint32_t mailbox, int side,
     const char *set)
 {
-	struct m_store_left	 m = { mailbox, side, UIDSET_INIT };
+	struct m_store_left	 m = { mailbox, side, 0, UIDSET_INIT };
 
 	uidset_parse(&m.set, set, strlen(set));
 	say(p, type, &m);

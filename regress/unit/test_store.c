@@ -300,7 +300,7 @@ test_left(void)
 static void
 test_left_random(void)
 {
-	struct m_store_left	 m = { 1, LOCAL, UIDSET_INIT };
+	struct m_store_left	 m = { 1, LOCAL, 0, UIDSET_INIT };
 	struct uidset		 want[SIDES] = { UIDSET_INIT, UIDSET_INIT };
 	struct peer		 p;
 	uint32_t		 i, lo, hi, bad = 0;
