@@ -1,0 +1,912 @@
+/*
+ * This file is part of imapsync, which keeps two IMAP servers identical.
+ *
+ * imapsync is free software: you can redistribute it and/or modify it under
+ * the terms of the GNU General Public License, version 3 or (at your option)
+ * any later version, with permission to link with LibreSSL and OpenSSL.
+ * It comes WITHOUT ANY WARRANTY.  See COPYING.
+ */
+
+/*
+ * The engine in a box: its phases without processes, servers or a clock.
+ *
+ * The box takes the place of loop.c.  Whenever a phase waits, what it has sent
+ * to the workers and to the store is written down in the journal, one line a
+ * message, and each request is answered by the function that stands for its
+ * type in box_answers[].  At first these are honest: two servers and a store
+ * that hold what the box does.  A test puts a liar in their place, runs the
+ * phases and looks at the journal.  Time passes only while the engine waits.
+ */
+#ifndef ENGINE_BOX_H
+#define ENGINE_BOX_H
+
+#include <sys/socket.h>
+
+#include "box_journal.h"
+#include "box_world.h"
+
+/* Who answers a request of that type. */
+typedef void	(*box_fn)(struct req *, const struct sent *);
+
+static box_fn	 box_answers[ASK_COMMIT + 1];
+
+/* ---- answers ---- */
+
+/* A part of the answer, or all of it. */
+static inline void
+give(struct req *r, uint32_t type, const void *rec)
+{
+	struct source	 src = { &eng, r->chan };
+	struct msg	 msg = { &src, type, r->id, rec, -1 };
+
+	ask_answer(&msg);
+}
+
+/* The end of the answer, with the numbers of the mailbox as they are now. */
+static inline void
+done(struct req *r, int status, int code, const char *text)
+{
+	struct m_engine_done	 m;
+	struct place		*p;
+
+	memset(&m, 0, sizeof(m));
+	m.status = status;
+	m.code = code;
+	m.text = text;
+	if (r->sess != NULL) {
+		p = at(r->mb, r->side);
+		m.exists = uidset_count(&p->uids);
+		m.modseq = p->modseq;
+	}
+	give(r, M_ENGINE_DONE, &m);
+}
+
+static inline void
+honest_done(struct req *r, const struct sent *s)
+{
+	(void)s;
+	done(r, ST_OK, RC_NONE, "");
+}
+
+/* Refused, and refused for now. */
+static inline void
+says_no(struct req *r, const struct sent *s)
+{
+	(void)s;
+	done(r, ST_NO, RC_NONE, "no such thing");
+}
+
+static inline void
+says_inuse(struct req *r, const struct sent *s)
+{
+	(void)s;
+	done(r, ST_NO, RC_INUSE, "not now");
+}
+
+/* ---- a server that tells the truth ---- */
+
+/* FLAGS of the mailbox that r has to do with. */
+static inline void
+tell_flags(struct req *r, uint32_t uid, uint64_t modseq, const char *flags)
+{
+	struct m_engine_flags	 m = { uid, modseq, flags != NULL,
+				    flags != NULL ? flags : "" };
+
+	give(box_req(r->sess->handle), M_ENGINE_FLAGS, &m);
+}
+
+static inline void
+tell_vanished(struct req *r, int earlier, const struct uidset *set)
+{
+	struct m_engine_vanished	 m;
+
+	m.earlier = earlier;
+	m.set = *set;
+	if (!uidset_empty(set))
+		give(box_req(r->sess->handle), M_ENGINE_VANISHED, &m);
+}
+
+static inline void
+open_flags(struct req *r, const struct sent *s)
+{
+	struct place	*p = at(r->mb, r->side);
+	uint64_t	 k, n = uidset_count(&p->uids);
+	struct message	 m;
+
+	for (k = 0; k < n; k++) {
+		m = message_get(r->mb, r->side, uidset_nth(&p->uids, k));
+		if (m.uid > s->n)
+			break;
+		if (s->what & OPEN_FULL ||
+		    (s->modseq != 0 && m.modseq > s->modseq))
+			tell_flags(r, m.uid, m.modseq, m.flags);
+	}
+}
+
+static inline void
+open_uids(struct req *r, const struct sent *s, int what, uint32_t lo,
+    uint32_t hi)
+{
+	struct m_engine_uids	 m = { what, r->side, UIDSET_INIT };
+
+	if (!(s->what & what))
+		return;
+	uidset_copy(&m.set, &at(r->mb, r->side)->uids);
+	if (lo > 1)
+		uidset_del(&m.set, 1, lo - 1);
+	if (hi < UINT32_MAX)
+		uidset_del(&m.set, hi + 1, UINT32_MAX);
+	if (!uidset_empty(&m.set))
+		give(r, M_ENGINE_UIDS, &m);
+	uidset_free(&m.set);
+}
+
+/* What OPENED says, for a test that tells something else. */
+static inline struct m_engine_opened
+opened_like(const struct req *r)
+{
+	struct place		*p = at(r->mb, r->side);
+	struct m_engine_opened	 m;
+
+	memset(&m, 0, sizeof(m));
+	m.uidvalidity = p->uidvalidity;
+	m.uidnext = p->uidnext;
+	m.exists = uidset_count(&p->uids);
+	m.modseq = p->modseq;
+	m.perm_any = p->perm_any;
+	m.permflags = p->permflags;
+	m.mailboxid = p->mailboxid;
+	return m;
+}
+
+/* All that is told before OPENED. */
+static inline void
+honest_select(struct req *r, const struct sent *s)
+{
+	struct place	*p = at(r->mb, r->side);
+	struct uidset	 gone = UIDSET_INIT;
+	int		 i;
+
+	for (i = 0; i < p->ngone && s->modseq != 0; i++)
+		if (p->gone[i].modseq > s->modseq)
+			uidset_or(&gone, &p->gone[i].set);
+	if (s->n < UINT32_MAX)
+		uidset_del(&gone, s->n + 1, UINT32_MAX);
+	tell_vanished(r, 1, &gone);
+	uidset_free(&gone);
+	open_flags(r, s);
+	open_uids(r, s, OPEN_NEW, s->uidnext, UINT32_MAX);
+	open_uids(r, s, OPEN_ALL, 1, s->n);
+}
+
+static inline void
+honest_open(struct req *r, const struct sent *s)
+{
+	struct m_engine_opened	 m = opened_like(r);
+
+	honest_select(r, s);
+	give(r, M_ENGINE_OPENED, &m);
+	done(r, ST_OK, RC_NONE, "");
+}
+
+static inline void
+give_meta(struct req *r, const struct message *m)
+{
+	struct m_engine_meta	 meta;
+
+	memset(&meta, 0, sizeof(meta));
+	meta.uid = m->uid;
+	meta.size = m->size;
+	meta.key = m->key;
+	meta.date = m->date;
+	meta.msgid = 1;
+	meta.flags = m->flags;
+	give(r, M_ENGINE_META, &meta);
+}
+
+static inline void
+honest_meta(struct req *r, const struct sent *s)
+{
+	struct uidset	 set = UIDSET_INIT;
+	struct message	 m;
+	uint64_t	 k, n;
+
+	/* What is new may be a range without an end. */
+	uidset_copy(&set, &s->set);
+	uidset_and(&set, &at(r->mb, r->side)->uids);
+	n = uidset_count(&set);
+	for (k = 0; k < n; k++) {
+		m = message_get(r->mb, r->side, uidset_nth(&set, k));
+		give_meta(r, &m);
+	}
+	uidset_free(&set);
+	done(r, ST_OK, RC_NONE, "");
+}
+
+static inline void
+honest_search(struct req *r, const struct sent *s)
+{
+	struct m_engine_uids	 m = { OPEN_ALL, r->side, UIDSET_INIT };
+
+	uidset_copy(&m.set, &s->set);
+	uidset_and(&m.set, &at(r->mb, r->side)->uids);
+	if (!uidset_empty(&m.set))
+		give(r, M_ENGINE_UIDS, &m);
+	uidset_free(&m.set);
+	done(r, ST_OK, RC_NONE, "");
+}
+
+static inline void
+honest_status(struct req *r, const struct sent *s)
+{
+	struct m_engine_mailbox	 m;
+	struct place		*p = at(r->mb, r->side);
+
+	(void)s;
+	memset(&m, 0, sizeof(m));
+	m.delimiter = '/';
+	m.has_status = 1;
+	m.uidvalidity = p->uidvalidity;
+	m.uidnext = p->uidnext;
+	m.messages = uidset_count(&p->uids);
+	m.modseq = p->modseq;
+	m.name = r->mb->name;
+	give(r, M_ENGINE_MAILBOX, &m);
+	done(r, ST_OK, RC_NONE, "");
+}
+
+static inline void
+honest_store(struct req *r, const struct sent *s)
+{
+	const struct store	*st = r->arg;
+	struct place		*p = at(r->mb, r->side);
+	uint64_t		 k, n = uidset_count(&s->set);
+	char			 now[FLAGS_MAX];
+	struct message		*m;
+
+	p->modseq++;
+	for (k = 0; k < n; k++) {
+		m = message(r->mb, r->side, uidset_nth(&s->set, k));
+		if (!st->add)
+			flags_sub(now, m->flags, st->flag);
+		else if (flags_or(now, m->flags, st->flag) == -1)
+			fatalx("too many flags");
+		strlcpy(m->flags, now, sizeof(m->flags));
+		m->modseq = p->modseq;
+		tell_flags(r, m->uid, p->modseq, NULL);
+	}
+	done(r, ST_OK, RC_NONE, "");
+}
+
+static inline void
+honest_expunge(struct req *r, const struct sent *s)
+{
+	struct place	*p = at(r->mb, r->side);
+	struct uidset	 gone = UIDSET_INIT;
+	size_t		 i;
+
+	uidset_copy(&gone, &s->set);
+	uidset_and(&gone, &p->uids);
+	for (i = 0; i < gone.n; i++)
+		vanish(r->mb, r->side, gone.r[i].lo, gone.r[i].hi);
+	tell_vanished(r, 0, &gone);
+	uidset_free(&gone);
+	done(r, ST_OK, RC_NONE, "");
+}
+
+/* ---- copying ---- */
+
+static inline void
+honest_send(struct req *r, const struct sent *s)
+{
+	struct m_engine_gone	 m = { UIDSET_INIT };
+
+	uidset_copy(&m.set, &s->set);
+	uidset_sub(&m.set, &at(r->mb, r->side)->uids);
+	if (!uidset_empty(&m.set))
+		give(r, M_ENGINE_GONE, &m);
+	uidset_free(&m.set);
+	done(r, ST_OK, RC_NONE, "");
+}
+
+/* One message arrives under the next UID. */
+static inline void
+copy_one(struct req *r, uint32_t uid)
+{
+	struct message		 from = message_get(r->mb, OTHER(r->side), uid);
+	struct message		*to;
+	struct place		*p = at(r->mb, r->side);
+	struct m_engine_copied	 m;
+
+	memset(&m, 0, sizeof(m));
+	m.uid = uid;
+	m.newuid = p->uidnext;
+	m.size = from.size;
+	m.key = from.key;
+	m.flags = from.flags;
+	m.lost = "";
+	arrive(r->mb, r->side, m.newuid, m.newuid);
+	to = message(r->mb, r->side, m.newuid);
+	*to = from;
+	to->uid = m.newuid;
+	to->modseq = p->modseq;
+	tell_flags(r, m.newuid, p->modseq, NULL);
+	give(r, M_ENGINE_COPIED, &m);
+}
+
+static inline void
+honest_recv(struct req *r, const struct sent *s)
+{
+	struct uidset	 set = UIDSET_INIT;
+	uint64_t	 k, n;
+
+	(void)s;
+	uidset_copy(&set, &r->set);
+	uidset_and(&set, &at(r->mb, OTHER(r->side))->uids);
+	n = uidset_count(&set);
+	for (k = 0; k < n; k++)
+		copy_one(r, uidset_nth(&set, k));
+	uidset_free(&set);
+	done(r, ST_OK, RC_NONE, "");
+}
+
+/* ---- the store ---- */
+
+static inline void
+honest_info(struct req *r, const struct sent *s)
+{
+	struct box		*b = box_of(r->mb);
+	struct m_engine_info	 m = { uidset_count(&b->rows),
+				    uidset_max(&b->rows), 0 };
+	struct m_engine_uids	 left;
+	int			 side;
+
+	(void)s;
+	m.max_remote = m.max_local != 0 ? GAP + m.max_local : 0;
+	for (side = 0; side < SIDES; side++) {
+		left.what = 0;
+		left.side = side;
+		left.set = b->left[side];
+		if (!uidset_empty(&left.set))
+			give(r, M_ENGINE_UIDS, &left);
+	}
+	give(r, M_ENGINE_INFO, &m);
+	done(r, ST_OK, RC_NONE, "");
+}
+
+static inline void
+give_row(struct req *r, uint32_t local, int gone, const char *now)
+{
+	struct message		 like = message_like(r->mb, LOCAL, local);
+	struct box		*b = box_of(r->mb);
+	struct m_engine_row	 m;
+
+	memset(&m, 0, sizeof(m));
+	m.local = local;
+	m.remote = GAP + local;
+	m.size = b->bare ? 0 : like.size;
+	m.key = b->bare ? 0 : like.key;
+	m.gone = gone;
+	m.flags = b->base;
+	m.now = now;
+	give(r, M_ENGINE_ROW, &m);
+}
+
+/* The rows of a box, by the UIDs that they have on a side. */
+static inline uint32_t
+row_uid(int side, uint32_t local)
+{
+	return side == LOCAL ? local : GAP + local;
+}
+
+static inline void
+honest_rows(struct req *r, const struct sent *s)
+{
+	struct box	*b = box_of(r->mb);
+	uint64_t	 k, n = uidset_count(&b->rows);
+	uint32_t	 u;
+
+	for (k = 0; k < n; k++) {
+		u = uidset_nth(&b->rows, k);
+		if (uidset_has(&s->set, row_uid(r->side, u)))
+			give_row(r, u, 0, "");
+	}
+	done(r, ST_OK, RC_NONE, "");
+}
+
+static inline void
+honest_sample(struct req *r, const struct sent *s)
+{
+	struct box	*b = box_of(r->mb);
+	struct uidset	 set = UIDSET_INIT;
+	uint64_t	 k, n = uidset_count(&b->rows);
+	uint32_t	 u;
+
+	for (k = 0; k < n; k++) {
+		u = uidset_nth(&b->rows, k);
+		if (!uidset_has(&s->set, row_uid(r->side, u)))
+			uidset_add(&set, u, u);
+	}
+	n = uidset_count(&set);
+	for (k = 0; k < s->n && k < n; k++)
+		give_row(r, uidset_nth(&set, s->n < n ? k * n / s->n : k), 0,
+		    "");
+	uidset_free(&set);
+	done(r, ST_OK, RC_NONE, "");
+}
+
+static inline void
+honest_diff(struct req *r, const struct sent *s)
+{
+	struct box	*b = box_of(r->mb);
+	uint64_t	 k, n = uidset_count(&b->rows);
+	struct message	 m;
+	uint32_t	 u;
+	int		 gone;
+
+	for (k = 0; k < n; k++) {
+		u = uidset_nth(&b->rows, k);
+		m = message_get(r->mb, r->side, row_uid(r->side, u));
+		if (m.uid > s->n)
+			break;
+		gone = !uidset_has(&b->seen[r->side], m.uid);
+		if (gone || strcmp(m.flags, b->base) != 0)
+			give_row(r, u, gone, gone ? "" : m.flags);
+	}
+	uidset_free(&b->seen[r->side]);
+	done(r, ST_OK, RC_NONE, "");
+}
+
+/* The first of those with that key, out of the set; 0 if none. */
+static inline uint32_t
+pair_find(struct mbox *mb, struct uidset *set, uint64_t key)
+{
+	uint64_t	 k, n = uidset_count(set);
+	uint32_t	 u;
+
+	for (k = 0; k < n; k++) {
+		u = uidset_nth(set, k);
+		if (message_get(mb, REMOTE, u).key != key)
+			continue;
+		uidset_del(set, u, u);
+		return u;
+	}
+	return 0;
+}
+
+static inline void
+give_paired(struct req *r, const struct message *l, const struct message *o)
+{
+	struct m_engine_paired	 m;
+
+	memset(&m, 0, sizeof(m));
+	m.uid[LOCAL] = l->uid;
+	m.uid[REMOTE] = o->uid;
+	m.base = "";
+	m.flags[LOCAL] = l->flags;
+	m.flags[REMOTE] = o->flags;
+	if (!flags_eq(l->flags, o->flags))
+		give(r, M_ENGINE_PAIRED, &m);
+}
+
+static inline void
+honest_pair(struct req *r, const struct sent *s)
+{
+	struct box		*b = box_of(r->mb);
+	struct m_engine_uids	 left = { 0, LOCAL, UIDSET_INIT };
+	struct m_engine_done	 m;
+	struct message		 l, o;
+	uint64_t		 k, n = uidset_count(&b->seen[LOCAL]);
+
+	(void)s;
+	memset(&m, 0, sizeof(m));
+	m.text = "";
+	for (k = 0; k < n; k++) {
+		l = message_get(r->mb, LOCAL, uidset_nth(&b->seen[LOCAL], k));
+		o.uid = pair_find(r->mb, &b->seen[REMOTE], l.key);
+		if (o.uid == 0) {
+			uidset_add(&left.set, l.uid, l.uid);
+			continue;
+		}
+		o = message_get(r->mb, REMOTE, o.uid);
+		give_paired(r, &l, &o);
+		m.count++;
+	}
+	if (!uidset_empty(&left.set))
+		give(r, M_ENGINE_UIDS, &left);
+	uidset_free(&left.set);
+	left.side = REMOTE;
+	left.set = b->seen[REMOTE];
+	if (!uidset_empty(&left.set))
+		give(r, M_ENGINE_UIDS, &left);
+	uidset_free(&b->seen[LOCAL]);
+	uidset_free(&b->seen[REMOTE]);
+	give(r, M_ENGINE_DONE, &m);
+}
+
+static const box_fn	 box_honest[ASK_COMMIT + 1] = {
+	[ASK_STATUS] = honest_status,	[ASK_OPEN] = honest_open,
+	[ASK_META] = honest_meta,	[ASK_SEARCH] = honest_search,
+	[ASK_SEND] = honest_send,	[ASK_RECV] = honest_recv,
+	[ASK_STORE] = honest_store,	[ASK_EXPUNGE] = honest_expunge,
+	[ASK_INFO] = honest_info,	[ASK_ROWS] = honest_rows,
+	[ASK_SAMPLE] = honest_sample,	[ASK_DIFF] = honest_diff,
+	[ASK_PAIR] = honest_pair
+};
+
+/* ---- in place of loop.c ---- */
+
+/* The next request that is not answered: of that channel, or -1 for any. */
+static inline struct req *
+box_next(int chan)
+{
+	struct req	*r;
+
+	RB_FOREACH(r, reqs, &eng.ask.reqs)
+		if (r->state != REQ_ANSWERED && (chan == -1 || r->chan == chan))
+			return r;
+	return NULL;
+}
+
+static inline void
+box_answer(struct req *r)
+{
+	uint32_t	 id = r->id;
+	enum ask_type	 type = r->type;
+	struct sent	*s;
+
+	TAILQ_FOREACH(s, &box_sents, entry)
+		if (s->id == id)
+			break;
+	if (s == NULL)
+		fatalx("request %u was not sent", id);
+	if (box_answers[type] != NULL)
+		box_answers[type](r, s);
+	else
+		honest_done(r, s);
+	r = box_req(id);
+	if (r != NULL && r->state != REQ_ANSWERED && !ended(&eng))
+		fatalx("a request of type %d was left unanswered", type);
+}
+
+int
+loop_wait(struct engine *e, int64_t ms)
+{
+	struct req	*r;
+
+	for (;;) {
+		box_take();
+		if (ended(e) || (r = box_next(-1)) == NULL)
+			break;
+		box_answer(r);
+	}
+	if (ms != -1)
+		box_clock += ms;
+	return ended(e) ? -1 : 0;
+}
+
+int
+loop_commit(struct engine *e)
+{
+	struct req	*r;
+
+	ask_commit(e);
+	for (;;) {
+		box_take();
+		if ((r = box_next(STORE)) == NULL)
+			break;
+		box_answer(r);
+		if (ended(e) && box_next(STORE) == r)
+			break;
+	}
+	return ended(e) ? -1 : 0;
+}
+
+/* ---- a test's begin ---- */
+
+static inline void
+place_free(struct place *p)
+{
+	int	 i;
+
+	uidset_free(&p->uids);
+	for (i = 0; i < p->ngone; i++)
+		uidset_free(&p->gone[i].set);
+}
+
+static inline void
+box_free(void)
+{
+	struct sent	*s;
+	int		 i, side;
+
+	ask_reset(&eng);
+	guard_reset(&eng);
+	copy_reset(&eng);
+	mbox_reset(&eng.list);
+	for (i = 0; i < nboxes; i++) {
+		for (side = 0; side < SIDES; side++) {
+			place_free(&boxes[i]->at[side]);
+			uidset_free(&boxes[i]->left[side]);
+			uidset_free(&boxes[i]->seen[side]);
+		}
+		uidset_free(&boxes[i]->rows);
+		free(boxes[i]);
+	}
+	while ((s = TAILQ_FIRST(&box_sents)) != NULL) {
+		TAILQ_REMOVE(&box_sents, s, entry);
+		uidset_free(&s->set);
+		free(s);
+	}
+	for (i = 0; i < CHANNELS; i++) {
+		close(eng.ask.ch[i].ib.fd);
+		close(box_peer[i].ib.fd);
+		chan_close(&eng.ask.ch[i]);
+		chan_close(&box_peer[i]);
+	}
+}
+
+/* An empty box: nothing of the test before is left. */
+static inline void
+box_start(void)
+{
+	static char	 all[] = "*", *patterns[1] = { all };
+	static int	 started;
+	int		 i, sv[2];
+
+	if (started)
+		box_free();
+	started = 1;
+	memset(&eng, 0, sizeof(eng));
+	nboxes = 0;
+	memcpy(box_answers, box_honest, sizeof(box_answers));
+	box_journal[0] = box_said[0] = '\0';
+	log_init(box_sink, 0);
+	ask_init(&eng);
+	mbox_init(&eng.list);
+	copy_reset(&eng);
+	progress_init(&eng);
+	for (i = 0; i < CHANNELS; i++) {
+		if (socketpair(AF_UNIX, SOCK_STREAM, 0, sv) == -1)
+			fatal("socketpair");
+		chan_init(&eng.ask.ch[i], sv[0], "the box");
+		chan_init(&box_peer[i], sv[1], "the engine");
+		eng.ask.open[i] = 1;
+	}
+	eng.want.patterns = patterns;
+	eng.want.npatterns = 1;
+	eng.want.cfg.prefix = eng.want.cfg.ignore = "";
+	eng.want.cfg.propagate = PROP_ALL;
+	for (i = 0; i < SIDES; i++) {
+		eng.want.cfg.reference[i] = "";
+		eng.want.cfg.host[i] = side_name[i];
+		eng.srv[i].is_ready = 1;
+		eng.srv[i].delim = '/';
+	}
+}
+
+/* A server that has the first n messages. */
+static inline void
+place_init(struct mbox *mb, int side, uint32_t n)
+{
+	struct place	*p = at(mb, side);
+	char		 name[NAME_MAX_LEN];
+
+	p->uidvalidity = VALIDITY;
+	p->uidnext = row_uid(side, n) + 1;
+	p->modseq = MODSEQ;
+	p->perm_any = 1;
+	p->permflags = "\\Answered \\Flagged \\Deleted \\Seen \\Draft";
+	p->mailboxid = "";
+	if (n > 0)
+		uidset_add(&p->uids, row_uid(side, 1), row_uid(side, n));
+	if (name_server(&eng, side, mb->name, name) == -1)
+		fatalx("%s can't have that name", side_name[side]);
+	mb->s[side].told.name = xstrdup(name);
+}
+
+/* A mailbox that the state does not know. */
+static inline struct mbox *
+box_unknown(const char *name, uint32_t local, uint32_t remote)
+{
+	struct mbox	*mb = mbox_new(&eng.list, name);
+	struct box	*b = xcalloc(1, sizeof(*b));
+
+	if (nboxes == MAXBOX)
+		fatalx("no room in the box");
+	boxes[nboxes++] = b;
+	b->number = nboxes;
+	b->mb = mb;
+	b->base = "";
+	place_init(mb, LOCAL, local);
+	place_init(mb, REMOTE, remote);
+	return mb;
+}
+
+/* A side does not have it. */
+static inline void
+box_without(struct mbox *mb, int side)
+{
+	free(mb->s[side].told.name);
+	mb->s[side].told.name = NULL;
+}
+
+/*
+ * A mailbox in sync: local UIDs 1 to n, the same on the other side, each with a
+ * row without flags.
+ */
+static inline struct mbox *
+box_new(const char *name, uint32_t n)
+{
+	struct mbox	*mb = box_unknown(name, n, n);
+	int		 side;
+
+	if (mbox_set_id(&eng.list, mb, eng.list.next_id) == -1)
+		fatalx("no room in the state");
+	mb->nrows = n;
+	mb->subscribed = SUB_NO;
+	eng.list.total_rows += n;
+	if (n > 0)
+		uidset_add(&box_of(mb)->rows, 1, n);
+	for (side = 0; side < SIDES; side++) {
+		struct water	*w = &mb->s[side].known.water;
+		struct m_water	*noted = &box_of(mb)->water[side];
+
+		w->uidvalidity = noted->uidvalidity = VALIDITY;
+		w->uidnext = noted->uidnext = at(mb, side)->uidnext;
+		w->messages = noted->messages = n;
+		w->modseq = noted->modseq = MODSEQ;
+		mb->s[side].known.n = w->uidnext - 1;
+	}
+	return mb;
+}
+
+/* A message of the state without a row. */
+static inline void
+box_unrow(struct mbox *mb, uint32_t local)
+{
+	uidset_del(&box_of(mb)->rows, local, local);
+	mb->nrows--;
+	eng.list.total_rows--;
+}
+
+/* A message that the other server has refused; its time is not yet come. */
+static inline struct refusal *
+box_refusal(struct mbox *mb, int side, uint32_t uid)
+{
+	struct refusal	*f = refusal_new(&mb->s[side], uid);
+
+	f->code = RC_NONE;
+	f->attempts = 2;
+	f->next = time(NULL) + 3600;
+	f->size = 1000;
+	mb->s[side].known.nrefused++;
+	return f;
+}
+
+/* ---- the phases ---- */
+
+/* What LIST would tell now. */
+static inline void
+box_list(void)
+{
+	struct side_told	*t;
+	struct place		*p;
+	int			 i, side;
+
+	for (i = 0; i < nboxes; i++)
+		for (side = 0; side < SIDES; side++) {
+			t = &boxes[i]->mb->s[side].told;
+			p = &boxes[i]->at[side];
+			if (t->name == NULL)
+				continue;
+			t->has_status = 1;
+			t->uidvalidity = p->uidvalidity;
+			t->uidnext = p->uidnext;
+			t->messages = uidset_count(&p->uids);
+			t->modseq = p->modseq;
+		}
+}
+
+/* From the first look to the plan, for all mailboxes whose turn it is. */
+static inline int
+box_look(void)
+{
+	struct mbox	*mb;
+
+	if (disc_run(&eng) == -1 || pair_run(&eng) == -1 ||
+	    repair_run(&eng) == -1 || recover_run(&eng) == -1 ||
+	    rules_run(&eng) == -1)
+		return -1;
+	FOREACH_USABLE(mb, &eng.list)
+		plan_mbox(mb);
+	return 0;
+}
+
+/* From LIST to the plan, as engine.c does, of what has not to wait. */
+static inline int
+box_plan(void)
+{
+	struct mbox	*mb;
+
+	box_list();
+	if (compare_run(&eng) == -1)
+		return -1;
+	FOREACH_MBOX(mb, &eng.list)
+		recover_hold(mb);
+	return box_look();
+}
+
+/* All of a pass. */
+static inline int
+box_pass(void)
+{
+	int	 n;
+
+	if (box_plan() == -1 || verify_run(&eng) == -1 ||
+	    exec_run(&eng) == -1 || (n = recover_wait(&eng)) == -1)
+		return -1;
+	if (n > 0 && (box_look() == -1 || verify_run(&eng) == -1 ||
+	    exec_run(&eng) == -1))
+		return -1;
+	return exec_last(&eng);
+}
+
+/* What is kept of a pass that has ended early. */
+static inline void
+box_salvage(void)
+{
+	struct mbox	*mb;
+
+	FOREACH_MBOX(mb, &eng.list)
+		if (!mb->skip && !mb->finished)
+			finish_confirmed(&eng, mb);
+	if (eng.end.lost[LOCAL] || eng.end.lost[REMOTE])
+		recover_lost(&eng);
+	(void)loop_commit(&eng);
+}
+
+/* ---- what has come of it ---- */
+
+/* How often the mailbox was opened on that side with these words. */
+static inline int
+opens(const struct mbox *mb, int side, const char *words)
+{
+	char		 open[NAME_MAX_LEN + 32], *text, *p, *next;
+	int		 n = 0;
+
+	snprintf(open, sizeof(open), "%s %s: OPEN", side_name[side], mb->name);
+	text = xstrdup(box_journal);
+	for (p = text; (next = strchr(p, '\n')) != NULL; p = next + 1) {
+		*next = '\0';
+		n += strncmp(p, open, strlen(open)) == 0 &&
+		    strstr(p, words) != NULL;
+	}
+	free(text);
+	return n;
+}
+
+/* 1 if nothing of the mailbox was deleted, anywhere. */
+static inline int
+untouched(const struct mbox *mb)
+{
+	char	 text[3][NAME_MAX_LEN + 32];
+	int	 i;
+
+	snprintf(text[0], sizeof(text[0]), "local %s: EXPUNGE", mb->name);
+	snprintf(text[1], sizeof(text[1]), "remote %s: EXPUNGE", mb->name);
+	snprintf(text[2], sizeof(text[2]), "store %s: DROP", mb->name);
+	for (i = 0; i < 3; i++)
+		if (jotted(text[i]) > 0)
+			return 0;
+	return 1;
+}
+
+/* 1 if the next run is told again what that side has told. */
+static inline int
+told_again(const struct mbox *mb, int side)
+{
+	return box_of(mb)->water[side].modseq <= MODSEQ;
+}
+
+#endif /* ENGINE_BOX_H */
