@@ -360,9 +360,10 @@ on_uids(const struct msg *msg)
 		    mark->uidvalidity, mark->uidnext, set_text(&mark->set));
 		break;
 	default:
-		jot("store %s: %s %s %s", box_name(left->mailbox),
+		jot("store %s: %s %s %s%s", box_name(left->mailbox),
 		    proto_name(msg->type) + 6, side_name[left->side],
-		    set_text(&left->set));
+		    set_text(&left->set), msg->type == M_STORE_LEFT &&
+		    left->alone ? " alone" : "");
 		break;
 	}
 }

@@ -91,7 +91,8 @@ struct box {
 	int		 number;	/* from 1 on */
 	struct place	 at[SIDES];
 	struct uidset	 rows;		/* by local UID */
-	struct uidset	 left[SIDES];
+	struct uidset	 left[SIDES];	/* what a rule left out */
+	struct uidset	 alone[SIDES];	/* of it, what had a row before */
 	struct uidset	 seen[SIDES];	/* SEEN since the last PAIR */
 	struct m_water	 water[SIDES];	/* as last noted */
 	const char	*base;		/* the baseline of each row */

@@ -369,6 +369,10 @@ honest_info(struct req *r, const struct sent *s)
 		left.set = b->left[side];
 		if (!uidset_empty(&left.set))
 			give(r, M_ENGINE_UIDS, &left);
+		left.what = 1;
+		left.set = b->alone[side];
+		if (!uidset_empty(&left.set))
+			give(r, M_ENGINE_UIDS, &left);
 	}
 	give(r, M_ENGINE_INFO, &m);
 	done(r, ST_OK, RC_NONE, "");
@@ -628,6 +632,7 @@ box_free(void)
 		for (side = 0; side < SIDES; side++) {
 			place_free(&boxes[i]->at[side]);
 			uidset_free(&boxes[i]->left[side]);
+			uidset_free(&boxes[i]->alone[side]);
 			uidset_free(&boxes[i]->seen[side]);
 		}
 		uidset_free(&boxes[i]->rows);

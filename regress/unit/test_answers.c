@@ -122,6 +122,14 @@ withholds(struct req *r, const struct sent *s)
 	done(r, ST_NO, RC_EXPUNGEISSUED, "a hole");
 }
 
+/* UID 102 has gone before it is looked for. */
+static void
+goes(struct req *r, const struct sent *s)
+{
+	vanish(mb, LOCAL, 102, 102);
+	honest_search(r, s);
+}
+
 /* What was sent. */
 static void
 takes_first(struct req *r, const struct sent *s)
@@ -147,10 +155,31 @@ test_withheld(void)
 	    "what was not given is asked for again by the next run");
 	ok(refusal_find(&mb->s[LOCAL], 102) != NULL &&
 	    refusal_find(&mb->s[LOCAL], 102)->code == RC_WITHHELD &&
-	    said("UID 102") && said("a hole") && eng.partial,
+	    said("UID 102") && said("a hole"),
 	    "named, with the server's words");
 	ok(line("store INBOX: ADD 101 5101 ()") && !mb->stopped,
 	    "what was given is copied");
+
+	/* A list that is taken behind it lacks one. */
+	fresh();
+	withheld_to = 103;
+	box_answers[ASK_SEND] = withholds;
+	box_answers[ASK_RECV] = takes_first;
+	box_answers[ASK_SEARCH] = goes;
+	pass();
+	journal(jotted("store INBOX: REFUSE") == 1 &&
+	    line("store INBOX: REFUSE local 103 attempts 1 next 0"),
+	    "one that is gone is not");
+	is_num(box_of(mb)->water[LOCAL].uidnext, 104, "nor is it new");
+
+	fresh();
+	withheld_to = 103;
+	box_answers[ASK_SEND] = withholds;
+	box_answers[ASK_RECV] = takes_first;
+	box_answers[ASK_SEARCH] = says_no;
+	pass();
+	journal(jotted("store INBOX: REFUSE") == 2,
+	    "without a list none is gone");
 
 	fresh();
 	arrive(mb, LOCAL, 104, 130);

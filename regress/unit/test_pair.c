@@ -336,7 +336,7 @@ test_direction(void)
 	ok(line("store INBOX: LEFT local 101:102"),
 	    "what is new on local is left, and known");
 	ok(line("store INBOX: DROP local 4") &&
-	    line("store INBOX: LEFT remote 5004"),
+	    line("store INBOX: LEFT remote 5004 alone"),
 	    "what local lost has no row any more, and is not new on remote");
 
 	box_start();
@@ -370,8 +370,8 @@ test_propagate(void)
 	    jotted("remote INBOX: EXPUNGE") == 0 &&
 	    line("store INBOX: DROP local 4") &&
 	    line("store INBOX: DROP remote 5009") &&
-	    line("store INBOX: LEFT remote 5004") &&
-	    line("store INBOX: LEFT local 9"),
+	    line("store INBOX: LEFT remote 5004 alone") &&
+	    line("store INBOX: LEFT local 9 alone"),
 	    "without deletions: the rest of a row is left where it is");
 	ok(line("remote INBOX: RECV multi 101:102"), "copies go on");
 	busy();
@@ -386,6 +386,29 @@ test_propagate(void)
 	journal(jotted("local INBOX: STORE") == 0 &&
 	    jotted("remote INBOX: STORE") == 0 &&
 	    line("remote INBOX: EXPUNGE 5004"), "all but flags");
+}
+
+/* "Never copied" and "copied, then deleted" are two things (case E12). */
+static void
+test_retry(void)
+{
+	uint32_t	 u;
+
+	box_start();
+	mb = box_new("INBOX", 100);
+	eng.want.cfg.propagate = PROP_NEW | PROP_FLAGS;
+	eng.want.cfg.retry = 1;
+	for (u = 60; u <= 61; u++) {
+		box_unrow(mb, u);
+		uidset_del(&at(mb, REMOTE)->uids, GAP + u, GAP + u);
+		uidset_add(&box_of(mb)->left[LOCAL], u, u);
+	}
+	uidset_add(&box_of(mb)->alone[LOCAL], 61, 61);
+	mb->s[REMOTE].known.water.messages = 98;
+	pass();
+	journal(line("remote INBOX: RECV multi 60") &&
+	    jotted("remote INBOX: RECV") == 1, "--retry brings what was left "
+	    "out, and not what was deleted");
 }
 
 /* ---- max-size and max-age ---- */
@@ -451,6 +474,7 @@ main(void)
 	test_allow();
 	test_direction();
 	test_propagate();
+	test_retry();
 	test_weighed();
 	return tap_done();
 }
