@@ -94,35 +94,9 @@ net_init(struct net *net, int fd)
 }
 
 void
-net_due(struct net *net)
+net_heard(struct net *net)
 {
-	struct m_engine_due	 m;
-	struct cmd		*c;
-
-	TAILQ_FOREACH(c, &net->cmdq.answers, entry) {
-		if (c->req == NULL || c->answered || (c->kind != K_SEND &&
-		    c->kind != K_META && c->kind != K_APPEND))
-			continue;
-		m.uid = c->due != 0 ? c->due : uidset_min(&c->set);
-		m.alone = c->alone;
-		if (m.uid == 0)
-			continue;
-		chan_send(&net->chan, M_ENGINE_DUE, c->req->id, &m);
-		return;
-	}
-}
-
-void
-net_lost(struct net *net, const char *why)
-{
-	if (net->phase == P_LOGOUT)
-		net_end(net);
-	net_due(net);
-	if (net->bye != NULL)
-		fatal_ex(EX_SYNC_TEMP, "%s ended the session: %s",
-		    net->setup.host, net->bye);
-	fatal_ex(EX_SYNC_TEMP, "lost the %s %s: %s", net->phase == P_SOCKS ?
-	    "proxy of" : "server", net->setup.host, why);
+	net->alive = net_now();
 }
 
 void

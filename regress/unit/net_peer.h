@@ -173,6 +173,31 @@ on_gone(const struct msg *msg)
 }
 
 static inline void
+on_withheld(const struct msg *msg)
+{
+	const struct m_engine_withheld	*m = msg->rec;
+
+	buf_printf(line(msg), " %s %s %s\n", set_text(&m->set),
+	    stati[m->status], m->text);
+}
+
+static inline void
+on_due(const struct msg *msg)
+{
+	const struct m_engine_due	*m = msg->rec;
+
+	buf_printf(line(msg), " %u%s\n", m->uid, m->alone ? " alone" : "");
+}
+
+static inline void
+on_spoilt(const struct msg *msg)
+{
+	const struct m_engine_spoilt	*m = msg->rec;
+
+	buf_printf(line(msg), " %s\n", m->text);
+}
+
+static inline void
 on_changed(const struct msg *msg)
 {
 	const struct m_engine_changed	*m = msg->rec;
@@ -233,6 +258,9 @@ static const struct proto_handler	 events[] = {
 	{ M_ENGINE_REFUSED,	1,	on_refused },
 	{ M_ENGINE_FAILED,	1,	on_failed },
 	{ M_ENGINE_GONE,	1,	on_gone },
+	{ M_ENGINE_WITHHELD,	1,	on_withheld },
+	{ M_ENGINE_DUE,		1,	on_due },
+	{ M_ENGINE_SPOILT,	1,	on_spoilt },
 	{ M_ENGINE_CHANGED,	1,	on_changed },
 	{ M_ENGINE_STATS,	1,	on_stats },
 	{ M_ENGINE_UIDS,	1,	on_uids },
