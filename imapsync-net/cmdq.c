@@ -355,12 +355,11 @@ cmdq_tagged(struct net *net, const struct resp *r)
 	if (net->cmdq.hold == c)
 		net->cmdq.hold = NULL;
 	busy = c->intx;
+	/* From here on its tag is nobody's. */
+	TAILQ_REMOVE(&net->cmdq.answers, c, entry);
+	c->answered = 1;
 	c->fn(net, c, r);
-	if (busy) {
-		/* Its tag is nobody's any more. */
-		TAILQ_REMOVE(&net->cmdq.answers, c, entry);
-		c->answered = 1;
-	} else
+	if (!busy)
 		cmd_free(net, c);
 	cmdq_flush(net);
 }

@@ -441,9 +441,6 @@ recv_start(struct net *net)
 		append_begin(net);
 	}
 	append_head(net, one);
-	if (rs->cmd->due == 0)
-		rs->cmd->due = rs->uid;
-	rs->cmd->alone = one;
 	if (!multi)
 		rs->idle = 0;
 	return 1;

@@ -77,7 +77,6 @@ handle_release(struct net *net, struct handle *h)
 	TAILQ_REMOVE(&net->handles.all, h, entry);
 	free(h->mailbox);
 	free(h->perm);
-	uidset_free(&h->vanished);
 	free(h->mailboxid);
 	uidset_free(&h->vanished);
 	free(h);

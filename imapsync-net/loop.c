@@ -183,7 +183,7 @@ server_io(struct net *net)
 }
 
 /* What the worker takes, and when. */
-static const struct proto_handler loop_handlers[] = {
+const struct proto_handler loop_handlers[] = {
 	{ M_NET_SETUP,	 CH_SETUP,		setup_on_setup },
 	{ M_NET_FD,	 CH_CONNECT,		setup_on_fd },
 	{ M_NET_CONNECT, CH_CONNECT,		setup_on_connect },
