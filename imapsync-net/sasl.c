@@ -140,11 +140,19 @@ is_ascii(const char *s)
 	return 1;
 }
 
-/* The LOGIN command can't carry all octets, and must not be forbidden. */
+/*
+ * The LOGIN command may be used if LOGIN is on the list; it can't carry all
+ * octets, and must not be forbidden.
+ */
 static int
-login_command(const struct m_net_setup *su, const struct sasl_offer *offer)
+login_command(const struct m_net_setup *su, const struct sasl_offer *offer,
+    const struct mech **list, int n)
 {
-	return !offer->logindisabled && is_ascii(su->username) &&
+	int	 i;
+
+	for (i = 0; i < n && list[i]->id != MECH_LOGIN; i++)
+		;
+	return i < n && !offer->logindisabled && is_ascii(su->username) &&
 	    is_ascii(su->password);
 }
 
@@ -181,10 +189,11 @@ sasl_choose(const struct m_net_setup *su, const struct sasl_offer *offer,
 {
 	const struct mech	*list[nitems(mechs)], *m;
 	int			 cleartext = offer->tls || su->cleartext;
-	int			 i, n, clear = 0, login = 0;
+	int			 i, n, clear = 0, command, login = 0;
 
 	if ((n = mech_list(su->auth, list, why, size)) == -1)
 		return NULL;
+	command = login_command(su, offer, list, n);
 	for (i = 0; i < n; i++) {
 		m = list[i];
 		if (m->password &&
@@ -193,24 +202,23 @@ sasl_choose(const struct m_net_setup *su, const struct sasl_offer *offer,
 		if (m->clear && !cleartext) {
 			/* Would it have been possible? */
 			if (word_in(offer->mechs, m->name) ||
-			    ((m->id == MECH_PLAIN || m->id == MECH_LOGIN) &&
-			    login_command(su, offer)))
+			    (m->id == MECH_LOGIN && command))
 				clear = 1;
 			continue;
 		}
-		if (m->id == MECH_PLAIN || m->id == MECH_LOGIN)
+		if (m->id == MECH_LOGIN)
 			login = 1;
 		if (m->bind && (!offer->tls || offer->tls == SASL_TLS_NOBIND))
 			continue;
 		if (!word_in(offer->mechs, m->name))
 			continue;
 		/* The command saves turns, and more may follow it at once. */
-		if (login_command(su, offer) && (m->id == MECH_LOGIN ||
+		if (command && (m->id == MECH_LOGIN ||
 		    (m->id == MECH_PLAIN && su->pipeline)))
 			return "LOGIN-COMMAND";
 		return m->name;
 	}
-	if (login && login_command(su, offer))
+	if (login && command)
 		return "LOGIN-COMMAND";
 	for (i = 0; i < n; i++)
 		if (!list[i]->password)

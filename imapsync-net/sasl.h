@@ -32,12 +32,11 @@ int		 sasl_tls(const struct stream *);
 
 /*
  * Choose by setup->auth (or the default: SCRAM-SHA-256, SCRAM-SHA-1, PLAIN,
- * LOGIN).  Never a clear password where
- * neither TLS nor setup->cleartext allows it.  Returns a name in static storage;
- * "LOGIN-COMMAND" where PLAIN or LOGIN was chosen (or nothing is offered) and the
- * LOGIN command may be used instead (see design.md 4.1); NULL with the reason in
- * "why".  With pipeline set the LOGIN command is preferred over AUTHENTICATE
- * PLAIN, since other commands may follow it in its packet.
+ * LOGIN).  Never a clear password where neither TLS nor setup->cleartext allows
+ * it.  Returns a name in static storage; "LOGIN-COMMAND" where LOGIN is on the
+ * list, the LOGIN command may be used (see design.md 4.1), and LOGIN was chosen,
+ * or nothing is offered, or with pipeline set PLAIN, since other commands may
+ * follow it in its packet; NULL with the reason in "why".
  */
 const char	*sasl_choose(const struct m_net_setup *,
 		    const struct sasl_offer *, char *why, size_t size);

@@ -81,7 +81,7 @@ subtest 'Dovecot' => sub {
 
 	for my $case (['', 'SCRAM-SHA-256'],
 	    ['SCRAM-SHA-1', 'SCRAM-SHA-1'],
-	    ['PLAIN', 'LOGIN'], ['LOGIN', 'LOGIN'],
+	    ['PLAIN', 'PLAIN'], ['PLAIN LOGIN', 'LOGIN'], ['LOGIN', 'LOGIN'],
 	    ['CRAM-MD5', 'CRAM-MD5'],
 	    ['SCRAM-SHA-256-PLUS CRAM-MD5 PLAIN', 'CRAM-MD5'],
 	    ['SCRAM-SHA-1 SCRAM-SHA-256', 'SCRAM-SHA-1']) {

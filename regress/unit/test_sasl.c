@@ -150,11 +150,15 @@ test_named(void)
 	choose("PLAIN SCRAM-SHA-1", SCRAM "PLAIN", 0, "SCRAM-SHA-1", NULL);
 	choose("PLAIN SCRAM-SHA-1", "SCRAM-SHA-1", TLS, "SCRAM-SHA-1", NULL);
 	choose("plain", "PLAIN", TLS, "PLAIN", NULL);
-	choose("PLAIN", "", TLS, "LOGIN-COMMAND", NULL);
+	choose("PLAIN", "PLAIN", TLS | PIPE, "PLAIN", NULL);
+	choose("PLAIN LOGIN", "PLAIN LOGIN", TLS | PIPE, "LOGIN-COMMAND",
+	    NULL);
+	choose("SCRAM-SHA-1 PLAIN", "PLAIN LOGIN", TLS | PIPE, "PLAIN", NULL);
+	choose("PLAIN", "", TLS, NULL, "none of what auth names");
 	choose("LOGIN", "PLAIN", TLS, "LOGIN-COMMAND", NULL);
 	choose("LOGIN", "PLAIN LOGIN", TLS | NOLOGIN, "LOGIN", NULL);
 	choose("PLAIN", "", TLS | NOLOGIN, NULL, "LOGINDISABLED");
-	choose("PLAIN", "", 0, NULL, "in clear");
+	choose("PLAIN", "PLAIN", 0, NULL, "in clear");
 	choose("SCRAM-SHA-256", "PLAIN", TLS, NULL, "none of what auth names");
 	choose("SCRAM-SHA-256", "", TLS, NULL, "LOGIN command");
 	choose("SCRAM-SHA-256-PLUS", PLUS, 0, NULL, "none of what auth names");
