@@ -50,6 +50,8 @@ struct stream {
 	short			 rd_want;	/* what tls_read() waits for */
 	short			 wr_want;	/* tls_write(), handshake */
 	int			 more;		/* libtls may hold octets */
+	int			 first;		/* octet under TLS, or -1 */
+	int			 ended;		/* the socket is at its end */
 	int			 verify;
 	char			*host;		/* the name to verify */
 	char			*pins;
@@ -104,6 +106,7 @@ stream_new(int fd)
 		fatal("can't make the server's descriptor non-blocking");
 	s = xcalloc(1, sizeof(*s));
 	s->fd = fd;
+	s->first = -1;
 	s->rd_want = POLLIN;
 	s->wr_want = POLLOUT;
 	s->host = xstrdup("");
@@ -144,16 +147,57 @@ stream_error(const struct stream *s)
 	return s->error;
 }
 
+/* ---- TLS ---- */
+
+/* Octets for libtls, which tells neither the first nor the end of them. */
+static ssize_t
+tls_in(struct tls *tls, void *buf, size_t len, void *arg)
+{
+	struct stream	*s = arg;
+	ssize_t		 n;
+
+	(void)tls;
+	do
+		n = read(s->fd, buf, len);
+	while (n == -1 && errno == EINTR);
+	if (n > 0 && s->first == -1)
+		s->first = *(uint8_t *)buf;
+	if (n == -1 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		return TLS_WANT_POLLIN;
+	if (n <= 0)
+		s->ended = 1;
+	return n;
+}
+
+static ssize_t
+tls_out(struct tls *tls, const void *buf, size_t len, void *arg)
+{
+	struct stream	*s = arg;
+	ssize_t		 n;
+
+	(void)tls;
+	do
+		n = write(s->fd, buf, len);
+	while (n == -1 && errno == EINTR);
+	if (n == -1 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		return TLS_WANT_POLLOUT;
+	if (n == -1)
+		s->ended = 1;
+	return n;
+}
+
 int
 stream_tls_prepare(struct stream *s, const struct m_net_setup *su, int ca,
     int cert, int key)
 {
+	struct tlsconf_io	 io = { tls_in, tls_out, s };
+
 	free(s->host);
 	free(s->pins);
 	s->host = tlsconf_name(su->host);
 	s->pins = xstrdup(su->ssl_fingerprint);
 	s->verify = su->ssl_verify;
-	s->tls = tlsconf_client(su, s->fd, ca, cert, key, s->error,
+	s->tls = tlsconf_client(su, &io, ca, cert, key, s->error,
 	    sizeof(s->error));
 	if (s->tls == NULL)
 		return -1;
@@ -175,15 +219,19 @@ stream_tls_start(struct stream *s, const struct m_net_setup *su)
 
 /*
  * A connection that ended without an orderly end of TLS is a lost server like
- * any other; libtls has only its words for that.
+ * any other.
  */
 static int
-tls_lost(const char *why)
+tls_lost(const struct stream *s, const char *why)
 {
-	return strcasestr(why, "unexpected EOF") != NULL ||
-	    strstr(why, strerror(ECONNRESET)) != NULL ||
-	    strstr(why, strerror(EPIPE)) != NULL ||
-	    strstr(why, strerror(ETIMEDOUT)) != NULL;
+	return s->ended || strcasestr(why, "unexpected EOF") != NULL;
+}
+
+/* Records of TLS begin with 20 to 23 (RFC 8446 section 5.1). */
+static int
+tls_spoken(const struct stream *s)
+{
+	return s->first == -1 || (s->first >= 20 && s->first <= 23);
 }
 
 /*
@@ -203,8 +251,6 @@ handshake_failed(struct stream *s)
 		{ "certificate verification failed", "the certificate's chain "
 		    "is not trusted: SSL_CAfile must hold its authority, or "
 		    "pin it with SSL_fingerprint and SSL_verify = NO" },
-		{ "wrong version number", "the server does not speak TLS here: "
-		    "check type, port and STARTTLS" },
 		{ "protocol version", "no TLS version in common: see "
 		    "SSL_protocol_min and SSL_protocol_max" },
 		{ "unsupported protocol", "no TLS version in common: see "
@@ -221,10 +267,14 @@ handshake_failed(struct stream *s)
 
 	if (why == NULL)
 		why = "unknown reason";
+	/* LibreSSL has the same words for this and for its version. */
+	if (!tls_spoken(s))
+		say = "the server does not speak TLS here: check type, port "
+		    "and STARTTLS";
 	for (i = 0; say == NULL && i < nitems(texts); i++)
 		if (strstr(why, texts[i].in) != NULL)
 			say = texts[i].say;
-	if (say == NULL && tls_lost(why))
+	if (say == NULL && tls_lost(s, why))
 		say = "the server closed the connection in the handshake: if "
 		    "it always does see SSL_protocol_min and SSL_protocol_max";
 	if (say == NULL)
@@ -382,7 +432,7 @@ tls_take(struct stream *s, void *dst, size_t max)
 	case -1:
 		if ((why = tls_error(s->tls)) == NULL)
 			why = "unknown reason";
-		if (tls_lost(why)) {
+		if (tls_lost(s, why)) {
 			stream_fail(s, "the connection was lost (%s)", why);
 			return STREAM_EOF;
 		}

@@ -270,7 +270,8 @@ conf_keypair(struct conf *c, const uint8_t *cert, size_t certlen,
  * (RFC 6066 section 3).
  */
 static struct tls *
-conf_client(struct conf *c, const struct m_net_setup *su, int fd)
+conf_client(struct conf *c, const struct m_net_setup *su,
+    const struct tlsconf_io *io)
 {
 	const char	*sni = NULL, *why, *key = "";
 	struct tls	*tls;
@@ -282,7 +283,7 @@ conf_client(struct conf *c, const struct m_net_setup *su, int fd)
 		return NULL;
 	}
 	if (tls_configure(tls, c->cfg) == 0 &&
-	    tls_connect_fds(tls, fd, fd, sni) == 0)
+	    tls_connect_cbs(tls, io->in, io->out, io->arg, sni) == 0)
 		return tls;
 	if ((why = tls_error(tls)) == NULL)
 		why = "unknown reason";
@@ -297,8 +298,8 @@ conf_client(struct conf *c, const struct m_net_setup *su, int fd)
 }
 
 struct tls *
-tlsconf_client(const struct m_net_setup *su, int fd, int ca, int cert, int key,
-    char *why, size_t size)
+tlsconf_client(const struct m_net_setup *su, const struct tlsconf_io *io,
+    int ca, int cert, int key, char *why, size_t size)
 {
 	struct conf	 c = { NULL, why, size };
 	struct tls	*tls = NULL;
@@ -313,7 +314,7 @@ tlsconf_client(const struct m_net_setup *su, int fd, int ca, int cert, int key,
 	else if (conf_protocols(&c, su) == 0 && conf_ciphers(&c, su) == 0 &&
 	    conf_trust(&c, su, camem, calen) == 0 &&
 	    conf_keypair(&c, certmem, certlen, keymem, keylen) == 0)
-		tls = conf_client(&c, su, fd);
+		tls = conf_client(&c, su, io);
 	/* The key is in the library's hands; these copies had their use. */
 	if (c.cfg != NULL)
 		tls_config_clear_keys(c.cfg);

@@ -14,21 +14,28 @@
 #ifndef TLSCONF_H
 #define TLSCONF_H
 
-#include "proto.h"
+#include <tls.h>
 
-struct tls;
+#include "proto.h"
 
 /*
  * The name that a certificate must hold: without brackets, zone and final dot.
  */
 char		*tlsconf_name(const char *host);
+/* What moves the octets of a client, as libtls wants it. */
+struct tlsconf_io {
+	tls_read_cb	 in;
+	tls_write_cb	 out;
+	void		*arg;
+};
 /*
- * A client on fd, ready for its handshake; nothing has been sent.  The
- * descriptors ca, cert and key (or -1) are read to their end and closed.  The
- * name of the peer is not verified by it: that is the caller's part.  NULL with
- * the reason in "why".
+ * A client, ready for its handshake; nothing has been sent.  The descriptors ca,
+ * cert and key (or -1) are read to their end and closed.  The name of the peer
+ * is not verified by it: that is the caller's part.  NULL with the reason in
+ * "why".
  */
-struct tls	*tlsconf_client(const struct m_net_setup *, int fd, int ca,
-		    int cert, int key, char *why, size_t size);
+struct tls	*tlsconf_client(const struct m_net_setup *,
+		    const struct tlsconf_io *, int ca, int cert, int key,
+		    char *why, size_t size);
 
 #endif /* TLSCONF_H */
