@@ -331,14 +331,14 @@ void
 cmdq_tagged(struct net *net, const struct resp *r)
 {
 	struct cmd	*c = cmdq_find(net, r->tag);
-	char		 words[256];
 	int		 busy;
 
 	if (c == NULL || (c->intx && c->start == 0))
-		lost_sense(net, "answers a command that was not given: %s",
-		    net_words(words, sizeof(words), r->text));
+		lost_sense(net, r->text, "answers a command that was not "
+		    "given");
 	if (r->word == WORD_OK && c->intx)
-		lost_sense(net, "answers OK to a command that it has not read");
+		lost_sense(net, NULL, "answers OK to a command that it has not "
+		    "read");
 	net_heard(net);
 	handle_tagged(net, c, r);
 	/*

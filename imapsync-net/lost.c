@@ -143,9 +143,9 @@ lost_server(struct net *net, const char *why)
 }
 
 void
-lost_sense(struct net *net, const char *fmt, ...)
+lost_sense(struct net *net, const char *line, const char *fmt, ...)
 {
-	char	 what[TEXT_MAX];
+	char	 what[256], words[512];
 	va_list	 ap;
 
 	/* What it says behind BYE, or behind our LOGOUT, is no matter. */
@@ -156,6 +156,7 @@ lost_sense(struct net *net, const char *fmt, ...)
 	va_end(ap);
 	lost_due(net);
 	once_end(net);
-	fatal_ex(EX_SYNC_TEMP, "%s %s%s", net->setup.host, what,
-	    lost_doing(net));
+	fatal_ex(EX_SYNC_TEMP, "%s %s%s%s%s", net->setup.host, what,
+	    lost_doing(net), line != NULL ? ": " : "", line != NULL ?
+	    net_words(words, sizeof(words), line) : "");
 }

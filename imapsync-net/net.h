@@ -189,9 +189,12 @@ void		 once_end(struct net *);
 
 /* The server is gone; an orderly end after LOGOUT. */
 __dead void	 lost_server(struct net *, const char *why);
-/* Nothing that it says can be understood any more: "HOST " and that. */
-__dead void	 lost_sense(struct net *, const char *fmt, ...)
-		    __attribute__((__format__(printf, 2, 3)));
+/*
+ * Nothing that it says can be understood any more: "HOST " and that, what was
+ * going on, and the line (or NULL).
+ */
+__dead void	 lost_sense(struct net *, const char *line, const char *fmt, ...)
+		    __attribute__((__format__(printf, 3, 4)));
 
 /* ---- select.c: commands that several requests send ---- */
 

@@ -122,8 +122,7 @@ caps_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 
 	(void)c;
 	if (resp->word != WORD_OK || !net->caps.known)
-		lost_sense(net, "does not tell its capabilities: %s",
-		    net_words(words, sizeof(words), resp->text));
+		lost_sense(net, resp->text, "does not tell its capabilities");
 	session_next(net);
 }
 
@@ -592,14 +591,15 @@ static __dead void
 session_nonsense(struct net *net)
 {
 	const struct cmd	*c = TAILQ_FIRST(&net->cmdq.answers);
-	char			 line[256], words[256];
+	char			 line[256];
 
 	parse_excerpt(&net->session.parser, line, sizeof(line));
-	net_words(words, sizeof(words), line);
-	if (net->phase == P_READY || c == NULL)
-		lost_sense(net, "sent a line that is no response: %s", words);
-	lost_sense(net, "answers %s with %s", c->name != NULL ? c->name :
-	    "LIST", words[0] != '\0' ? words : "an empty line");
+	if (net->phase >= P_READY || c == NULL)
+		lost_sense(net, line, "sent a line that is no response");
+	if (line[0] == '\0')
+		strlcpy(line, "an empty line", sizeof(line));
+	lost_sense(net, line, "does not answer %s as an IMAP server does",
+	    c->name != NULL ? c->name : "LIST");
 }
 
 static void
@@ -692,13 +692,12 @@ static const struct parse_ops session_ops = { on_resp, on_body, on_data,
 static __dead void
 not_understood(struct net *net)
 {
-	char	 line[200], words[256];
+	char	 line[256];
 
 	if (net->phase == P_GREETING)
 		no_greeting(net, NULL);
 	parse_excerpt(&net->session.parser, line, sizeof(line));
-	lost_sense(net, "sent %s: %s", net->session.parser.error,
-	    net_words(words, sizeof(words), line));
+	lost_sense(net, line, "sent %s", net->session.parser.error);
 }
 
 void

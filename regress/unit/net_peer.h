@@ -458,6 +458,33 @@ ends(struct peer *p, void (*fn)(struct peer *), int status, const char *words,
 	buf_clear(&p->told);
 }
 
+/* As ends(); the engine is told that, from then on, and nothing else. */
+static inline void
+ends_telling(struct peer *p, void (*fn)(struct peer *), int status,
+    const char *told, const char *what)
+{
+	pid_t	 pid;
+	int	 got;
+
+	fflush(stdout);
+	buf_clear(&p->told);
+	if ((pid = fork()) == -1)
+		fatal("fork");
+	if (pid == 0) {
+		net_log(&p->net, 0);
+		fn(p);
+		_exit(99);	/* it did not */
+	}
+	if (waitpid(pid, &got, 0) != pid)
+		fatal("waitpid");
+	take_all(p);
+	ok(WIFEXITED(got) && WEXITSTATUS(got) == status, "%s: exit %d", what,
+	    status);
+	if (WIFEXITED(got) && WEXITSTATUS(got) != status)
+		printf("#   %d\n", WEXITSTATUS(got));
+	is_text(&p->told, told, what);
+}
+
 /* ---- the worker ---- */
 
 static inline void
