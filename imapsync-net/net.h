@@ -274,6 +274,7 @@ void		 setup_on_connect(const struct msg *);
 
 /* What the worker takes, and when. */
 extern const struct proto_handler loop_handlers[];
+
 /*
  * One turn: do all that can be done now, wait for descriptors until something is
  * due, "most" ms at most (-1: as long as it takes), take what came.  Returns how

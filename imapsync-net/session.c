@@ -118,8 +118,6 @@ starttls_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 static void
 caps_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 {
-	char	 words[256];
-
 	(void)c;
 	if (resp->word != WORD_OK || !net->caps.known)
 		lost_sense(net, resp->text, "does not tell its capabilities");

@@ -412,7 +412,7 @@ finish(void)
 	handle_mute(&net);
 	handle_unselected(&net);
 	must(TAILQ_EMPTY(&net.handles.all), "a handle is left");
-	must(net.cmdq.hold == NULL && net.body.send == NULL &&
+	must(net.cmdq.hold == NULL && net.body.cmd == NULL &&
 	    net.recv.cmd == NULL, "a command is left");
 	parse_free(&net.session.parser);
 	sasl_free(net.session.sasl);
