@@ -77,7 +77,8 @@ NET =		imapsync-net/worker.o imapsync-net/loop.o \
 		imapsync-net/stream.o imapsync-net/tlsconf.o \
 		imapsync-net/pin.o imapsync-net/b64.o \
 		imapsync-net/sasl.o imapsync-net/scram.o \
-		imapsync-net/socks.o
+		imapsync-net/socks.o imapsync-net/once.o \
+		imapsync-net/lost.o imapsync-net/select.o
 STORE =		imapsync-store/db.o imapsync-store/file.o imapsync-store/left.o \
 		imapsync-store/pair.o
 
@@ -197,6 +198,9 @@ clean: clean-regress
 -include imapsync/engine/mbox.d
 -include imapsync-net/main.d
 -include imapsync-net/worker.d
+-include imapsync-net/once.d
+-include imapsync-net/lost.d
+-include imapsync-net/select.d
 -include imapsync-net/loop.d
 -include imapsync-net/setup.d
 -include imapsync-net/lex.d

@@ -41,6 +41,15 @@ cmd_new(struct net *net, enum cmd_kind kind, struct req *req, cmd_fn fn)
 	return c;
 }
 
+void
+cmd_of(struct net *net, struct cmd *c, struct handle *h)
+{
+	handle_hold(h);
+	if (c->handle != NULL)
+		handle_release(net, c->handle);
+	c->handle = h;
+}
+
 /* Forget the command; its text never leaves. */
 void
 cmd_free(struct net *net, struct cmd *c)
@@ -322,13 +331,15 @@ void
 cmdq_tagged(struct net *net, const struct resp *r)
 {
 	struct cmd	*c = cmdq_find(net, r->tag);
-	char		 words[256];
 	int		 busy;
 
 	if (c == NULL || (c->intx && c->start == 0))
-		fatal_ex(EX_SYNC_TEMP, "%s answers a command that was not "
-		    "given: %s", net->setup.host,
-		    net_words(words, sizeof(words), r->text));
+		lost_sense(net, r->text, "answers a command that was not "
+		    "given");
+	if (r->word == WORD_OK && c->intx)
+		lost_sense(net, NULL, "answers OK to a command that it has not "
+		    "read");
+	net_heard(net);
 	handle_tagged(net, c, r);
 	/*
 	 * An answer in place of "+" ends the command.  An APPEND may be
@@ -353,12 +364,22 @@ cmdq_tagged(struct net *net, const struct resp *r)
 	cmdq_flush(net);
 }
 
+int
+cmdq_expects(const struct net *net)
+{
+	const struct cmd	*c = TAILQ_FIRST(&net->cmdq.tx);
+
+	return (net->cmdq.hold != NULL && net->cmdq.hold->cont != NULL) ||
+	    (c != NULL && c->waiting);
+}
+
 void
 cmdq_cont(struct net *net, const struct resp *r)
 {
 	struct cmd	*c = TAILQ_FIRST(&net->cmdq.tx);
 
 	if (net->cmdq.hold != NULL && net->cmdq.hold->cont != NULL) {
+		net_heard(net);
 		net->cmdq.hold->cont(net, net->cmdq.hold, r);
 		return;
 	}
@@ -367,6 +388,7 @@ cmdq_cont(struct net *net, const struct resp *r)
 		    net->setup.host);
 		return;
 	}
+	net_heard(net);
 	c->waiting = 0;
 	cmdq_flush(net);
 }

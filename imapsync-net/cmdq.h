@@ -18,6 +18,7 @@
 
 struct append;
 struct cmd;
+struct missing;
 struct handle;
 struct net;
 struct req;
@@ -36,6 +37,7 @@ struct cmd {
 	TAILQ_ENTRY(cmd)	 txentry;	/* cmdq.tx */
 	char			 tag[TAG_SIZE];
 	enum cmd_kind		 kind;
+	const char		*name;		/* the session's: of the command */
 	struct req		*req;		/* held; NULL: the session's */
 	struct handle		*handle;	/* the request's; held */
 	cmd_fn			 fn;
@@ -58,7 +60,13 @@ struct cmd {
 	int			 got;		/* an untagged answer came */
 	int			 runs;		/* SELECT: see handle.c */
 	struct uidset		 set;		/* META, SEND: to come */
+	uint32_t		 under;		/* the one that is being read */
+	uint32_t		 pos;		/* the last one that was told */
+	uint32_t		 vanished;	/* the same, of VANISHED */
+	struct missing		*missing;	/* SEARCH of copysend.c */
 	struct append		*append;
+	uint32_t		 first;		/* APPEND: its first message */
+	unsigned		 nmsgs;
 };
 
 struct cmdq {
@@ -77,6 +85,8 @@ struct cmdq {
  * whoever sends them frees when the literal is complete.
  */
 struct cmd	*cmd_new(struct net *, enum cmd_kind, struct req *, cmd_fn);
+/* It is about that mailbox, whatever its request is about. */
+void		 cmd_of(struct net *, struct cmd *, struct handle *);
 /* The request is released: its DONE may follow. */
 void		 cmd_free(struct net *, struct cmd *);
 /* *slot is the one pointer to it that another file keeps: NULL once freed. */
@@ -114,6 +124,8 @@ void		 cmdq_flush(struct net *);
 /* A tagged answer; one that belongs to no command ends the session. */
 void		 cmdq_tagged(struct net *, const struct resp *);
 void		 cmdq_cont(struct net *, const struct resp *);
+/* Something waits for a "+". */
+int		 cmdq_expects(const struct net *);
 /* An unanswered command, or NULL; cmdq_oldest(): of that kind. */
 struct cmd	*cmdq_find(struct net *, const char *tag);
 struct cmd	*cmdq_oldest(struct net *, enum cmd_kind);

@@ -45,6 +45,16 @@ struct bridge {
 
 /* ---- copysend.c ---- */
 
+/* A SEARCH for UIDs that a FETCH was answered without (cmd.set). */
+struct missing {
+	struct uidset		 found;		/* they are there */
+	struct handle		*at;		/* where it looks; held */
+	struct net		*net;
+	enum resp_status	 status;	/* the FETCH's */
+	enum resp_code		 code;
+	char			*text;
+};
+
 struct copysend {
 	struct key		 key;		/* of the body under way */
 	uint32_t		 transfer;	/* the one that has failed */
@@ -52,8 +62,11 @@ struct copysend {
 };
 
 void		 send_on_send(const struct msg *);
-/* A BODY[] that answers the command begins; its octets; its end. */
-void		 send_body(struct net *, struct cmd *, const struct fetch *,
+/*
+ * A BODY[] that answers the command begins; its octets; it is whole.  The first
+ * returns 0, or -1 if it can't be sent.
+ */
+int		 send_body(struct net *, struct cmd *, const struct fetch *,
 		    uint64_t len);
 void		 send_data(struct net *, const void *, size_t);
 void		 send_end(struct net *);

@@ -259,9 +259,6 @@ append_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 	rs->unanswered -= c->append->n;
 	append_rate(rs, c->append->bytes);
 	if (c == rs->cmd) {
-		if (resp->word == WORD_OK)
-			fatalx("%s answers OK to an APPEND that it has not "
-			    "read", net->setup.host);
 		/*
 		 * Refused in place of "+": the rest of the body need not be
 		 * sent.  Else the literal must be completed.
@@ -339,6 +336,8 @@ append_head(struct net *net, int sync)
 
 	recv_flags(rs, &sent, &lost, &keywords);
 	m = append_add(c->append, rs, sent, lost);
+	if (c->nmsgs++ == 0)
+		c->first = rs->uid;
 	m->had_keywords = keywords;
 	rs->taken = 1;
 	rs->unanswered++;

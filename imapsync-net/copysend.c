@@ -24,21 +24,175 @@ put(struct buf *b, uint64_t v, unsigned octets)
 	buf_add(b, p, octets);
 }
 
+/* ---- END ---- */
+
+/*
+ * Behind the last part of a transfer the other side is told, ahead of what the
+ * next one sends.  What was sent is whole, whatever else did not come: "aborted"
+ * is only what could not be asked for.
+ */
+static void
+send_over(struct net *net, struct req *r)
+{
+	r->ended = 1;
+	if (r->status == ST_UNSENT || (r->handle != NULL &&
+	    r->handle->state == H_NO)) {
+		net->send.failed = 1;
+		net->send.transfer = r->transfer;
+	}
+	if (!r->last)
+		return;
+	put(&net->bridge.out, BR_END, 1);
+	put(&net->bridge.out, r->transfer, 4);
+	put(&net->bridge.out, !(net->send.failed &&
+	    net->send.transfer == r->transfer), 1);
+	net->send.failed = 0;
+}
+
+/* The SENDs of which nothing more comes, in order. */
+static void
+send_settle(struct net *net)
+{
+	struct req	*r;
+
+	TAILQ_FOREACH(r, &net->queue.reqs, entry) {
+		if (r->type != M_NET_SEND || r->ended)
+			continue;
+		if (!r->emitted || r->fetching > 0)
+			return;
+		send_over(net, r);
+	}
+}
+
+/* ---- what did not come ---- */
+
+static void
+missing_free(struct cmd *c)
+{
+	struct missing	*m = c->missing;
+
+	handle_release(m->net, m->at);
+	uidset_free(&m->found);
+	free(m->text);
+	free(m);
+}
+
+/* Those of the set that VANISHED has told of go from there to "gone". */
+static void
+missing_vanished(const struct handle *h, struct uidset *set,
+    struct uidset *gone)
+{
+	struct uidset	 told = UIDSET_INIT;
+
+	uidset_copy(&told, set);
+	uidset_and(&told, &h->vanished);
+	uidset_or(gone, &told);
+	uidset_sub(set, &told);
+	uidset_free(&told);
+}
+
+/* Is it still the mailbox that the FETCH was about? */
+static int
+missing_same(const struct handle *h, const struct handle *at)
+{
+	return h->uidvalidity == at->uidvalidity &&
+	    strcmp(h->mailboxid, at->mailboxid) == 0;
+}
+
+/* Gone is what VANISHED has named or the list lacks; all else is withheld. */
+static void
+missing_tagged(struct net *net, struct cmd *c, const struct resp *resp)
+{
+	struct missing	*m = c->missing;
+	struct uidset	 gone = UIDSET_INIT, rest = UIDSET_INIT;
+
+	uidset_copy(&rest, &c->set);
+	missing_vanished(c->handle, &rest, &gone);
+	if (resp->word == WORD_OK && c->got &&
+	    missing_same(c->handle, m->at)) {
+		uidset_or(&gone, &rest);
+		uidset_and(&rest, &m->found);
+		uidset_sub(&gone, &rest);
+	}
+	req_sendset(net, M_ENGINE_GONE, c->req->id, &gone, 0);
+	req_withheld(net, c->req->id, &rest, m->status, m->text);
+	if (!uidset_empty(&rest))
+		req_worse(c->req, m->status, m->code, m->text);
+	uidset_free(&gone);
+	uidset_free(&rest);
+}
+
+/* What it told counts; if it was refused the SEARCH behind it shows that. */
+static void
+missing_selected(struct net *net, struct cmd *c, const struct resp *resp)
+{
+	(void)net;
+	(void)c;
+	(void)resp;
+}
+
+/*
+ * A FETCH was answered without these.  Behind it another mailbox may have been
+ * selected: then this one is looked at once more, and the other selected again.
+ */
+static void
+missing_ask(struct net *net, const struct cmd *fetch, const struct uidset *set,
+    const struct resp *resp)
+{
+	struct handle	*at = fetch->handle, *other = net->handles.sent;
+	struct missing	*m;
+	struct cmd	*c;
+	size_t		 pos = 0;
+
+	if (other != at) {
+		if (other != NULL)
+			handle_hold(other);
+		at = handle_twin(net, at);
+		select_box(net, fetch->req, at, missing_selected);
+	}
+	while (pos < set->n) {
+		c = select_search(net, fetch->req, missing_tagged);
+		c->missing = m = xcalloc(1, sizeof(*m));
+		c->free = missing_free;
+		m->net = net;
+		m->at = at;
+		handle_hold(at);
+		m->status = req_status(resp);
+		m->code = resp->rc;
+		m->text = xstrdup(resp->text);
+		cmd_set(c, set, &pos, 0, 1);
+		cmd_end(net, c);
+	}
+	if (other != fetch->handle && other != NULL) {
+		select_box(net, fetch->req, other, missing_selected);
+		handle_release(net, other);
+	}
+}
+
 static void
 send_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 {
-	struct req	*r = c->req;
+	struct uidset	 gone = UIDSET_INIT, rest = UIDSET_INIT;
 
-	/*
-	 * What did not come though all is said to be well is gone; so it is if
-	 * the server says that messages were expunged (RFC 5530 section 3).
-	 */
-	if (resp->word == WORD_OK || (resp->word == WORD_NO &&
-	    resp->rc == RC_EXPUNGEISSUED))
-		req_sendset(net, M_ENGINE_GONE, r->id, &c->set, 0);
-	else
+	c->req->fetching--;
+	send_settle(net);
+	if (c->handle->state == H_NO) {
 		req_answer(net, c, resp);
+		return;
+	}
+	uidset_copy(&rest, &c->set);
+	missing_vanished(c->handle, &rest, &gone);
+	req_sendset(net, M_ENGINE_GONE, c->req->id, &gone, 0);
+	if (!uidset_empty(&rest))
+		missing_ask(net, c, &rest, resp);
+	/* It only says that others have expunged some (RFC 5530 section 3). */
+	if (resp->rc != RC_EXPUNGEISSUED)
+		req_answer(net, c, resp);
+	uidset_free(&gone);
+	uidset_free(&rest);
 }
+
+/* ---- SEND ---- */
 
 /*
  * A server may answer two FETCHes of one mailbox at once, message by message:
@@ -67,29 +221,22 @@ send_emit(struct net *net, struct req *r)
 		if (net->out.len >= QUEUE_HIGH)
 			return 0;
 		c = cmd_new(net, K_SEND, r, send_tagged);
+		r->fetching++;
 		cmd_puts(c, "UID FETCH ");
 		cmd_set(c, &r->set, &r->pos, 0, 1);
-		cmd_puts(c, " (UID FLAGS INTERNALDATE BODY.PEEK[])");
+		cmd_puts(c, " (UID FLAGS INTERNALDATE RFC822.SIZE "
+		    "BODY.PEEK[])");
 		cmd_end(net, c);
 	}
 	return 1;
 }
 
-/* Behind the last part of a transfer the other side is told. */
+/* One that was not sent, or of nothing. */
 static void
 send_finish(struct net *net, struct req *r)
 {
-	if (r->status != ST_OK) {
-		net->send.failed = 1;
-		net->send.transfer = r->transfer;
-	}
-	if (!r->last)
-		return;
-	put(&net->bridge.out, BR_END, 1);
-	put(&net->bridge.out, r->transfer, 4);
-	put(&net->bridge.out, !(net->send.failed &&
-	    net->send.transfer == r->transfer), 1);
-	net->send.failed = 0;
+	if (!r->ended)
+		send_over(net, r);
 }
 
 static const struct req_ops send_ops = {
@@ -111,16 +258,15 @@ send_on_send(const struct msg *msg)
 
 /* ---- a body ---- */
 
-void
+int
 send_body(struct net *net, struct cmd *c, const struct fetch *f, uint64_t len)
 {
 	struct buf	*b = &net->bridge.out;
 	size_t		 n = strlen(f->flags);
 
 	if (!f->has_flags || f->has_date == FDATE_UNTOLD)
-		fatalx("%s sends BODY[] of UID %u in front of FLAGS and "
-		    "INTERNALDATE; this program can't copy from such a server",
-		    net->setup.host, f->uid);
+		return -1;
+	send_settle(net);
 	put(b, BR_MSG, 1);
 	put(b, c->req->transfer, 4);
 	put(b, f->uid, 4);
@@ -131,6 +277,7 @@ send_body(struct net *net, struct cmd *c, const struct fetch *f, uint64_t len)
 	put(b, n, 2);
 	buf_add(b, f->flags, n);
 	key_init(&net->send.key);
+	return 0;
 }
 
 void

@@ -17,38 +17,63 @@
 
 /* ---- flags and dates ---- */
 
-int
-parse_flags(struct lex *l, char *dst, int *any)
+/* The octets up to the next blank or parenthesis, whatever they are. */
+static void
+flag_token(struct lex *l, struct lex *out)
 {
-	char		 one[FLAG_MAX], canon[FLAG_MAX];
-	struct lex	 w;
-	size_t		 n;
+	out->p = l->p;
+	while (l->p < l->end && *l->p != ' ' && *l->p != '(' && *l->p != ')')
+		l->p++;
+	out->end = l->p;
+}
 
-	dst[0] = '\0';
+/* One more for the set: 0, or -1 if it can't be a part of it. */
+static int
+flag_add(char *dst, const struct lex *w)
+{
+	char	 one[FLAG_MAX], canon[FLAG_MAX];
+	size_t	 n = w->end - w->p;
+
+	if (n >= sizeof(one) || memchr(w->p, '\0', n) != NULL)
+		return -1;
+	memcpy(one, w->p, n);
+	one[n] = '\0';
+	if (flags_canon(canon, sizeof(canon), one) == -1)
+		return -1;
+	return flags_or(dst, dst, canon);
+}
+
+int
+parse_flags(struct lex *l, char *dst, int *any, char *noflag)
+{
+	struct lex	 w;
+	size_t		 i, n;
+
+	dst[0] = noflag[0] = '\0';
 	*any = 0;
 	if (!lex_ch(l, '('))
 		return -1;
 	for (lex_sp(l); !lex_ch(l, ')'); lex_sp(l)) {
-		if (lex_atom(l, &w) == -1)
+		flag_token(l, &w);
+		if (w.p == w.end)
 			return -1;
 		if (lex_is(&w, "\\*")) {
 			*any = 1;
 			continue;
 		}
-		n = w.end - w.p;
-		if (n >= sizeof(one))
+		if (flag_add(dst, &w) == 0 || noflag[0] != '\0')
 			continue;
-		memcpy(one, w.p, n);
-		one[n] = '\0';
-		if (flags_canon(canon, sizeof(canon), one) == 0)
-			flags_or(dst, dst, canon);
+		n = w.end - w.p;
+		for (i = 0; i < n && i < NOFLAG_SIZE - 1; i++)
+			noflag[i] = w.p[i] == '\0' ? '?' : w.p[i];
+		noflag[i] = '\0';
 	}
 	return 0;
 }
 
 /* The usual case of parse_flags(), in one go. */
 static int
-parse_flags_fast(struct lex *l, char *dst)
+parse_flags_fast(struct lex *l, char *dst, char *noflag)
 {
 	char		 tmp[FLAGS_MAX];
 	const char	*end;
@@ -66,18 +91,28 @@ parse_flags_fast(struct lex *l, char *dst)
 		memcpy(tmp, l->p, n);
 		tmp[n] = '\0';
 		if (flags_canon(dst, FLAGS_MAX, tmp) == 0) {
+			noflag[0] = '\0';
 			l->p = end + 1;
 			return 0;
 		}
 	}
 	*l = save;
-	return parse_flags(l, dst, &any);
+	return parse_flags(l, dst, &any, noflag);
 }
 
 static int
 two(const char *p)
 {
 	return (p[0] - '0') * 10 + p[1] - '0';
+}
+
+/* Of a month from 0 on. */
+static int
+month_days(int m, int y)
+{
+	if (m == 1)
+		return (y % 4 == 0 && y % 100 != 0) || y % 400 == 0 ? 29 : 28;
+	return m == 3 || m == 5 || m == 8 || m == 10 ? 30 : 31;
 }
 
 int
@@ -105,12 +140,13 @@ parse_date(const char *s, int64_t *out)
 		if (strncasecmp(d + 3, months + m * 3, 3) == 0)
 			break;
 	day = two(d);
+	y = two(d + 7) * 100 + two(d + 9);
 	zone = two(d + 22) * 60 + two(d + 24);
-	if (m == 12 || day < 1 || day > 31 || two(d + 12) > 23 ||
+	if (m == 12 || day < 1 || day > month_days(m, y) || two(d + 12) > 23 ||
 	    two(d + 15) > 59 || two(d + 18) > 60 || two(d + 24) > 59)
 		return -1;
 	/* Days since 1970, Gregorian calendar; the year begins in March. */
-	y = two(d + 7) * 100 + two(d + 9) - (m < 2);
+	y -= m < 2;
 	m = (m + 10) % 12;
 	era = (y + 400) / 400 - 1;
 	doy = (153 * m + 2) / 5 + day - 1;
@@ -123,19 +159,27 @@ parse_date(const char *s, int64_t *out)
 
 /* ---- items ---- */
 
+/* Some servers leave out the blank in front of a day of one digit. */
 static int
 fetch_date(struct lex *l, struct fetch *f)
 {
+	char		 text[64];
 	struct lexstr	 s;
 	int64_t		 t;
 
+	f->date[0] = '\0';
 	f->has_date = FDATE_NIL;
 	if (lex_word(l, "NIL"))
 		return 0;
-	if (lex_string(l, &s) == -1)
+	f->has_date = FDATE_BAD;
+	if (lex_astring(l, &s) == -1)
 		return -1;
-	if (lex_copy(&s, f->date, sizeof(f->date)) == 0 &&
-	    parse_date(f->date, &t) == 0)
+	if (lex_copy(&s, text, sizeof(text)) == 1)
+		return 0;
+	if (strlen(text) == 25)
+		strlcat(f->date, " ", sizeof(f->date));
+	strlcat(f->date, text, sizeof(f->date));
+	if (strlen(text) < sizeof(f->date) && parse_date(f->date, &t) == 0)
 		f->has_date = FDATE_TOLD;
 	return 0;
 }
@@ -159,28 +203,44 @@ fetch_body(struct parser *p, struct lex *l, const struct lex *name,
 	return lex_string(l, here);
 }
 
+/* A number that need not be told: a value of another kind is passed over. */
+static int
+fetch_number(struct lex *l, uint64_t max, int parens, uint64_t *out)
+{
+	struct lex	 save = *l;
+
+	if ((!parens || lex_ch(l, '(')) && lex_num(l, max, out) == 0 &&
+	    (!parens || lex_ch(l, ')')))
+		return 1;
+	*l = save;
+	*out = 0;
+	return lex_skip(l);
+}
+
 static int
 fetch_item(struct parser *p, struct lex *l, const struct lex *name,
     struct lexstr *here)
 {
 	struct fetch	*f = &p->fetch;
+	uint64_t	 uid;
+	int		 has;
 
 	if (lex_is(name, "UID")) {
-		if (lex_u32(l, &f->uid) == -1 || f->uid == 0)
+		if ((has = fetch_number(l, UINT32_MAX, 0, &uid)) == -1)
 			return -1;
+		f->uid = (uint32_t)uid;
 	} else if (lex_is(name, "FLAGS")) {
-		if (parse_flags_fast(l, f->flags) == -1)
+		if (parse_flags_fast(l, f->flags, f->noflag) == -1)
 			return -1;
 		f->has_flags = 1;
 	} else if (lex_is(name, "MODSEQ")) {
-		if (!lex_ch(l, '(') ||
-		    lex_num(l, UINT64_MAX, &f->modseq) == -1 || !lex_ch(l, ')'))
+		if ((has = fetch_number(l, UINT64_MAX, 1, &f->modseq)) == -1)
 			return -1;
-		f->has_modseq = 1;
+		f->has_modseq = has;
 	} else if (lex_is(name, "RFC822.SIZE")) {
-		if (lex_num(l, INT64_MAX, &f->size) == -1)
+		if ((has = fetch_number(l, INT64_MAX, 0, &f->size)) == -1)
 			return -1;
-		f->has_size = 1;
+		f->has_size = has;
 	} else if (lex_is(name, "INTERNALDATE")) {
 		return fetch_date(l, f);
 	} else if (lex_starts(name, "BODY[")) {
@@ -198,7 +258,7 @@ fetch_items(struct parser *p, struct lex *l, int part, struct lexstr *here)
 	struct lex	 name;
 
 	memset(f, 0, offsetof(struct fetch, date));
-	f->flags[0] = f->date[0] = '\0';
+	f->flags[0] = f->noflag[0] = f->date[0] = '\0';
 	if (!lex_ch(l, '('))
 		return -1;
 	for (lex_sp(l); !lex_ch(l, ')'); lex_sp(l)) {
@@ -215,8 +275,13 @@ fetch_items(struct parser *p, struct lex *l, int part, struct lexstr *here)
 		}
 		if (fetch_item(p, l, &name, here) == -1)
 			return -1;
+		if (l->p == l->end && lex_starts(&name, "BODY["))
+			return 0;
+		if (l->p < l->end && *l->p != ' ' && *l->p != ')')
+			return -1;
 	}
-	return 0;
+	lex_sp(l);
+	return part || l->p == l->end ? 0 : -1;
 }
 
 int

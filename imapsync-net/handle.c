@@ -13,8 +13,10 @@
  */
 #include "net.h"
 
-struct handle *
-handle_new(struct net *net, uint32_t id, const struct m_net_open *open)
+#define VANISHED_MOST	1000	/* ranges that are remembered of a mailbox */
+
+static struct handle *
+handle_make(struct net *net, uint32_t id, const struct m_net_open *open)
 {
 	struct handle	*h;
 
@@ -26,11 +28,30 @@ handle_new(struct net *net, uint32_t id, const struct m_net_open *open)
 	h->perm = xstrdup("");
 	h->mailboxid = xstrdup("");
 	TAILQ_INSERT_TAIL(&net->handles.all, h, entry);
+	return h;
+}
+
+struct handle *
+handle_new(struct net *net, uint32_t id, const struct m_net_open *open)
+{
+	struct handle	*h = handle_make(net, id, open);
+
 	if (net->handles.last != NULL)
 		handle_release(net, net->handles.last);
 	net->handles.last = h;
 	handle_hold(h);
 	return h;
+}
+
+struct handle *
+handle_twin(struct net *net, const struct handle *h)
+{
+	struct m_net_open	 open;
+
+	memset(&open, 0, sizeof(open));
+	open.what = OPEN_EXAMINE;
+	open.mailbox = h->mailbox;
+	return handle_make(net, 0, &open);
 }
 
 /* Only the mailbox of the last OPEN can be named. */
@@ -57,6 +78,7 @@ handle_release(struct net *net, struct handle *h)
 	free(h->mailbox);
 	free(h->perm);
 	free(h->mailboxid);
+	uidset_free(&h->vanished);
 	free(h);
 }
 
@@ -77,6 +99,16 @@ handle_current(struct net *net, struct handle *h)
 	net->handles.current = h;
 }
 
+void
+handle_sent(struct net *net, struct handle *h)
+{
+	if (h != NULL)
+		handle_hold(h);
+	if (net->handles.sent != NULL)
+		handle_release(net, net->handles.sent);
+	net->handles.sent = h;
+}
+
 /* From here on the server talks of the mailbox that is being selected. */
 static void
 handle_switch(struct net *net, struct cmd *c)
@@ -90,6 +122,7 @@ handle_switch(struct net *net, struct cmd *c)
 	h->modseq = h->codemodseq = h->maxmodseq = 0;
 	h->has_code = h->nomodseq = 0;
 	h->readonly = (h->open.what & OPEN_EXAMINE) != 0;
+	h->notsticky = 0;
 	h->has_perm = h->perm_any = 0;
 	handle_set(&h->perm, "");
 	handle_set(&h->mailboxid, "");
@@ -119,8 +152,8 @@ handle_selecting(struct net *net, const struct resp *r)
 		handle_switch(net, c);
 		return;
 	}
-	if (net->handles.current == NULL ||
-	    (r->type == R_STATUS && r->code == C_UIDVALIDITY) ||
+	if (net->handles.current == NULL || (r->type == R_STATUS &&
+	    (r->code == C_UIDVALIDITY || r->code == C_UIDNOTSTICKY)) ||
 	    (r->type == R_VANISHED && r->earlier))
 		handle_switch(net, c);
 	else if (r->type == R_EXISTS)
@@ -142,8 +175,10 @@ handle_modseq(struct handle *h)
 }
 
 static void
-handle_code(struct net *net, struct handle *h, const struct resp *r)
+handle_code(struct handle *h, const struct resp *r)
 {
+	if (r->bad)
+		return;
 	switch (r->code) {
 	case C_UIDVALIDITY:
 		h->uidvalidity = r->num;
@@ -170,8 +205,7 @@ handle_code(struct net *net, struct handle *h, const struct resp *r)
 		h->readonly = 1;
 		break;
 	case C_UIDNOTSTICKY:
-		log_mbox(LOG_LV_WARN, h->mailbox, "%s does not keep the UIDs "
-		    "of this mailbox", net->setup.host);
+		h->notsticky = 1;
 		break;
 	default:
 		break;
@@ -191,7 +225,7 @@ handle_tagged(struct net *net, struct cmd *c, const struct resp *r)
 					net->handles.newexists = 0;
 				handle_switch(net, c);
 			}
-			handle_code(net, h, r);
+			handle_code(h, r);
 			h->selmodseq = h->has_code && !h->nomodseq ?
 			    h->codemodseq : 0;
 			h->state = H_OK;
@@ -201,7 +235,7 @@ handle_tagged(struct net *net, struct cmd *c, const struct resp *r)
 			h->state = H_NO;
 		}
 	} else if (net->handles.current != NULL)
-		handle_code(net, net->handles.current, r);
+		handle_code(net->handles.current, r);
 	if (net->handles.current != NULL)
 		handle_modseq(net->handles.current);
 }
@@ -213,7 +247,7 @@ handle_untagged(struct net *net, const struct resp *r)
 	uint64_t	 n;
 
 	handle_selecting(net, r);
-	if ((h = net->handles.current) == NULL)
+	if ((h = net->handles.current) == NULL || r->bad)
 		return;
 	switch (r->type) {
 	case R_EXISTS:
@@ -224,17 +258,28 @@ handle_untagged(struct net *net, const struct resp *r)
 			h->exists--;
 		break;
 	case R_VANISHED:
+		if (h->vanished.n < VANISHED_MOST &&
+		    r->set.n < VANISHED_MOST)
+			uidset_or(&h->vanished, &r->set);
 		if (r->earlier)
 			break;
 		n = uidset_count(&r->set);
 		h->exists = n > h->exists ? 0 : h->exists - n;
 		break;
 	case R_STATUS:
-		handle_code(net, h, r);
+		handle_code(h, r);
 		break;
 	default:
 		break;
 	}
+}
+
+struct handle *
+handle_coming(struct net *net)
+{
+	struct cmd	*c = TAILQ_FIRST(&net->cmdq.answers);
+
+	return c != NULL && c->kind == K_SELECT && !c->got ? c->handle : NULL;
 }
 
 void

@@ -37,10 +37,13 @@ struct handle {
 	int			 has_code;
 	int			 nomodseq;
 	int			 readonly;
+	int			 notsticky;
+	int			 spoilt;	/* SPOILT was sent */
 	int			 has_perm;
 	int			 perm_any;
 	char			*perm;
 	char			*mailboxid;
+	struct uidset		 vanished;	/* in this session; not all */
 };
 TAILQ_HEAD(handles, handle);
 
@@ -48,6 +51,7 @@ struct mailboxes {
 	struct handles		 all;
 	struct handle		*last;		/* of the last OPEN; held */
 	struct handle		*current;	/* untagged data is its; held */
+	struct handle		*sent;		/* of the last SELECT; held */
 	uint32_t		 newexists;	/* EXISTS seen meanwhile */
 };
 
@@ -57,6 +61,11 @@ struct mailboxes {
  */
 struct handle	*handle_new(struct net *, uint32_t id,
 		    const struct m_net_open *);
+/*
+ * The same mailbox once more, to look at it: nobody can name it, nothing is told
+ * of it.  Nobody holds it yet.
+ */
+struct handle	*handle_twin(struct net *, const struct handle *);
 /* The one of the last OPEN, if that is its id, else NULL. */
 struct handle	*handle_find(struct net *, uint32_t id);
 void		 handle_hold(struct handle *);
@@ -64,6 +73,13 @@ void		 handle_release(struct net *, struct handle *);
 /* A tagged answer has come, and is not yet acted upon. */
 void		 handle_tagged(struct net *, struct cmd *, const struct resp *);
 void		 handle_untagged(struct net *, const struct resp *);
+/*
+ * The one whose SELECT is being answered, if nothing has told yet whether what
+ * comes is still about the mailbox before it; or NULL.
+ */
+struct handle	*handle_coming(struct net *);
+/* A SELECT of it is queued; NULL: UNSELECT. */
+void		 handle_sent(struct net *, struct handle *);
 /*
  * No request names the mailbox that is selected any more: what the server says
  * of it is counted, but not told.

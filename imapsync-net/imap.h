@@ -25,7 +25,8 @@
 /* ---- lex.c: octets to responses, responses to tokens ---- */
 
 #define LEX_SOFT	(32 * 1024)	/* text of a response: LX_FULL */
-#define LEX_HARD	(64 * 1024)	/* and no response may have more */
+#define LEX_HARD	(64 * 1024)	/* more is not kept: LX_LONG */
+#define LEX_DROPPED	(64 * 1024 * 1024) /* nor more than that passed over */
 #define LEX_INLINE	(16 * 1024)	/* a literal that is kept in the text */
 #define LEX_LITERALS	64		/* literals of one response */
 
@@ -55,8 +56,11 @@ int		 lex_word(struct lex *, const char *);
 void		 lex_sp(struct lex *);
 /* A decimal number: 0, or -1 if there is none or it is above max. */
 int		 lex_num(struct lex *, uint64_t max, uint64_t *);
-/* One of 32 bits (RFC 3501 section 9, "number"). */
-int		 lex_u32(struct lex *, uint32_t *);
+/*
+ * The same where a number should be; NIL, and one that is above max, is 0: none
+ * was told.
+ */
+int		 lex_told(struct lex *, uint64_t max, uint64_t *);
 /* Octets up to a blank, parenthesis, quote or control octet: 0, -1 if none. */
 int		 lex_atom(struct lex *, struct lex *out);
 /* As lex_atom(), with [...] and <...> behind it: the name of a FETCH item. */
@@ -83,7 +87,8 @@ enum lx_event {
 	LX_DATA,	/* octets of a literal that is given away */
 	LX_END,		/* that literal is complete */
 	LX_FULL,	/* LEX_SOFT is reached: lex_cut(), _drop() or go on */
-	LX_ERROR
+	LX_LONG,	/* LEX_HARD is: lex_drop() or lex_stop() */
+	LX_ERROR	/* where the response ends can't be told */
 };
 
 /* Where in a response the lexer is, and what becomes of a literal. */
@@ -99,8 +104,10 @@ struct lexer {
 	size_t		 datalen;
 	unsigned	 nliterals;
 	enum lex_mode	 mode;
+	uint64_t	 passed;	/* octets of text that were not kept */
 	int		 status;	/* a status response has no literals */
 	int		 dropped;	/* the response is of no interest */
+	int		 stopped;	/* the rest of its line is of none */
 	int		 toldfull;
 	int		 inq, esc;	/* quoting where text was cut */
 	const char	*error;
@@ -119,6 +126,7 @@ enum lx_event	 lex_next(struct lexer *, const uint8_t **p, size_t *left);
 void		 lex_keep(struct lexer *);	/* 16 KiB at most */
 void		 lex_give(struct lexer *);	/* becomes "" in the text */
 void		 lex_drop(struct lexer *);	/* skip the whole response */
+void		 lex_stop(struct lexer *);	/* and keep how it began */
 /* Remove octets from "from" to "to" of the text. */
 void		 lex_cut(struct lexer *, size_t from, size_t to);
 
@@ -126,7 +134,10 @@ void		 lex_cut(struct lexer *, size_t from, size_t to);
 
 enum resp_type { R_STATUS, R_TAGGED, R_CONT, R_CAPABILITY, R_ENABLED, R_LIST,
 	R_MBSTATUS, R_FLAGS, R_EXISTS, R_EXPUNGE, R_FETCH, R_VANISHED,
-	R_ESEARCH, R_OTHER };
+	R_ESEARCH, R_SEARCH, R_OTHER,
+	R_EMPTY,		/* an empty line */
+	R_NONE			/* a line that is no response: "text" */
+};
 enum resp_word { WORD_OK, WORD_NO, WORD_BAD, WORD_BYE, WORD_PREAUTH };
 
 /* Response codes with a use of their own; the rest is enum resp_code. */
@@ -135,6 +146,7 @@ enum code { C_NONE, C_OTHER, C_OVERFLOW, C_CAPABILITY, C_UIDVALIDITY, C_UIDNEXT,
 	C_READWRITE, C_APPENDUID, C_CLOSED, C_UIDNOTSTICKY, C_ALERT };
 
 #define TAG_SIZE	16
+#define NOFLAG_SIZE	128
 
 struct caps {
 	uint32_t	 bits;		/* CAP_* */
@@ -146,8 +158,8 @@ struct caps {
 /* BODY[], BODY[HEADER.FIELDS (...)], another; and how it came. */
 enum section { SECT_NONE, SECT_ALL, SECT_HEADER, SECT_OTHER };
 enum body { BODY_NONE, BODY_NIL, BODY_HERE, BODY_GIVEN };
-/* INTERNALDATE: not in the response; in "date"; NIL, or none that can be. */
-enum fdate { FDATE_UNTOLD = 0, FDATE_TOLD, FDATE_NIL };
+/* INTERNALDATE: not in the response; in "date"; NIL; one that can't be. */
+enum fdate { FDATE_UNTOLD = 0, FDATE_TOLD, FDATE_NIL, FDATE_BAD };
 
 struct fetch {
 	uint32_t	 uid;
@@ -159,7 +171,8 @@ struct fetch {
 	enum fdate	 has_date;
 	enum section	 section;
 	enum body	 body;
-	char		 date[27];
+	char		 date[27];	/* FDATE_BAD: how it began */
+	char		 noflag[NOFLAG_SIZE];	/* see parse_flags() */
 	char		 flags[FLAGS_MAX];	/* canonical */
 };
 
@@ -168,27 +181,35 @@ struct resp {
 	enum resp_word	 word;		/* STATUS, TAGGED */
 	enum code	 code;
 	enum resp_code	 rc;
+	/*
+	 * What follows the words that tell the type (STATUS, TAGGED: in the
+	 * code) can't be read: the rest is set as far as it was.
+	 */
+	int		 bad;
 	int		 earlier;	/* VANISHED */
-	int		 more;		/* VANISHED, ESEARCH: parts follow */
-	int		 has_count;	/* ESEARCH */
+	int		 more;		/* VANISHED, (E)SEARCH: parts follow */
 	int		 any;		/* flags have \* */
 	int		 ordered;	/* APPENDUID: in ascending order */
 	int		 qresync;	/* ENABLED names it */
-	uint64_t	 num;		/* EXISTS, UIDNEXT, COUNT ... */
-	struct uidset	 set;		/* VANISHED, ESEARCH, APPENDUID */
+	uint64_t	 num;		/* EXISTS, UIDNEXT ... */
+	struct uidset	 set;		/* VANISHED, (E)SEARCH, APPENDUID */
 	struct caps	 caps;		/* CAPABILITY, also as a code */
 	struct m_engine_mailbox mb;	/* LIST, MBSTATUS */
 	const struct fetch *fetch;
 	char		 tag[TAG_SIZE];	/* TAGGED, ESEARCH */
 	char		 mailboxid[256];
 	char		 name[NAME_MAX_LEN];	/* LIST, MBSTATUS; "" is bad */
+	char		 noflag[NOFLAG_SIZE];
 	char		 flags[FLAGS_MAX];	/* PERMANENTFLAGS */
 	char		 text[TEXT_MAX];	/* the server's words */
 };
 
 /* What parse_feed() calls, with parse_init()'s argument first. */
 struct parse_ops {
-	/* A whole response, or a part of one (resp.more); valid meanwhile. */
+	/*
+	 * A whole response, or a part of one (resp.more); valid meanwhile.
+	 * With "bad" nothing more comes of it.
+	 */
 	void	(*resp)(void *, const struct resp *);
 	/* A BODY[...] begins: what stood before it, its length. */
 	void	(*body)(void *, const struct fetch *, uint64_t len);
@@ -213,29 +234,37 @@ void		 parse_init(struct parser *, const struct parse_ops *, void *);
 void		 parse_free(struct parser *);
 /*
  * Take octets of the server and call ops.  Returns how many were taken, all
- * unless parse_stop() was called by one of them; -1: "error", and "lx.line" is
- * what could not be understood.
+ * unless parse_stop() was called by one of them; -1: where the response ends
+ * can't be told, "error" says why, and nothing more can be read.
  */
 ssize_t		 parse_feed(struct parser *, const void *, size_t);
 /* From within resp(): take nothing behind this response. */
 void		 parse_stop(struct parser *);
-/* After an error: what could not be understood, or how it began. */
-void		 parse_excerpt(struct parser *, char *dst, size_t size);
+/* Nothing was read of a response that is still to be completed. */
+int		 parse_between(const struct parser *);
+/*
+ * From within resp(), or after an error: the line as it stands, or how it began.
+ */
+void		 parse_excerpt(const struct parser *, char *dst, size_t size);
 
 /* ---- fetch.c: parse.c's part for FETCH ---- */
 
 /*
  * A list of flags into dst (FLAGS_MAX octets), canonical; *any is set by \*.
- * What is no flag by the grammar is left out: there is no way to send it to
- * another server.  Returns 0, or -1 if it is no list.
+ * What is no flag by the grammar, or too long, is left out: there is no way to
+ * send it to another server.  The first such goes to noflag (NOFLAG_SIZE octets,
+ * cut), else that is "".  Returns 0, or -1 if it is no list.
  */
-int		 parse_flags(struct lex *, char *dst, int *any);
+int		 parse_flags(struct lex *, char *dst, int *any, char *noflag);
 /*
  * date-time of RFC 3501 section 9, 26 octets and NUL: 0 and the instant in
  * seconds since 1970, or -1.
  */
 int		 parse_date(const char *, int64_t *);
-/* "(" item value ... ")" into p->fetch; a body that stands in it is told. */
+/*
+ * "(" item value ... ")" into p->fetch; a body that stands in it is told.  The
+ * last ")" may be missing behind a body.  Returns 0 or -1.
+ */
 int		 fetch_parse(struct parser *, struct lex *);
 /*
  * The same up to where a literal begins: 1 if it is that of a BODY[...], 0 if

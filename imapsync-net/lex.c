@@ -72,14 +72,16 @@ lex_num(struct lex *l, uint64_t max, uint64_t *out)
 }
 
 int
-lex_u32(struct lex *l, uint32_t *out)
+lex_told(struct lex *l, uint64_t max, uint64_t *out)
 {
-	uint64_t	 n;
+	const char	*start = l->p;
 
-	if (lex_num(l, UINT32_MAX, &n) == -1)
-		return -1;
-	*out = n;
-	return 0;
+	if (lex_num(l, max, out) == 0)
+		return 0;
+	*out = 0;
+	while (l->p < l->end && isdigit((unsigned char)*l->p))
+		l->p++;
+	return l->p > start || lex_word(l, "NIL") ? 0 : -1;
 }
 
 int
@@ -290,7 +292,7 @@ is_status(const struct buf *line)
 	return 0;
 }
 
-/* Does the text end in {n}, not within quotes? */
+/* Does the text end in {n}, not within quotes?  -1: n is no length. */
 static int
 ends_in_literal(struct lexer *lx)
 {
@@ -319,8 +321,10 @@ ends_in_literal(struct lexer *lx)
 		return 0;
 	l.p = p + 1;
 	l.end = end;
-	if (lex_num(&l, INT64_MAX, &lx->literal) == -1)
+	if (!isdigit((unsigned char)*l.p))
 		return 0;
+	if (lex_num(&l, INT64_MAX, &lx->literal) == -1)
+		return -1;
 	if (p > start && p[-1] == '~')
 		p--;
 	lx->lastlit = p - (const char *)buf_ptr(&lx->line);
@@ -338,6 +342,7 @@ forget(struct lexer *lx)
 		from = lx->line.len - 32;
 	if (lx->line.len > 0)
 		scan_quotes(lx, p + lx->part, p + from);
+	lx->passed += from;
 	buf_drain(&lx->line, from);
 	lx->part = 0;
 	lx->text = lx->line.len;
@@ -357,18 +362,38 @@ lex_eol(struct lexer *lx)
 	}
 	if (lx->part == 0 && !lx->dropped)
 		lx->status = is_status(&lx->line);
-	if (!ends_in_literal(lx))
+	switch (ends_in_literal(lx)) {
+	case 0:
 		return LX_LINE;
+	case -1:
+		lx->error = "a literal of an impossible length";
+		return LX_ERROR;
+	}
 	if (lx->dropped) {
 		lx->mode = MODE_SKIP;
 		return LX_MORE;
 	}
-	if (++lx->nliterals > LEX_LITERALS) {
-		lx->error = "too many literals in one response";
-		return LX_ERROR;
-	}
+	lx->nliterals++;
 	lx->mode = MODE_ASK;
 	return LX_LITERAL;
+}
+
+/* The rest of a line that is not kept. */
+static enum lx_event
+lex_rest(struct lexer *lx, const uint8_t **p, size_t *left)
+{
+	const uint8_t	*nl;
+	size_t		 n = *left;
+
+	if (n == 0)
+		return LX_MORE;
+	nl = memchr(*p, '\n', n);
+	if (nl != NULL)
+		n = nl - *p + 1;
+	*p += n;
+	*left -= n;
+	lx->passed += n;
+	return nl != NULL ? LX_LINE : LX_MORE;
 }
 
 static enum lx_event
@@ -377,14 +402,18 @@ lex_text(struct lexer *lx, const uint8_t **p, size_t *left)
 	const uint8_t	*nl;
 	size_t		 n, bound;
 
+	if (lx->passed > LEX_DROPPED) {
+		lx->error = "a line without an end";
+		return LX_ERROR;
+	}
+	if (lx->stopped)
+		return lex_rest(lx, p, left);
 	bound = lx->toldfull ? LEX_HARD : LEX_SOFT;
 	if (lx->text >= bound && lx->dropped)
 		forget(lx);
 	if (lx->text >= bound) {
-		if (lx->toldfull) {
-			lx->error = "a response line is too long";
-			return LX_ERROR;
-		}
+		if (lx->toldfull)
+			return LX_LONG;
 		lx->toldfull = 1;
 		return LX_FULL;
 	}
@@ -468,6 +497,12 @@ lex_drop(struct lexer *lx)
 		lx->mode = MODE_SKIP;
 	forget(lx);
 	lx->toldfull = 0;
+}
+
+void
+lex_stop(struct lexer *lx)
+{
+	lx->stopped = 1;
 }
 
 void

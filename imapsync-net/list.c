@@ -186,11 +186,13 @@ list_untagged(struct net *net, const struct resp *resp)
 			if (c->kind == K_STATUS && !c->got &&
 			    name_cmp(c->req->mailbox, resp->name) == 0) {
 				c->got = 1;
+				net_heard(net);
 				list_send(net, c->req, &resp->mb);
 				return;
 			}
 	if ((c = cmdq_oldest(net, K_LIST)) == NULL)
 		return;
+	net_heard(net);
 	r = c->req;
 	find.name = (char *)resp->name;
 	b = resp->name[0] == '\0' ? NULL : RB_FIND(boxes, r->boxes, &find);
@@ -229,15 +231,20 @@ list_untagged(struct net *net, const struct resp *resp)
 void
 list_retry(struct net *net)
 {
-	struct req	*r, *held;
+	struct req	*r, *next, *held;
 
-	TAILQ_FOREACH(r, &net->queue.reqs, entry) {
-		if (r->tried != TRY_LATER)
-			continue;
-		r->tried = TRY_OFFERED;
-		list_emit(net, r);
-		held = r;	/* by list_again(); its commands do now */
-		req_release(net, &held);
+	for (r = TAILQ_FIRST(&net->queue.reqs); r != NULL; r = next) {
+		next = TAILQ_NEXT(r, entry);
+		held = r;
+		if (r->tried == TRY_LATER) {
+			r->tried = TRY_OFFERED;
+			list_emit(net, r);
+			/* Held by list_again(); its commands do now. */
+			req_release(net, &held);
+		} else if (r->early) {
+			r->early = 0;
+			req_release(net, &held);	/* DONE */
+		}
 	}
 }
 
@@ -254,6 +261,13 @@ list_rest(struct net *net, struct req *r)
 	}
 }
 
+/* What is offered behind the login is known. */
+static int
+list_knows(const struct net *net)
+{
+	return net->login == LOGIN_DONE && net->caps.known;
+}
+
 /* What was hoped for was BAD: 1 if there is less to ask for. */
 static int
 list_again(struct net *net, struct req *r)
@@ -261,7 +275,7 @@ list_again(struct net *net, struct req *r)
 	uint32_t	 hoped = list_caps(net, r);
 
 	r->tried = TRY_OFFERED;
-	if (!net->caps.known) {
+	if (!list_knows(net)) {
 		r->tried = TRY_LATER;
 		req_hold(r);	/* for list_retry() */
 		return 1;
@@ -270,6 +284,22 @@ list_again(struct net *net, struct req *r)
 		return 0;
 	list_emit(net, r);
 	return 1;
+}
+
+/*
+ * What there is in all is judged by what the server offers, so READY comes first,
+ * whatever was answered first.
+ */
+static void
+list_answered(struct net *net, struct cmd *c, const struct resp *resp)
+{
+	struct req	*r = c->req;
+
+	if (net->phase < P_READY && !r->early) {
+		r->early = 1;
+		req_hold(r);
+	}
+	req_answer(net, c, resp);
 }
 
 static void
@@ -281,7 +311,10 @@ list_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 		if (resp->word == WORD_OK && !c->got)
 			req_worse(r, ST_BAD, RC_NONE,
 			    "an OK to STATUS without its answer");
-	} else if (r->tried == TRY_HOPE && net->login == LOGIN_DONE) {
+		req_answer(net, c, resp);
+		return;
+	}
+	if (r->tried == TRY_HOPE) {
 		if (resp->word == WORD_BAD)
 			r->refused = 1;
 		/* With all commands of the request answered, ask again. */
@@ -289,15 +322,14 @@ list_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 			return;
 		if (r->refused && list_again(net, r))
 			return;
-		list_rest(net, r);
-	} else
-		list_rest(net, r);
-	if (c->kind == K_LIST && net->skipped > 0) {
+	}
+	list_rest(net, r);
+	if (net->skipped > 0) {
 		log_warnx("%s: %u mailboxes have names that can't be handled",
 		    net->setup.host, net->skipped);
 		net->skipped = 0;
 	}
-	req_answer(net, c, resp);
+	list_answered(net, c, resp);
 }
 
 /* ---- requests ---- */

@@ -25,6 +25,8 @@
 #define CORK_OCTETS	(64 * 1024)
 #define BROKEN_MS	2000	/* for last words after a write has failed */
 #define LOGOUT_MS	3000	/* for LOGOUT to get out */
+#define BYE_MS		2000	/* to close the connection after BYE */
+#define BRIDGE_MS	1000	/* for whole messages to reach the other side */
 
 /* Nobody reads as fast as the server sends. */
 static int
@@ -45,18 +47,74 @@ answer_due(struct net *net)
 }
 
 static void
+bridge_read(struct net *net)
+{
+	struct bridge	*br = &net->bridge;
+	ssize_t		 n;
+
+	if (br->eof || br->in.len >= READ_MAX)
+		return;
+	n = read(br->fd, buf_room(&br->in, READ_MAX), READ_MAX);
+	if (n > 0) {
+		buf_wrote(&br->in, n);
+	} else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+		br->eof = 1;
+}
+
+static void
+bridge_write(struct net *net)
+{
+	struct bridge	*br = &net->bridge;
+	ssize_t		 n = 0;
+
+	while (!br->broken && br->out.len > 0) {
+		n = write(br->fd, buf_ptr(&br->out), br->out.len);
+		if (n <= 0)
+			break;
+		buf_drain(&br->out, n);
+	}
+	/* The other worker is gone; why is its own, or the engine's, to say. */
+	if (n == -1 && errno != EAGAIN && errno != EINTR)
+		br->broken = 1;
+	if (br->broken)
+		buf_clear(&br->out);
+}
+
+/*
+ * Nothing more comes from the server.  What has come whole is not lost with it:
+ * the other side can still append it.
+ */
+static __dead void
+lost(struct net *net, const char *why)
+{
+	struct pollfd	 pfd = { net->bridge.fd, POLLOUT, 0 };
+	uint64_t	 end = net_now() + BRIDGE_MS;
+
+	if (parse_between(&net->session.parser))
+		mailbox_whole(net);
+	for (;;) {
+		bridge_write(net);
+		if (net->bridge.out.len == 0 || net_now() >= end ||
+		    poll(&pfd, 1, (int)(end - net_now())) <= 0)
+			break;
+	}
+	lost_server(net, why);
+}
+
+static void
 server_read(struct net *net)
 {
 	ssize_t	 n;
 
 	n = stream_read(net->st, &net->in, READ_MAX);
 	if (n == STREAM_EOF)
-		net_lost(net, "the connection was closed");
+		lost(net, net->phase == P_GREETING ? "the connection was "
+		    "closed before a greeting" : "the connection was closed");
 	if (n == STREAM_ERROR)
-		net_lost(net, stream_error(net->st));
+		lost(net, stream_error(net->st));
 	if (n > 0) {
 		stats_heard(net);
-		net->alive = net_now();
+		net->loop.heard = net_now();
 		net->loop.nudge_ms = NUDGE_MIN_MS;
 		session_input(net);
 	}
@@ -101,7 +159,8 @@ server_write(struct net *net)
 	}
 	if (net->out.len + stream_unsent(net->st) < before) {
 		stats_turn(net);
-		net->alive = net_now();
+		net_heard(net);
+		lo->heard = net->alive;
 	}
 	if (net->wipe && net->out.len == 0) {
 		buf_wipe(&net->out);
@@ -121,40 +180,6 @@ server_io(struct net *net)
 	}
 	if (!throttled(net))
 		server_read(net);
-}
-
-static void
-bridge_read(struct net *net)
-{
-	struct bridge	*br = &net->bridge;
-	ssize_t		 n;
-
-	if (br->eof || br->in.len >= READ_MAX)
-		return;
-	n = read(br->fd, buf_room(&br->in, READ_MAX), READ_MAX);
-	if (n > 0) {
-		buf_wrote(&br->in, n);
-	} else if (n == 0 || (errno != EAGAIN && errno != EINTR))
-		br->eof = 1;
-}
-
-static void
-bridge_write(struct net *net)
-{
-	struct bridge	*br = &net->bridge;
-	ssize_t		 n = 0;
-
-	while (!br->broken && br->out.len > 0) {
-		n = write(br->fd, buf_ptr(&br->out), br->out.len);
-		if (n <= 0)
-			break;
-		buf_drain(&br->out, n);
-	}
-	/* The other worker is gone; why is its own, or the engine's, to say. */
-	if (n == -1 && errno != EAGAIN && errno != EINTR)
-		br->broken = 1;
-	if (br->broken)
-		buf_clear(&br->out);
 }
 
 /* What the worker takes, and when. */
@@ -208,7 +233,7 @@ nudge_due(struct net *net, int *left)
 		return 0;
 	if (lo->nudge_ms == 0)
 		lo->nudge_ms = NUDGE_MIN_MS;
-	last = net->alive > lo->nudged ? net->alive : lo->nudged;
+	last = lo->heard > lo->nudged ? lo->heard : lo->nudged;
 	*left = now - last >= lo->nudge_ms ? 0 :
 	    (int)(last + lo->nudge_ms - now);
 	return 1;
@@ -221,7 +246,7 @@ nudge(struct net *net)
 
 	if (!nudge_due(net, &left) || left > 0 || !stream_nudge(net->st))
 		return;
-	/* No sign of life: that the server is silent is still noticed. */
+	/* That the server is silent is still noticed. */
 	(void)stream_write(net->st, &net->out, 1);
 	net->loop.nudged = net_now();
 	if (net->loop.nudge_ms < NUDGE_MAX_MS)
@@ -239,6 +264,20 @@ patience(struct net *net)
 	if (throttled(net) || !answer_due(net))
 		return 0;
 	return (uint64_t)net->setup.timeout * 1000;
+}
+
+/* Until when the server is waited for; UINT64_MAX: nothing is due. */
+static uint64_t
+wait_end(struct net *net)
+{
+	uint64_t	 end = UINT64_MAX, most = patience(net);
+
+	if (most != 0)
+		end = net->alive + most;
+	/* Whatever it goes on to say. */
+	if (net->bye != NULL && net->byetime + BYE_MS < end)
+		end = net->byetime + BYE_MS;
+	return end;
 }
 
 /* Milliseconds to wait at most. */
@@ -261,11 +300,10 @@ loop_timeout(struct net *net, int reading)
 	}
 	if (nudge_due(net, &left) && (ms == -1 || left < ms))
 		ms = left;
-	if (patience(net) == 0) {
+	if (patience(net) == 0)
 		net->alive = now;
+	if ((end = wait_end(net)) == UINT64_MAX)
 		return ms;
-	}
-	end = net->alive + patience(net);
 	left = end <= now ? 0 : end - now > INT32_MAX ? INT32_MAX :
 	    (int)(end - now);
 	return ms == -1 || left < ms ? left : ms;
@@ -274,19 +312,17 @@ loop_timeout(struct net *net, int reading)
 static void
 check_time(struct net *net)
 {
-	uint64_t	 most;
-	char		 why[64];
+	char	 why[64];
 
-	if (net->st == NULL || (most = patience(net)) == 0 ||
-	    net_now() - net->alive < most)
+	if (net->st == NULL || net_now() < wait_end(net))
 		return;
 	if (net->loop.broken)
-		net_lost(net, stream_error(net->st));
+		lost(net, stream_error(net->st));
 	snprintf(why, sizeof(why), "no %s for %u seconds",
 	    net->phase == P_TLS ? "TLS handshake" :
 	    net->phase == P_GREETING ? "greeting" : "answer",
 	    net->setup.timeout);
-	net_lost(net, why);
+	lost(net, why);
 }
 
 enum { PFD_CHAN, PFD_LIFE, PFD_SERVER, PFD_BRIDGE, PFD_MAX };

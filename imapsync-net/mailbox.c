@@ -8,35 +8,13 @@
  */
 
 /*
- * The mailbox that is selected: how it becomes so, and what the server says of
- * its messages.
+ * What the server says of the messages of the mailbox that is selected.
  */
+#include <stdio.h>
+
 #include "net.h"
 
-/* ---- SELECT ---- */
-
-struct cmd *
-mailbox_select(struct net *net, struct req *r, struct handle *h, cmd_fn fn)
-{
-	const struct m_net_open	*o = &h->open;
-	struct cmd		*c;
-
-	c = cmd_new(net, K_SELECT, r, fn);
-	cmd_puts(c, o->what & OPEN_EXAMINE ? "EXAMINE " : "SELECT ");
-	cmd_string(net, c, h->mailbox);
-	if (net->qresync && o->uidvalidity != 0 && o->modseq != 0) {
-		cmd_printf(c, " (QRESYNC (%u %llu", o->uidvalidity,
-		    (unsigned long long)o->modseq);
-		/* "1:0" is no set (RFC 3501 section 9). */
-		if (o->n != 0)
-			cmd_printf(c, " 1:%u", o->n);
-		cmd_puts(c, "))");
-	}
-	cmd_end(net, c);
-	return c;
-}
-
-/* ---- FETCH ---- */
+#define HEARD_OCTETS	512	/* of a body that are a sign of life */
 
 /* The unanswered command of that kind that asked for the message. */
 static struct cmd *
@@ -44,6 +22,8 @@ mailbox_asked(struct net *net, enum cmd_kind kind, uint32_t uid)
 {
 	struct cmd	*c;
 
+	if (net->handles.current == NULL)
+		return NULL;
 	TAILQ_FOREACH(c, &net->cmdq.answers, entry) {
 		if (c->kind == K_SELECT && c->handle != net->handles.current)
 			break;
@@ -53,28 +33,165 @@ mailbox_asked(struct net *net, enum cmd_kind kind, uint32_t uid)
 	return NULL;
 }
 
-void
-mailbox_body(struct net *net, const struct fetch *f, uint64_t len)
+/* ---- what can't be read ---- */
+
+/* What it is of is left alone: 1, or 0 if the engine does not know it. */
+static int
+mailbox_spoilt(struct net *net, struct handle *h, const char *text)
+{
+	struct m_engine_spoilt	 m;
+
+	if (h == NULL || h->id == 0)
+		return 0;
+	m.text = text;
+	if (!h->spoilt)
+		chan_send(&net->chan, M_ENGINE_SPOILT, h->id, &m);
+	h->spoilt = 1;
+	return 1;
+}
+
+/* It is of no consequence. */
+static void
+mailbox_unread(struct net *net, const char *kind, const char *text)
+{
+	const struct handle	*h = net->handles.current;
+	const char		*name = h != NULL ? h->mailbox : "";
+
+	if (once(net, ONCE_UNREAD, name, kind))
+		log_mbox(LOG_LV_WARN, h != NULL ? name : NULL,
+		    "%s sent what can't be read, and is passed over: %s",
+		    net->setup.host, text);
+}
+
+/*
+ * A FETCH may answer a command that asked for bodies or headers: then what it is
+ * of is missing there.  Any other could have told what has changed.
+ */
+static int
+fetch_answers(struct net *net, const struct fetch *f)
 {
 	struct cmd	*c;
 
-	net->body.section = f->section;
-	net->body.send = NULL;
-	net->body.hashead = 0;
+	TAILQ_FOREACH(c, &net->cmdq.answers, entry) {
+		if (c->kind == K_SELECT && c->handle != net->handles.current)
+			break;
+		if ((c->kind == K_SEND || c->kind == K_META) &&
+		    (f->uid == 0 || uidset_has(&c->set, f->uid)))
+			return 1;
+	}
+	return 0;
+}
+
+static void
+fetch_unread(struct net *net, const struct fetch *f, const char *text)
+{
+	if (fetch_answers(net, f) ||
+	    !mailbox_spoilt(net, net->handles.current, text))
+		mailbox_unread(net, "FETCH", text);
+}
+
+/* It is the answer to a SEARCH that the engine knows nothing of. */
+static int
+search_is_ours(struct net *net, const struct resp *r)
+{
+	struct cmd	*c;
+
+	c = r->tag[0] != '\0' ? cmdq_find(net, r->tag) :
+	    cmdq_oldest(net, K_SEARCH);
+	return c != NULL && c->missing != NULL;
+}
+
+void
+mailbox_bad(struct net *net, const struct resp *r)
+{
+	struct handle	*h, *coming;
+	struct cmd	*c;
+	char		 line[256], text[256];
+
+	parse_excerpt(&net->session.parser, line, sizeof(line));
+	net_words(text, sizeof(text), line);
+	if (r->type == R_LIST || r->type == R_MBSTATUS) {
+		if (once(net, ONCE_UNREAD, "", r->type == R_LIST ? "LIST" :
+		    "STATUS"))
+			log_warnx("%s sent what can't be read, and is passed "
+			    "over: %s", net->setup.host, text);
+		return;
+	}
+	if (r->type == R_TAGGED) {
+		c = cmdq_find(net, r->tag);
+		h = c != NULL && c->kind == K_SELECT ? c->handle :
+		    net->handles.current;
+		mailbox_spoilt(net, h, text);
+		return;
+	}
+	handle_untagged(net, r);
+	coming = handle_coming(net);
+	h = net->handles.current;
+	if (r->type == R_FETCH && coming == NULL)
+		fetch_unread(net, r->fetch, text);
+	else if (((r->type == R_ESEARCH || r->type == R_SEARCH) &&
+	    search_is_ours(net, r)) || mailbox_spoilt(net, h, text) +
+	    mailbox_spoilt(net, coming, text) == 0)
+		mailbox_unread(net, "data", text);
+}
+
+/* ---- bodies ---- */
+
+static void
+body_begin(struct net *net, struct cmd *c, uint32_t uid)
+{
+	cmd_keep(&net->body.cmd, c);
+	c->under = c->pos = uid;
+	net_heard(net);
+}
+
+static void
+body_over(struct net *net)
+{
+	if (net->body.cmd != NULL)
+		net->body.cmd->under = 0;
+	net->body.cmd = NULL;
+	net->body.stage = READ_NONE;
+}
+
+/* One that has begun is sent, whatever follows; so it must be known whose. */
+static void
+body_send(struct net *net, struct cmd *c, const struct fetch *f, uint64_t len)
+{
+	if (send_body(net, c, f, len) == -1) {
+		mailbox_unread(net, "BODY", "BODY[] stands in front of FLAGS "
+		    "or INTERNALDATE");
+		return;
+	}
+	uidset_del(&c->set, f->uid, f->uid);
+	body_begin(net, c, f->uid);
+	net->body.stage = READ_BODY;
+}
+
+void
+mailbox_body(struct net *net, const struct fetch *f, uint64_t len)
+{
+	struct reading	*rd = &net->body;
+	struct cmd	*c;
+
+	mailbox_whole(net);
+	body_over(net);
+	rd->section = f->section;
+	rd->hashead = rd->empty = 0;
+	rd->octets = 0;
 	switch (f->section) {
 	case SECT_HEADER:
-		key_init(&net->body.key);
+		key_init(&rd->key);
+		if ((c = mailbox_asked(net, K_META, f->uid)) != NULL)
+			body_begin(net, c, f->uid);
 		break;
 	case SECT_ALL:
-		if (f->uid == 0 && cmdq_oldest(net, K_SEND) != NULL)
-			fatalx("%s sends BODY[] in front of the UID; this "
-			    "program can't copy from such a server",
-			    net->setup.host);
 		if ((c = mailbox_asked(net, K_SEND, f->uid)) == NULL)
 			break;
-		cmd_keep(&net->body.send, c);
-		uidset_del(&c->set, f->uid, f->uid);
-		send_body(net, c, f, len);
+		if (len == 0)
+			rd->empty = 1;
+		else
+			body_send(net, c, f, len);
 		break;
 	default:
 		break;
@@ -84,23 +201,62 @@ mailbox_body(struct net *net, const struct fetch *f, uint64_t len)
 void
 mailbox_data(struct net *net, const void *p, size_t n)
 {
-	if (net->body.section == SECT_HEADER)
-		key_feed(&net->body.key, p, n);
-	else if (net->body.send != NULL)
+	struct reading	*rd = &net->body;
+
+	if (rd->section == SECT_HEADER)
+		key_feed(&rd->key, p, n);
+	else if (rd->stage == READ_BODY)
 		send_data(net, p, n);
+	if (rd->cmd != NULL && (rd->octets += n) >= HEARD_OCTETS) {
+		rd->octets = 0;
+		net_heard(net);
+	}
 }
 
 void
 mailbox_end(struct net *net)
 {
-	if (net->body.section == SECT_HEADER) {
-		net->body.headkey = key_final(&net->body.key, &net->body.msgid);
-		net->body.hashead = 1;
-	} else if (net->body.send != NULL)
-		send_end(net);
-	net->body.section = SECT_NONE;
-	net->body.send = NULL;
+	struct reading	*rd = &net->body;
+
+	if (rd->section != SECT_HEADER)
+		return;
+	rd->headkey = key_final(&rd->key, &rd->msgid);
+	rd->hashead = 1;
 }
+
+void
+mailbox_whole(struct net *net)
+{
+	if (net->body.stage != READ_WHOLE)
+		return;
+	send_end(net);
+	body_over(net);
+}
+
+/* The response that held a body is over. */
+static void
+body_read(struct net *net, const struct fetch *f)
+{
+	struct cmd	*c;
+
+	if (net->body.stage == READ_BODY) {
+		net->body.stage = READ_WHOLE;
+		return;
+	}
+	body_over(net);
+	if (f->section != SECT_ALL ||
+	    (c = mailbox_asked(net, K_SEND, f->uid)) == NULL)
+		return;
+	/* NIL; or empty, which is believed if its size says so, too. */
+	c->pos = f->uid;
+	net_heard(net);
+	if (net->body.empty && f->has_size && f->size == 0)
+		body_send(net, c, f, 0);
+	if (net->body.stage == READ_BODY)
+		net->body.stage = READ_WHOLE;
+}
+
+/* ---- FETCH ---- */
 
 /* Returns 1 if the response answers a META. */
 static int
@@ -109,13 +265,15 @@ mailbox_meta(struct net *net, const struct fetch *f)
 	struct m_engine_meta	 m;
 	struct cmd		*c;
 
-	if (!f->has_size || (c = mailbox_asked(net, K_META, f->uid)) == NULL)
+	if (!f->has_size || f->section == SECT_ALL ||
+	    (c = mailbox_asked(net, K_META, f->uid)) == NULL)
 		return 0;
 	memset(&m, 0, sizeof(m));
-	m.uid = f->uid;
+	m.uid = c->pos = f->uid;
 	m.size = f->size;
 	m.date = DATE_NONE;
 	m.flags = f->has_flags ? f->flags : "";
+	net_heard(net);
 	if (!c->req->brief) {
 		if (!net->body.hashead || f->section != SECT_HEADER)
 			return 1;	/* it was expunged meanwhile */
@@ -129,15 +287,78 @@ mailbox_meta(struct net *net, const struct fetch *f)
 	return 1;
 }
 
+/*
+ * An answer to the command that is under way renews its time; what others have
+ * changed does not, so it must get on.
+ */
+static void
+mailbox_heard(struct net *net, uint32_t *last, uint32_t uid)
+{
+	if (uid <= *last)
+		return;
+	*last = uid;
+	net_heard(net);
+}
+
+static struct cmd *
+mailbox_under_way(struct net *net)
+{
+	struct cmd	*c = TAILQ_FIRST(&net->cmdq.answers);
+
+	if (c == NULL || c->handle != net->handles.current)
+		return NULL;
+	return c->kind == K_SELECT || c->kind == K_FETCH ||
+	    c->kind == K_STORE || c->kind == K_EXPUNGE || c->kind == K_LAST ?
+	    c : NULL;
+}
+
+/* What is in it and can't be passed on. */
+static void
+fetch_says(struct net *net, const struct handle *h, const struct fetch *f)
+{
+	char	 uid[16], words[NOFLAG_SIZE];
+
+	if (f->has_date != FDATE_BAD)
+		return;
+	snprintf(uid, sizeof(uid), "%u", f->uid);
+	if (once(net, ONCE_DATE, h->mailbox, uid))
+		log_mbox(LOG_LV_WARN, h->mailbox, "%s tells a date of message "
+		    "UID %u that can't be (%s): it counts as none",
+		    net->setup.host, f->uid, net_words(words, sizeof(words),
+		    f->date));
+}
+
+static void
+mailbox_noflag(struct net *net, const struct handle *h, const char *noflag)
+{
+	char	 words[NOFLAG_SIZE];
+
+	if (noflag[0] == '\0' || !once(net, ONCE_FLAG, h->mailbox, noflag))
+		return;
+	log_mbox(LOG_LV_WARN, h->mailbox, "%s tells a flag that can't be one, "
+	    "and is left out: %s", net->setup.host,
+	    net_words(words, sizeof(words), noflag));
+}
+
 static void
 mailbox_fetch(struct net *net, const struct fetch *f)
 {
 	struct m_engine_flags	 m;
 	struct handle		*h = net->handles.current;
+	struct cmd		*c;
+	char			 line[256], text[256];
 
+	mailbox_noflag(net, h, f->noflag);
 	/* Without a UID it can't be told whose it is (RFC 7162 section 3.2). */
-	if (h == NULL || h->id == 0 || f->uid == 0)
+	if (f->uid == 0 && (f->has_flags || f->section != SECT_NONE)) {
+		parse_excerpt(&net->session.parser, line, sizeof(line));
+		fetch_unread(net, f, net_words(text, sizeof(text), line));
+	}
+	if (h->id == 0 || f->uid == 0)
 		return;
+	fetch_says(net, h, f);
+	if ((c = mailbox_under_way(net)) != NULL)
+		mailbox_heard(net, &c->pos, f->uid);
 	if (f->has_modseq && f->modseq > h->maxmodseq)
 		h->maxmodseq = f->modseq;
 	if (!f->has_modseq &&
@@ -156,14 +377,22 @@ void
 mailbox_untagged(struct net *net, const struct resp *r)
 {
 	struct handle	*h;
+	struct cmd	*c;
 
 	handle_untagged(net, r);
+	if (r->type == R_FETCH)
+		body_read(net, r->fetch);
 	if ((h = net->handles.current) == NULL)
 		return;
 	if (r->type == R_FETCH) {
 		mailbox_fetch(net, r->fetch);
 		net->body.hashead = 0;
-	} else if (r->type == R_VANISHED && h->id != 0)
-		req_sendset(net, M_ENGINE_VANISHED, h->id, &r->set,
-		    r->earlier);
+	} else if (r->type == R_VANISHED && !uidset_empty(&r->set)) {
+		if ((c = mailbox_under_way(net)) != NULL)
+			mailbox_heard(net, &c->vanished, uidset_max(&r->set));
+		if (h->id != 0)
+			req_sendset(net, M_ENGINE_VANISHED, h->id, &r->set,
+			    r->earlier);
+	} else if (r->type == R_STATUS)
+		mailbox_noflag(net, h, r->noflag);
 }

@@ -13,9 +13,12 @@
  * grammar, imap.h; build/calls.t checks it):
  *
  *	worker		clock, words, the ends
+ *	once		what is said once
+ *	lost		the server's end: what was due
  *	handle		mailboxes and their numbers
  *	request		the engine's requests: queue, references, sets
  *	cmdq		commands
+ *	select		SELECT, UID SEARCH
  *	copysend, copyrecv	bodies over the bridge
  *	mailbox		SELECT, what is said of messages
  *	ops, list, watch	what the requests do
@@ -69,6 +72,7 @@ enum compress {
 /* loop.c's */
 struct loop {
 	int			 broken;	/* can't be written to */
+	uint64_t		 heard;		/* ms: when octets passed last */
 	uint64_t		 nudged;	/* ms: when, and until the next */
 	uint64_t		 nudge_ms;
 	uint64_t		 corked;	/* ms: output is held since */
@@ -88,11 +92,28 @@ struct session {
 	int			 initial;	/* SASL: to be sent at "+" */
 };
 
-/* mailbox.c's: the BODY[...] that is being read, and the last header. */
+/* once.c's: what of the server's is shown, or can't be read. */
+#define ONCE_MOST	20
+enum once_kind { ONCE_SAID = 0, ONCE_UNREAD, ONCE_FLAG, ONCE_DATE, ONCE_KINDS };
+struct once {
+	uint64_t		 said[ONCE_MOST];	/* hashes */
+	unsigned		 n;
+	unsigned		 more;		/* that were not shown */
+};
+
+/*
+ * mailbox.c's: the BODY[...] that is being read, and the last header.  A body is
+ * whole once the response that follows it has begun as one: if that is where it
+ * should be, the body had the length that was announced.
+ */
+enum reading_stage { READ_NONE = 0, READ_BODY, READ_WHOLE };
 struct reading {
+	enum reading_stage	 stage;
 	enum section		 section;
-	struct cmd		*send;		/* the SEND that it answers */
+	struct cmd		*cmd;		/* the SEND or META; kept */
+	unsigned		 octets;	/* since net.alive */
 	struct key		 key;		/* of the header under way */
+	int			 empty;		/* a SEND's, of no octets */
 	int			 hashead;	/* headkey, msgid are of the FETCH */
 	uint64_t		 headkey;
 	int			 msgid;
@@ -113,8 +134,9 @@ struct net {
 	struct buf		 in;
 	struct buf		 out;
 	int			 wipe;		/* out holds a secret */
-	uint64_t		 alive;		/* ms: last sign of life */
+	uint64_t		 alive;		/* ms: since when one waits */
 	char			*bye;		/* the server's last words */
+	uint64_t		 byetime;	/* ms: when they came */
 	/* What the connection is at. */
 	enum phase		 phase;
 	enum login		 login;
@@ -129,6 +151,7 @@ struct net {
 	struct copysend		 send;
 	struct copyrecv		 recv;
 	struct reading		 body;
+	struct once		 once[ONCE_KINDS];
 	unsigned		 skipped;	/* list.c's: names left out */
 	struct watch		 watch;
 	struct stats		 stats;
@@ -146,25 +169,61 @@ void		 net_log(struct net *, int debug);
 uint64_t	 net_now(void);
 /* The server's words as they may stand in a message: one line.  Returns dst. */
 char		*net_words(char *dst, size_t, const char *);
-/* The server is gone: FATAL and exit with 75, or an orderly end after LOGOUT. */
-__dead void	 net_lost(struct net *, const char *why);
+/* The server has answered something: its time (m_net_setup.timeout) is renewed. */
+void		 net_heard(struct net *);
 /* The engine wants no more: what is queued for it (1 s), then exit with 0. */
 __dead void	 net_end(struct net *);
 
-/* ---- mailbox.c: SELECT, and what the server says of messages ---- */
+/* ---- once.c ---- */
+
+/*
+ * 1 if that was not yet said of that mailbox ("": of none), and there is room
+ * for it: the caller says it.
+ */
+int		 once(struct net *, enum once_kind, const char *mailbox,
+		    const char *what);
+/* The session ends: how much was not said. */
+void		 once_end(struct net *);
+
+/* ---- lost.c: FATAL with 75, and DUE if a message was due ---- */
+
+/* The server is gone; an orderly end after LOGOUT. */
+__dead void	 lost_server(struct net *, const char *why);
+/*
+ * Nothing that it says can be understood any more: "HOST " and that, what was
+ * going on, and the line (or NULL).
+ */
+__dead void	 lost_sense(struct net *, const char *line, const char *fmt, ...)
+		    __attribute__((__format__(printf, 3, 4)));
+
+/* ---- select.c: commands that several requests send ---- */
 
 /* SELECT or EXAMINE as the OPEN of the handle wants it. */
-struct cmd	*mailbox_select(struct net *, struct req *, struct handle *,
-		    cmd_fn);
+struct cmd	*select_box(struct net *, struct req *, struct handle *, cmd_fn);
+/*
+ * "UID SEARCH [RETURN (ALL)] UID ", without its set.  What it finds goes to the
+ * engine as UIDS of the request ("what": cmd.what), or into cmd.missing->found.
+ */
+struct cmd	*select_search(struct net *, struct req *, cmd_fn);
+void		 select_found(struct net *, const struct resp *);
+
+/* ---- mailbox.c: what the server says of messages ---- */
+
 void		 mailbox_untagged(struct net *, const struct resp *);
+/*
+ * The code of a tagged answer, or what is untagged, is bad: it is logged, and
+ * told as SPOILT of the mailbox that it is about, if it may matter to it.
+ */
+void		 mailbox_bad(struct net *, const struct resp *);
 /* A BODY[...] as parse_ops has it. */
 void		 mailbox_body(struct net *, const struct fetch *, uint64_t len);
 void		 mailbox_data(struct net *, const void *, size_t);
 void		 mailbox_end(struct net *);
+/* What follows a body is sound, or the session ends where it may: see reading. */
+void		 mailbox_whole(struct net *);
 
 /* ---- ops.c: requests that are a few commands each ---- */
 
-void		 ops_esearch(struct net *, const struct resp *);
 void		 ops_on_open(const struct msg *);
 void		 ops_on_search(const struct msg *);
 void		 ops_on_meta(const struct msg *);

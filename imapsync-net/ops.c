@@ -15,25 +15,12 @@
 
 /* ---- SEARCH ---- */
 
-void
-ops_esearch(struct net *net, const struct resp *resp)
-{
-	struct cmd	*c;
-
-	c = resp->tag[0] != '\0' ? cmdq_find(net, resp->tag) :
-	    cmdq_oldest(net, K_SEARCH);
-	if (c == NULL || c->kind != K_SEARCH)
-		return;
-	c->got = 1;
-	req_sendset(net, M_ENGINE_UIDS, c->req->id, &resp->set, c->what);
-}
-
 static void	open_tagged(struct net *, struct cmd *, const struct resp *);
 
 static void
 search_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 {
-	/* RFC 4731 section 3.1: there is an answer even if it is empty. */
+	/* There is one even if it is empty (RFC 4731 section 3.1). */
 	if (resp->word == WORD_OK && !c->got)
 		req_worse(c->req, ST_BAD, RC_NONE,
 		    "an OK to SEARCH without its answer");
@@ -51,8 +38,7 @@ search_emit(struct net *net, struct req *r)
 	while (r->pos < r->set.n) {
 		if (net->out.len >= QUEUE_HIGH)
 			return 0;
-		c = cmd_new(net, K_SEARCH, r, search_tagged);
-		cmd_puts(c, "UID SEARCH RETURN (ALL) UID ");
+		c = select_search(net, r, search_tagged);
 		cmd_set(c, &r->set, &r->pos, 0, 0);
 		cmd_end(net, c);
 	}
@@ -98,6 +84,7 @@ open_finish(struct net *net, struct req *r)
 	m.exists = h->exists;
 	m.modseq = h->selmodseq;
 	m.readonly = h->readonly;
+	m.notsticky = h->notsticky;
 	/* Without PERMANENTFLAGS all can be kept (RFC 3501 section 7.1). */
 	m.perm_any = h->perm_any || !h->has_perm;
 	m.permflags = h->has_perm ? h->perm :
@@ -111,9 +98,9 @@ open_search(struct net *net, struct req *r, int what, uint32_t lo, uint32_t hi)
 {
 	struct cmd	*c;
 
-	c = cmd_new(net, K_SEARCH, r, search_tagged);
+	c = select_search(net, r, search_tagged);
 	c->what = what;
-	cmd_printf(c, "UID SEARCH RETURN (ALL) UID %u:%u", lo, hi);
+	cmd_printf(c, "%u:%u", lo, hi);
 	cmd_end(net, c);
 }
 
@@ -124,7 +111,7 @@ open_emit(struct net *net, struct req *r)
 	uint32_t		 u = o->uidnext == 0 ? 1 : o->uidnext;
 	struct cmd		*c;
 
-	mailbox_select(net, r, r->handle, open_tagged);
+	select_box(net, r, r->handle, open_tagged);
 	if ((o->what & OPEN_FULL) && o->n > 0) {
 		c = cmd_new(net, K_FETCH, r, open_tagged);
 		cmd_printf(c, "UID FETCH 1:%u (UID FLAGS)", o->n);
@@ -241,7 +228,7 @@ expunge_emit(struct net *net, struct req *r)
 		cmd_puts(c, " +FLAGS.SILENT (\\Deleted)");
 		cmd_end(net, c);
 	}
-	mailbox_select(net, r, r->handle, req_answer);
+	select_box(net, r, r->handle, req_answer);
 	for (r->pos = 0; r->pos < r->set.n; ) {
 		c = cmd_new(net, K_EXPUNGE, r, req_answer);
 		cmd_puts(c, "UID EXPUNGE ");

@@ -9,8 +9,10 @@
 
 /*
  * The grammar of what a server says (RFC 3501 section 7 and the extensions in
- * use).  Known responses must be well-formed, since what follows would be built
- * on sand; unknown ones, and unknown parts of known ones, are skipped.
+ * use).  Unknown responses, and unknown parts of known ones, are skipped; known
+ * ones that are malformed are told as "bad", and whoever needs them is to know.
+ * The one thing that nothing can be built on is a response whose end is not
+ * where it should be.
  */
 #include <ctype.h>
 #include <stdio.h>
@@ -97,6 +99,16 @@ parse_text(const struct lex *l, char *dst, size_t size)
 	for (i = 0; i < n; i++)
 		dst[i] = l->p[i] == '\0' ? '?' : l->p[i];
 	dst[n] = '\0';
+}
+
+void
+parse_excerpt(const struct parser *p, char *dst, size_t size)
+{
+	struct lex	 l;
+
+	l.p = (const char *)buf_ptr(&p->lx.line);
+	l.end = l.p + p->lx.line.len;
+	parse_text(&l, dst, size);
 }
 
 static void
@@ -208,12 +220,17 @@ parse_code(struct lex *l, struct resp *r)
 		parse_caps(l, &r->caps);
 		break;
 	case C_UIDVALIDITY:
+		/* Without it nothing that is known of the mailbox holds. */
+		return lex_num(l, UINT32_MAX, &r->num) == -1 || r->num == 0 ?
+		    -1 : 0;
 	case C_UIDNEXT:
-		return lex_num(l, UINT32_MAX, &r->num);
+		return lex_told(l, UINT32_MAX, &r->num);
 	case C_HIGHESTMODSEQ:
-		return lex_num(l, UINT64_MAX, &r->num);
+		if (lex_num(l, UINT64_MAX, &r->num) == -1)
+			r->num = 0;
+		break;
 	case C_PERMANENTFLAGS:
-		return parse_flags(l, r->flags, &r->any);
+		return parse_flags(l, r->flags, &r->any, r->noflag);
 	case C_MAILBOXID:
 		lex_ch(l, '(');
 		lex_sp(l);
@@ -251,8 +268,7 @@ parse_status(struct lex *l, struct resp *r)
 		code.p = l->p + 1;
 		code.end = end;
 		l->p = end + 1;
-		if (parse_code(&code, r) == -1)
-			return -1;
+		r->bad = parse_code(&code, r) == -1;
 		lex_sp(l);
 	}
 	parse_text(l, r->text, sizeof(r->text));
@@ -306,13 +322,30 @@ parse_list(struct lex *l, struct resp *r)
 			r->mb.delimiter = d[0];
 	}
 	lex_sp(l);
-	return parse_name(l, r);
+	if (parse_name(l, r) == -1)
+		return -1;
+	/* Extended data may follow; a name with a blank is quoted. */
+	lex_sp(l);
+	return l->p == l->end || *l->p == '(' ? 0 : -1;
+}
+
+/* What STATUS tells as a number of 32 bits; none is 0. */
+static int
+parse_status_item(struct lex *l, uint32_t *out)
+{
+	uint64_t	 n;
+
+	if (lex_told(l, UINT32_MAX, &n) == -1)
+		return -1;
+	*out = (uint32_t)n;
+	return 0;
 }
 
 static int
 parse_mbstatus(struct lex *l, struct resp *r)
 {
 	struct lex	 w;
+	uint64_t	 n;
 	int		 bad = 0;
 
 	if (parse_name(l, r) == -1)
@@ -326,13 +359,15 @@ parse_mbstatus(struct lex *l, struct resp *r)
 			return -1;
 		lex_sp(l);
 		if (lex_is(&w, "UIDVALIDITY"))
-			bad = lex_u32(l, &r->mb.uidvalidity);
+			bad = parse_status_item(l, &r->mb.uidvalidity);
 		else if (lex_is(&w, "UIDNEXT"))
-			bad = lex_u32(l, &r->mb.uidnext);
-		else if (lex_is(&w, "MESSAGES"))
-			bad = lex_u32(l, &r->mb.messages);
-		else if (lex_is(&w, "HIGHESTMODSEQ"))
-			bad = lex_num(l, UINT64_MAX, &r->mb.modseq);
+			bad = parse_status_item(l, &r->mb.uidnext);
+		else if (lex_is(&w, "MESSAGES")) {
+			/* None can't be told: 0 is a number of messages. */
+			bad = lex_num(l, UINT32_MAX, &n);
+			r->mb.messages = (uint32_t)n;
+		} else if (lex_is(&w, "HIGHESTMODSEQ"))
+			bad = lex_told(l, UINT64_MAX, &r->mb.modseq);
 		else
 			bad = lex_skip(l);
 	}
@@ -350,6 +385,9 @@ parse_vanished(struct lex *l, struct resp *r)
 	lex_sp(l);
 	while (l->end > l->p && l->end[-1] == ' ')
 		l->end--;
+	/* Of an empty set nothing is told. */
+	if (l->p == l->end)
+		return 0;
 	return uidset_parse(&r->set, l->p, l->end - l->p);
 }
 
@@ -375,10 +413,6 @@ parse_esearch(struct lex *l, struct resp *r)
 		lex_sp(l);
 		if (lex_is(&w, "UID")) {
 			uid = 1;
-		} else if (lex_is(&w, "COUNT")) {
-			if (lex_num(l, UINT32_MAX, &r->num) == -1)
-				return -1;
-			r->has_count = 1;
 		} else if (lex_is(&w, "ALL")) {
 			if (lex_atom(l, &w) == -1 || uidset_parse(&r->set, w.p,
 			    w.end - w.p) == -1)
@@ -389,6 +423,20 @@ parse_esearch(struct lex *l, struct resp *r)
 	/* Message numbers are of no use. */
 	if (!uid)
 		r->type = R_OTHER;
+	return 0;
+}
+
+/* RFC 3501 section 7.2.5; "(MODSEQ n)" may follow (RFC 7162 section 3.1.5). */
+static int
+parse_search(struct lex *l, struct resp *r)
+{
+	uint64_t	 n;
+
+	for (lex_sp(l); l->p < l->end && *l->p != '('; lex_sp(l)) {
+		if (lex_num(l, UINT32_MAX, &n) == -1 || n == 0)
+			return -1;
+		uidset_add(&r->set, n, n);
+	}
 	return 0;
 }
 
@@ -403,23 +451,32 @@ parse_enabled(struct lex *l, struct resp *r)
 	return 0;
 }
 
+/* The type of "* n WORD". */
+static enum resp_type
+numbered_type(struct lex *l)
+{
+	lex_sp(l);
+	return lex_word(l, "EXISTS") ? R_EXISTS :
+	    lex_word(l, "EXPUNGE") ? R_EXPUNGE :
+	    lex_word(l, "FETCH") ? R_FETCH : R_OTHER;
+}
+
 static int
 parse_numbered(struct parser *p, struct lex *l, struct resp *r)
 {
-	if (lex_num(l, UINT32_MAX, &r->num) == -1)
+	struct lex	 n;
+
+	if (lex_atom(l, &n) == -1)
 		return -1;
-	lex_sp(l);
-	if (lex_word(l, "EXISTS"))
-		r->type = R_EXISTS;
-	else if (lex_word(l, "EXPUNGE"))
-		r->type = R_EXPUNGE;
-	else if (lex_word(l, "FETCH")) {
-		r->type = R_FETCH;
+	r->type = numbered_type(l);
+	if (r->type == R_FETCH) {
+		/* Its number is of no use. */
 		lex_sp(l);
 		return fetch_parse(p, l);
-	} else
-		r->type = R_OTHER;
-	return 0;
+	}
+	if (r->type != R_EXISTS)
+		return 0;
+	return lex_num(&n, UINT32_MAX, &r->num) == -1 || n.p < n.end ? -1 : 0;
 }
 
 static const struct {
@@ -428,7 +485,8 @@ static const struct {
 } untagged[] = {
 	{ "CAPABILITY", R_CAPABILITY }, { "ENABLED", R_ENABLED },
 	{ "LIST", R_LIST }, { "STATUS", R_MBSTATUS }, { "FLAGS", R_FLAGS },
-	{ "VANISHED", R_VANISHED }, { "ESEARCH", R_ESEARCH }
+	{ "VANISHED", R_VANISHED }, { "ESEARCH", R_ESEARCH },
+	{ "SEARCH", R_SEARCH }
 };
 
 static int
@@ -460,20 +518,16 @@ parse_untagged(struct parser *p, struct lex *l, struct resp *r)
 		return parse_vanished(l, r);
 	case R_ESEARCH:
 		return parse_esearch(l, r);
+	case R_SEARCH:
+		return parse_search(l, r);
 	case R_FLAGS:
 		return 0;
 	default:
 		break;
 	}
-	switch (parse_status(l, r)) {
-	case 1:
+	if (parse_status(l, r))
 		r->type = R_STATUS;
-		return 0;
-	case 0:
-		return 0;
-	default:
-		return -1;
-	}
+	return 0;
 }
 
 static void
@@ -482,39 +536,75 @@ resp_clear(struct resp *r)
 	uidset_free(&r->set);
 	memset(r, 0, offsetof(struct resp, tag));
 	r->tag[0] = r->mailboxid[0] = r->name[0] = r->flags[0] = '\0';
-	r->text[0] = '\0';
+	r->noflag[0] = r->text[0] = '\0';
 	r->mb.name = r->name;
 }
 
-/* One whole response, or the part of it up to "len". */
+/* TAG OK, NO or BAD: 1 if it is one. */
 static int
-parse_resp(struct parser *p, size_t len, int more)
+parse_tagged(struct lex *l, struct resp *r)
+{
+	struct lex	 tag;
+
+	if (lex_atom(l, &tag) == -1 || tag.end - tag.p >= TAG_SIZE)
+		return 0;
+	memcpy(r->tag, tag.p, tag.end - tag.p);
+	r->tag[tag.end - tag.p] = '\0';
+	lex_sp(l);
+	return parse_status(l, r) && r->word <= WORD_BAD;
+}
+
+/* The text up to "len" as a response; fetch_parse() tells a body in it. */
+static void
+parse_resp(struct parser *p, size_t len)
 {
 	struct resp	*r = &p->resp;
-	struct lex	 l, tag;
+	struct lex	 l;
 
 	resp_clear(r);
 	l.p = (const char *)buf_ptr(&p->lx.line);
 	l.end = l.p + len;
-	r->more = more;
-	if (lex_ch(&l, '+')) {
+	if (len == 0)
+		r->type = R_EMPTY;
+	else if (lex_ch(&l, '+')) {
 		r->type = R_CONT;
 		lex_ch(&l, ' ');
 		parse_text(&l, r->text, sizeof(r->text));
 	} else if (lex_ch(&l, '*')) {
 		if (parse_untagged(p, &l, r) == -1)
-			return -1;
-	} else {
+			r->bad = 1;
+	} else if (parse_tagged(&l, r))
 		r->type = R_TAGGED;
-		if (lex_atom(&l, &tag) == -1 ||
-		    tag.end - tag.p >= TAG_SIZE)
-			return -1;
-		memcpy(r->tag, tag.p, tag.end - tag.p);
-		r->tag[tag.end - tag.p] = '\0';
-		lex_sp(&l);
-		if (parse_status(&l, r) != 1 || r->word > WORD_BAD)
-			return -1;
+	else {
+		resp_clear(r);
+		r->type = R_NONE;
+		parse_excerpt(p, r->text, sizeof(r->text));
 	}
+	if (r->type == R_FETCH)
+		r->fetch = &p->fetch;
+}
+
+static int
+parse_fail(struct parser *p, const char *why)
+{
+	strlcpy(p->error, why, sizeof(p->error));
+	return -1;
+}
+
+/*
+ * The response is told.  Behind a body that was given away it must go on as the
+ * grammar says: else that body had another length.
+ */
+static int
+parse_tell(struct parser *p)
+{
+	struct resp	*r = &p->resp;
+
+	if (r->bad && p->given != SECT_NONE)
+		return parse_fail(p, "a body that is longer or shorter than "
+		    "announced");
+	if (r->bad && r->type != R_STATUS && r->type != R_TAGGED)
+		parse_excerpt(p, r->text, sizeof(r->text));
 	p->ops->resp(p->arg, r);
 	return 0;
 }
@@ -524,44 +614,101 @@ parse_line(struct parser *p)
 {
 	struct lexer	*lx = &p->lx;
 
-	if (lx->dropped || lx->line.len == 0)
+	if (lx->dropped)
 		return 0;
-	if (p->ops->trace != NULL)
+	if (p->ops->trace != NULL && lx->line.len > 0)
 		p->ops->trace(p->arg, (const char *)buf_ptr(&lx->line),
 		    lx->line.len);
-	if (parse_resp(p, lx->line.len, 0) == -1) {
-		strlcpy(p->error, "a response that can't be understood",
-		    sizeof(p->error));
-		return -1;
-	}
-	return 0;
+	parse_resp(p, lx->line.len);
+	return parse_tell(p);
 }
 
 /* ---- long responses ---- */
 
-/* Is the response one of those that are acted upon? */
-static int
-is_known(const struct parser *p)
+/* What the response is, as far as its beginning tells. */
+static enum resp_type
+parse_type(const struct parser *p)
 {
-	struct lex	 l;
-	uint64_t	 n;
+	static const char *const words[] = { "OK", "NO", "BAD", "BYE",
+	    "PREAUTH" };
+	struct lex	 l, n;
 	unsigned	 i;
 
 	l.p = (const char *)buf_ptr(&p->lx.line);
 	l.end = l.p + p->lx.line.len;
 	if (!lex_ch(&l, '*'))
-		return 1;
+		return R_TAGGED;
 	lex_sp(&l);
-	if (lex_num(&l, UINT32_MAX, &n) == 0) {
-		lex_sp(&l);
-		return lex_word(&l, "FETCH");
-	}
+	if (l.p < l.end && isdigit((unsigned char)*l.p))
+		return lex_atom(&l, &n) == 0 ? numbered_type(&l) : R_OTHER;
 	for (i = 0; i < nitems(untagged); i++)
 		if (lex_word(&l, untagged[i].word))
-			return untagged[i].type != R_FLAGS;
-	return lex_word(&l, "OK") || lex_word(&l, "NO") ||
-	    lex_word(&l, "BAD") || lex_word(&l, "BYE") ||
-	    lex_word(&l, "PREAUTH");
+			return untagged[i].type;
+	for (i = 0; i < nitems(words); i++)
+		if (lex_word(&l, words[i]))
+			return R_STATUS;
+	return R_OTHER;
+}
+
+static int
+is_known(const struct parser *p)
+{
+	enum resp_type	 type = parse_type(p);
+
+	return type != R_OTHER && type != R_FLAGS;
+}
+
+/* Behind "* n FETCH ", up to "len". */
+static void
+fetch_text(const struct parser *p, size_t len, struct lex *l)
+{
+	struct lex	 n;
+
+	l->p = (const char *)buf_ptr(&p->lx.line);
+	l->end = l->p + len;
+	lex_ch(l, '*');
+	lex_sp(l);
+	lex_atom(l, &n);
+	numbered_type(l);
+	lex_sp(l);
+}
+
+/* It can't be read as a whole: told as "bad", by what is here of it. */
+static int
+parse_bad(struct parser *p)
+{
+	struct resp	*r = &p->resp;
+	struct lex	 l;
+
+	if (p->ops->trace != NULL)
+		p->ops->trace(p->arg, (const char *)buf_ptr(&p->lx.line),
+		    p->lx.line.len);
+	if (parse_type(p) == R_FETCH) {
+		resp_clear(r);
+		r->type = R_FETCH;
+		r->fetch = &p->fetch;
+		fetch_text(p, p->lx.line.len, &l);
+		fetch_prefix(p, &l);
+	} else
+		parse_resp(p, p->lx.line.len);
+	r->bad = 1;
+	if (parse_tell(p) == -1)
+		return -1;
+	lex_drop(&p->lx);
+	return 0;
+}
+
+/* The words of a status response may be cut. */
+static int
+parse_long(struct parser *p)
+{
+	enum resp_type	 type = parse_type(p);
+
+	if (type == R_TAGGED || type == R_STATUS) {
+		lex_stop(&p->lx);
+		return 0;
+	}
+	return parse_bad(p);
 }
 
 /* A literal begins: a BODY[...] is given away, a small one kept. */
@@ -570,43 +717,55 @@ parse_literal(struct parser *p)
 {
 	struct lexer	*lx = &p->lx;
 	struct lex	 l;
-	uint64_t	 n;
 
-	l.p = (const char *)buf_ptr(&lx->line);
-	l.end = l.p + lx->lastlit;
-	if (lex_ch(&l, '*')) {
-		lex_sp(&l);
-		if (lex_num(&l, UINT32_MAX, &n) == 0) {
-			lex_sp(&l);
-			if (lex_word(&l, "FETCH")) {
-				lex_sp(&l);
-				if (fetch_prefix(p, &l) == 1) {
-					if (p->given != SECT_NONE) {
-						strlcpy(p->error, "two bodies "
-						    "in one FETCH",
-						    sizeof(p->error));
-						return -1;
-					}
-					p->given = p->fetch.section;
-					p->ops->body(p->arg, &p->fetch,
-					    lx->literal);
-					lex_give(lx);
-					return 0;
-				}
-			}
+	if (parse_type(p) == R_FETCH) {
+		fetch_text(p, lx->lastlit, &l);
+		switch (fetch_prefix(p, &l)) {
+		case 1:
+			if (p->given != SECT_NONE)
+				return parse_fail(p, "two bodies in one FETCH");
+			p->given = p->fetch.section;
+			p->ops->body(p->arg, &p->fetch, lx->literal);
+			lex_give(lx);
+			return 0;
+		case -1:
+			return parse_bad(p);
 		}
 	}
-	if (lx->literal <= LEX_INLINE)
+	if (lx->literal <= LEX_INLINE && lx->nliterals <= LEX_LITERALS)
 		lex_keep(lx);
 	else if (!is_known(p))
 		lex_drop(lx);
-	else {
-		snprintf(p->error, sizeof(p->error), "a literal of %llu octets "
-		    "where none was asked for",
-		    (unsigned long long)lx->literal);
-		return -1;
-	}
+	else
+		return parse_bad(p);
 	return 0;
+}
+
+/*
+ * Where the set of UIDs at the end of the text begins, and where what is not
+ * yet complete of it: 0 if there is none.
+ */
+static size_t
+set_end(const struct parser *p, char between, size_t *from)
+{
+	const char	*start = (const char *)buf_ptr(&p->lx.line);
+	const char	*sp, *cut, *end = start + p->lx.line.len;
+	const char	*chars = between == ' ' ? "0123456789 " :
+			    "0123456789:,";
+
+	for (sp = end; sp > start && sp[-1] != '\0' &&
+	    strchr(chars, sp[-1]) != NULL; sp--)
+		;
+	if (between == ' ')
+		sp++;		/* behind SEARCH */
+	else if (sp == start || sp[-1] != ' ')
+		return 0;
+	for (cut = end; cut > sp && cut[-1] != between; cut--)
+		;
+	if (sp - start > 256 || cut - sp < 2)
+		return 0;
+	*from = sp - start;
+	return cut - start;
 }
 
 /*
@@ -616,33 +775,25 @@ parse_literal(struct parser *p)
 static int
 parse_full(struct parser *p)
 {
-	struct lexer	*lx = &p->lx;
-	const char	*start, *end, *sp, *comma;
-	struct lex	 l;
+	enum resp_type	 type = parse_type(p);
+	size_t		 from, to;
 
 	if (!is_known(p)) {
-		lex_drop(lx);
+		lex_drop(&p->lx);
 		return 0;
 	}
-	l.p = start = (const char *)buf_ptr(&lx->line);
-	l.end = end = start + lx->line.len;
-	lex_ch(&l, '*');
-	lex_sp(&l);
-	if (!lex_word(&l, "VANISHED") && !lex_word(&l, "ESEARCH"))
+	if (type != R_VANISHED && type != R_ESEARCH && type != R_SEARCH)
 		return 0;
-	for (sp = end; sp > start && sp[-1] != ' '; sp--)
-		if (strchr("0123456789:,", sp[-1]) == NULL || sp[-1] == '\0')
-			return 0;
-	for (comma = end; comma > sp && comma[-1] != ','; comma--)
-		;
-	if (sp - start > 256 || comma - sp < 2)
+	to = set_end(p, type == R_SEARCH ? ' ' : ',', &from);
+	if (to == 0)
 		return 0;
-	if (parse_resp(p, comma - 1 - start, 1) == -1) {
-		strlcpy(p->error, "a set that can't be understood",
-		    sizeof(p->error));
+	parse_resp(p, to - 1);
+	if (p->resp.bad)
+		return parse_bad(p);
+	p->resp.more = 1;
+	if (parse_tell(p) == -1)
 		return -1;
-	}
-	lex_cut(lx, sp - start, comma - start);
+	lex_cut(&p->lx, from, to);
 	return 0;
 }
 
@@ -670,14 +821,12 @@ parse_stop(struct parser *p)
 	p->stop = 1;
 }
 
-void
-parse_excerpt(struct parser *p, char *dst, size_t size)
+int
+parse_between(const struct parser *p)
 {
-	struct lex	 l;
+	const struct lexer	*lx = &p->lx;
 
-	l.p = (const char *)buf_ptr(&p->lx.line);
-	l.end = l.p + p->lx.line.len;
-	parse_text(&l, dst, size);
+	return lx->mode == MODE_TEXT && lx->line.len == 0 && !lx->dropped;
 }
 
 ssize_t
@@ -712,9 +861,12 @@ parse_feed(struct parser *p, const void *data, size_t len)
 		case LX_FULL:
 			rc = parse_full(p);
 			break;
+		case LX_LONG:
+			rc = parse_long(p);
+			break;
 		case LX_ERROR:
-			strlcpy(p->error, p->lx.error, sizeof(p->error));
-			return -1;
+			rc = parse_fail(p, p->lx.error);
+			break;
 		}
 	}
 	return -1;

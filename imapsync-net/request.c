@@ -246,3 +246,16 @@ req_sendset(struct net *net, uint32_t type, uint32_t id,
 		}
 	}
 }
+
+void
+req_withheld(struct net *net, uint32_t id, const struct uidset *set,
+    enum resp_status status, const char *text)
+{
+	struct m_engine_withheld	 m;
+	size_t				 i = 0;
+
+	m.status = status;
+	m.text = status == ST_OK ? "" : text;
+	while (proto_set_part(set, &i, &m.set))
+		chan_send(&net->chan, M_ENGINE_WITHHELD, id, &m);
+}

@@ -62,6 +62,7 @@ struct req {
 	size_t			 npatterns;
 	struct boxes		*boxes;
 	enum list_tried		 tried;
+	int			 early;		/* answered before READY; held */
 	/* META, SEND, STORE, NAME, WATCH */
 	int			 brief;
 	int			 last;
@@ -69,6 +70,9 @@ struct req {
 	enum name_op		 op;
 	char			*newname;
 	int			 notify;
+	/* SEND */
+	unsigned		 fetching;	/* unanswered FETCHes */
+	int			 ended;		/* END, if due, was sent */
 	/* RECV */
 	struct m_net_recv	 recv;
 	int			 appended;
@@ -117,9 +121,11 @@ void		 req_answer(struct net *, struct cmd *, const struct resp *);
 enum resp_status req_status(const struct resp *);
 /*
  * VANISHED ("arg": earlier), UIDS ("arg": which), GONE: as many messages as the
- * set needs.
+ * set needs.  WITHHELD as well, with the status and words of the FETCH.
  */
 void		 req_sendset(struct net *, uint32_t type, uint32_t id,
 		    const struct uidset *, uint8_t arg);
+void		 req_withheld(struct net *, uint32_t id, const struct uidset *,
+		    enum resp_status, const char *);
 
 #endif /* REQUEST_H */

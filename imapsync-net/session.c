@@ -120,7 +120,7 @@ caps_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 {
 	(void)c;
 	if (resp->word != WORD_OK || !net->caps.known)
-		fatalx("%s does not tell its capabilities", net->setup.host);
+		lost_sense(net, resp->text, "does not tell its capabilities");
 	session_next(net);
 }
 
@@ -130,6 +130,7 @@ caps_ask(struct net *net)
 	struct cmd	*c;
 
 	c = cmd_new(net, K_SESSION, NULL, caps_tagged);
+	c->name = "CAPABILITY";
 	cmd_puts(c, "CAPABILITY");
 	cmd_end(net, c);
 }
@@ -175,6 +176,7 @@ compress_ask(struct net *net)
 		return;
 	net->compress = COMPRESS_ASKED;
 	c = cmd_new(net, K_SESSION, NULL, compress_tagged);
+	c->name = "COMPRESS";
 	cmd_puts(c, "COMPRESS DEFLATE");
 	c->hold = 1;
 	cmd_end(net, c);
@@ -196,6 +198,7 @@ session_packet(struct net *net)
 	    (CAP_ENABLE | CAP_QRESYNC)) {
 		net->session.enable = ENABLE_SENT;
 		c = cmd_new(net, K_SESSION, NULL, enable_tagged);
+		c->name = "ENABLE";
 		cmd_puts(c, "ENABLE QRESYNC");
 		cmd_end(net, c);
 	} else
@@ -280,6 +283,7 @@ login_command(struct net *net)
 
 	net->session.mech = "LOGIN";
 	c = cmd_new(net, K_SESSION, NULL, login_tagged);
+	c->name = "LOGIN";
 	cmd_puts(c, "LOGIN ");
 	c->secret = net->setup.debug < 2;	/* so far: for the log */
 	cmd_string(net, c, net->setup.username);
@@ -367,6 +371,7 @@ authenticate(struct net *net)
 		fatalx("%s", why);
 	net->session.sasl = sa;
 	c = cmd_new(net, K_SESSION, NULL, auth_tagged);
+	c->name = "AUTHENTICATE";
 	c->cont = auth_cont;
 	c->hold = 1;
 	cmd_printf(c, "AUTHENTICATE %s", net->session.mech);
@@ -460,6 +465,7 @@ session_next(struct net *net)
 			fatalx("%s does not offer STARTTLS; not logging in",
 			    net->setup.host);
 		c = cmd_new(net, K_SESSION, NULL, starttls_tagged);
+		c->name = "STARTTLS";
 		cmd_puts(c, "STARTTLS");
 		c->hold = 1;
 		cmd_end(net, c);
@@ -469,19 +475,37 @@ session_next(struct net *net)
 	session_login(net);
 }
 
+/*
+ * A line that shuts us out in words of its own, such as " NO LOGOUT Intrusion
+ * prevention active", will be another one later; what speaks another protocol
+ * will not.
+ */
+static __dead void
+no_greeting(struct net *net, const struct resp *resp)
+{
+	char		 line[512], words[512];
+	struct lex	 l;
+
+	parse_excerpt(&net->session.parser, line, sizeof(line));
+	net_words(words, sizeof(words), line);
+	l.p = line;
+	l.end = line + strlen(line);
+	lex_ch(&l, '*');
+	lex_sp(&l);
+	if (resp != NULL && resp->type != R_CONT && (lex_word(&l, "NO") ||
+	    lex_word(&l, "BAD") || lex_word(&l, "BYE")))
+		fatal_ex(EX_SYNC_TEMP, "%s refuses the connection: %s",
+		    net->setup.host, words);
+	fatalx("%s does not greet as an IMAP server does: %s", net->setup.host,
+	    words[0] != '\0' ? words : "an empty line");
+}
+
 static void
 greeting(struct net *net, const struct resp *resp)
 {
-	char	 words[512];
-
 	if (resp->type != R_STATUS || (resp->word != WORD_OK &&
-	    resp->word != WORD_PREAUTH && resp->word != WORD_BYE))
-		fatalx("%s does not greet as an IMAP server does",
-		    net->setup.host);
-	if (resp->word == WORD_BYE)
-		fatal_ex(EX_SYNC_TEMP, "%s refuses the connection: %s",
-		    net->setup.host,
-		    net_words(words, sizeof(words), resp->text));
+	    resp->word != WORD_PREAUTH))
+		no_greeting(net, resp);
 	if (resp->code == C_CAPABILITY)
 		caps_told(net, &resp->caps);
 	next_phase(net, P_LOGIN);
@@ -498,16 +522,51 @@ greeting(struct net *net, const struct resp *resp)
 
 /* ---- what the server says ---- */
 
+/*
+ * What it says unasked to the user: each text once.  Other words that come with
+ * NO are for the program: the mailbox, NOTIFY or the message that they are about
+ * is dealt with.
+ */
 static void
-session_untagged(struct net *net, const struct resp *r)
+session_says(struct net *net, const struct resp *r)
 {
 	char	 words[512];
 
+	if (r->type == R_STATUS ? r->word != WORD_NO && r->word != WORD_BAD &&
+	    (r->code != C_ALERT || r->word == WORD_BYE) : r->code != C_ALERT)
+		return;
+	if (r->code == C_UIDNOTSTICKY || r->code == C_OVERFLOW ||
+	    r->rc == RC_EXPUNGEISSUED)
+		return;
+	if (once(net, ONCE_SAID, "", r->text))
+		log_warnx("%s says: %s", net->setup.host,
+		    net_words(words, sizeof(words), r->text));
+}
+
+/* It has 2 seconds to close the connection (loop.c). */
+static void
+session_bye(struct net *net, const struct resp *r)
+{
+	char	 words[512];
+
+	if (net->bye != NULL)
+		return;
+	net->bye = xstrdup(net_words(words, sizeof(words), r->text));
+	net->byetime = net_now();
+}
+
+static void
+session_untagged(struct net *net, const struct resp *r)
+{
+	if (r->bad) {
+		mailbox_bad(net, r);
+		watch_bad(net, r);
+		return;
+	}
 	if (r->type == R_CAPABILITY || r->code == C_CAPABILITY)
 		caps_told(net, &r->caps);
 	if (r->type == R_STATUS && r->word == WORD_BYE) {
-		free(net->bye);
-		net->bye = xstrdup(net_words(words, sizeof(words), r->text));
+		session_bye(net, r);
 		return;
 	}
 	if (watch_untagged(net, r))
@@ -516,25 +575,50 @@ session_untagged(struct net *net, const struct resp *r)
 		net->qresync = 1;
 	else if (r->type == R_LIST || r->type == R_MBSTATUS)
 		list_untagged(net, r);
-	else if (r->type == R_ESEARCH)
-		ops_esearch(net, r);
+	else if (r->type == R_ESEARCH || r->type == R_SEARCH)
+		select_found(net, r);
 	else
 		mailbox_untagged(net, r);
+}
+
+/*
+ * A line that is no response, or one that nothing has asked for: whatever it
+ * was to be, what it belongs to can't be told.
+ */
+static __dead void
+session_nonsense(struct net *net)
+{
+	const struct cmd	*c = TAILQ_FIRST(&net->cmdq.answers);
+	char			 line[256];
+
+	parse_excerpt(&net->session.parser, line, sizeof(line));
+	if (net->phase >= P_READY || c == NULL)
+		lost_sense(net, line, "sent a line that is no response");
+	if (line[0] == '\0')
+		strlcpy(line, "an empty line", sizeof(line));
+	lost_sense(net, line, "does not answer %s as an IMAP server does",
+	    c->name != NULL ? c->name : "LIST");
 }
 
 static void
 on_resp(void *arg, const struct resp *r)
 {
 	struct net	*net = arg;
-	char		 words[512];
 
-	/* The user must see it (RFC 3501 section 7.1). */
-	if (r->code == C_ALERT)
-		log_warnx("%s says: %s", net->setup.host,
-		    net_words(words, sizeof(words), r->text));
-	if (net->phase == P_GREETING)
+	if (net->phase == P_GREETING) {
 		greeting(net, r);
-	else if (r->type == R_TAGGED)
+		return;
+	}
+	if (r->type == R_EMPTY && net->phase >= P_READY)
+		return;
+	if (r->type == R_EMPTY || r->type == R_NONE || (r->type == R_CONT &&
+	    net->phase < P_READY && !cmdq_expects(net)))
+		session_nonsense(net);
+	mailbox_whole(net);
+	session_says(net, r);
+	if (r->type == R_TAGGED && r->bad)
+		mailbox_bad(net, r);
+	if (r->type == R_TAGGED)
 		cmdq_tagged(net, r);
 	else if (r->type == R_CONT)
 		cmdq_cont(net, r);
@@ -606,14 +690,12 @@ static const struct parse_ops session_ops = { on_resp, on_body, on_data,
 static __dead void
 not_understood(struct net *net)
 {
-	char	 line[200], words[256];
+	char	 line[256];
 
 	if (net->phase == P_GREETING)
-		fatalx("%s does not greet as an IMAP server does: %s",
-		    net->setup.host, net->session.parser.error);
+		no_greeting(net, NULL);
 	parse_excerpt(&net->session.parser, line, sizeof(line));
-	fatalx("%s sent %s: %s", net->setup.host, net->session.parser.error,
-	    net_words(words, sizeof(words), line));
+	lost_sense(net, line, "sent %s", net->session.parser.error);
 }
 
 void
@@ -701,6 +783,7 @@ session_on_logout(const struct msg *msg)
 	struct net	*net = msg->arg;
 
 	net->chan.state = CH_LOGOUT;
+	once_end(net);
 	watch_logout(net);
 	if (net->phase < P_READY)
 		net_end(net);	/* there is nothing to take leave of */

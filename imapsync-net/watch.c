@@ -174,6 +174,20 @@ watch_untagged(struct net *net, const struct resp *r)
 	}
 }
 
+void
+watch_bad(struct net *net, const struct resp *r)
+{
+	const struct handle	*h = net->handles.current;
+
+	if (net->watch.stage < W_NOTIFY || net->watch.stage == W_OVER)
+		return;
+	if (r->type == R_LIST || r->type == R_MBSTATUS)
+		changed(net, "");
+	else if (h != NULL && (r->type == R_EXISTS || r->type == R_FETCH ||
+	    r->type == R_VANISHED))
+		changed(net, h->mailbox);
+}
+
 /* ---- NOTIFY ---- */
 
 static void
@@ -319,6 +333,7 @@ unselect(struct net *net)
 	struct cmd	*c;
 
 	net->watch.stage = W_UNSELECT;
+	handle_sent(net, NULL);
 	c = cmd_new(net, K_SESSION, net->watch.req, unselect_tagged);
 	cmd_puts(c, "UNSELECT");
 	cmd_end(net, c);
@@ -358,7 +373,7 @@ examine(struct net *net)
 	open.mailbox = r->mailbox;
 	r->handle = handle_new(net, 0, &open);
 	handle_hold(r->handle);
-	mailbox_select(net, r, r->handle, examine_tagged);
+	select_box(net, r, r->handle, examine_tagged);
 	handle_mute(net);		/* the engine can't name it */
 }
 
@@ -459,7 +474,7 @@ watch_tick(struct net *net)
 		return;
 	/* Nobody waits for an answer whose want would tell. */
 	if (net->bye != NULL)
-		net_lost(net, "");
+		lost_server(net, "");
 	if (w->late && now >= w->told + COALESCE_MS)
 		changed_send(net);
 	if (w->stage == W_ASKED && w->logout != 0 && now >= w->logout)

@@ -57,6 +57,8 @@ void		 watch_on_unwatch(const struct msg *);
 void		 watch_logout(struct net *);
 /* 1: that was for the WATCH alone. */
 int		 watch_untagged(struct net *, const struct resp *);
+/* Something that can't be read: news, whatever it was. */
+void		 watch_bad(struct net *, const struct resp *);
 /* What is to be done now. */
 void		 watch_tick(struct net *);
 /* Milliseconds until watch_tick() must be called in any case, or -1. */

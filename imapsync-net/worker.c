@@ -94,15 +94,9 @@ net_init(struct net *net, int fd)
 }
 
 void
-net_lost(struct net *net, const char *why)
+net_heard(struct net *net)
 {
-	if (net->phase == P_LOGOUT)
-		net_end(net);
-	if (net->bye != NULL)
-		fatal_ex(EX_SYNC_TEMP, "%s ended the session: %s",
-		    net->setup.host, net->bye);
-	fatal_ex(EX_SYNC_TEMP, "lost the %s %s: %s", net->phase == P_SOCKS ?
-	    "proxy of" : "server", net->setup.host, why);
+	net->alive = net_now();
 }
 
 void

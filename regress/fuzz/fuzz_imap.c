@@ -82,7 +82,7 @@ log_fetch(struct buf *log, const struct fetch *f)
 	must(flags_valid(f->flags), "flags that are not canonical");
 	must(f->has_date != FDATE_TOLD || parse_date(f->date, &t) == 0,
 	    "a date");
-	must(f->has_date <= FDATE_NIL, "has_date");
+	must(f->has_date <= FDATE_BAD, "has_date");
 	buf_printf(log, " %u %d %llu %d %llu %d %d %d %d", f->uid,
 	    f->has_modseq, (unsigned long long)f->modseq, f->has_size,
 	    (unsigned long long)f->size, f->has_flags, f->has_date,
@@ -104,8 +104,9 @@ on_resp(void *arg, const struct resp *r)
 	    "a long text");
 	must(r->type != R_TAGGED || r->word <= WORD_BAD, "a tagged BYE");
 	must((r->fetch != NULL) == (r->type == R_FETCH), "no fetch");
+	must(strlen(r->noflag) < NOFLAG_SIZE, "a long flag");
 	buf_printf(log, "\n%d %d %d %d %d %d %d %d %d %llu %s", r->type,
-	    r->word, r->code, r->rc, r->earlier, r->has_count, r->any,
+	    r->word, r->code, r->rc, r->earlier, r->bad, r->any,
 	    r->ordered, r->qresync, (unsigned long long)r->num, r->tag);
 	log_set(log, &r->set);
 	buf_printf(log, " %x %llu", r->caps.bits,

@@ -166,7 +166,7 @@ refused('LOGINDISABLED without TLS', 1, qr/LOGINDISABLED.*TLS/, sub {
 	$c->until_closed;
 }, STARTTLS => 'NO');
 
-refused('no capabilities under TLS', 1, qr/capabilities/, sub {
+refused('no capabilities under TLS', 75, qr/capabilities/, sub {
 	my ($c) = @_;
 	my $tag = until_starttls($c, 'IMAP4rev1 STARTTLS AUTH=PLAIN');
 	$c->put("$tag OK begin TLS\r\n");

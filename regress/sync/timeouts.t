@@ -129,7 +129,7 @@ my $login = fake(sub {
 	$c->until_closed;
 });
 begin('the answer to LOGIN', $login->section,
-    "lost the server 127.0.0.1: no answer for $seconds");
+    "lost the server 127.0.0.1: no answer for $seconds, at the login");
 
 # In the midst of bodies, either way.
 my @texts = map { message($_, size => 4000) } 1 .. 100;
@@ -138,7 +138,8 @@ $source->change(sub { my ($st) = @_; $st->deliver('INBOX', $_) for @texts });
 my $relay = Imapsync::Relay->new(port => $source->port,
     hang => { s2c => 100_000 });
 begin('a body', $source->section(port => $relay->port),
-    "lost the server 127.0.0.1: no answer for $seconds", more => 1);
+    "lost the server 127.0.0.1: no answer for $seconds, while it was asked",
+    more => 1, tail => qr/ for message UID \d+ of INBOX/);
 
 my $from = Imapsync::Model->new(greeting => 'PREAUTH');
 $from->change(sub { my ($st) = @_; $st->deliver('INBOX', $_) for @texts });
@@ -148,20 +149,14 @@ my $line = Imapsync::Relay->new(port => $target->port,
 my $i = Imapsync::Imapsync->new(local => $from->section(tunnel => 1),
     remote => $target->section(port => $line->port, timeout => LIMIT));
 push @runs, { what => 'an APPEND', i => $i, pid => $i->start,
-    side => 'remote', more => 1, tail => '',
+    side => 'remote', more => 1, tail => qr/, while .* INBOX/,
     says => "lost the server 127.0.0.1: no answer for $seconds" };
 
-# Slow is not silent.
-my $slow = Imapsync::Model->new(hooks => { 'ENABLE' => sub {
-	my ($c) = @_;
-
-	for (1 .. 6) {
-		$c->untagged("OK wait ...");
-		$c->flush;
-		select undef, undef, undef, LIMIT / 3;
-	}
+# Slow is not silent: each answer takes half of what it may.
+my $slow = Imapsync::Model->new(hooks => { map { $_ => sub {
+	select undef, undef, undef, LIMIT / 2;
 	return 0;
-} });
+} } qw(ENABLE LIST SELECT) });
 my $patient = Imapsync::Imapsync->new(local => Imapsync::Model->new(
     greeting => 'PREAUTH')->section(tunnel => 1),
     remote => $slow->section(timeout => LIMIT));

@@ -173,6 +173,31 @@ on_gone(const struct msg *msg)
 }
 
 static inline void
+on_withheld(const struct msg *msg)
+{
+	const struct m_engine_withheld	*m = msg->rec;
+
+	buf_printf(line(msg), " %s %s %s\n", set_text(&m->set),
+	    stati[m->status], m->text);
+}
+
+static inline void
+on_due(const struct msg *msg)
+{
+	const struct m_engine_due	*m = msg->rec;
+
+	buf_printf(line(msg), " %u%s\n", m->uid, m->alone ? " alone" : "");
+}
+
+static inline void
+on_spoilt(const struct msg *msg)
+{
+	const struct m_engine_spoilt	*m = msg->rec;
+
+	buf_printf(line(msg), " %s\n", m->text);
+}
+
+static inline void
 on_changed(const struct msg *msg)
 {
 	const struct m_engine_changed	*m = msg->rec;
@@ -233,6 +258,9 @@ static const struct proto_handler	 events[] = {
 	{ M_ENGINE_REFUSED,	1,	on_refused },
 	{ M_ENGINE_FAILED,	1,	on_failed },
 	{ M_ENGINE_GONE,	1,	on_gone },
+	{ M_ENGINE_WITHHELD,	1,	on_withheld },
+	{ M_ENGINE_DUE,		1,	on_due },
+	{ M_ENGINE_SPOILT,	1,	on_spoilt },
 	{ M_ENGINE_CHANGED,	1,	on_changed },
 	{ M_ENGINE_STATS,	1,	on_stats },
 	{ M_ENGINE_UIDS,	1,	on_uids },
@@ -428,6 +456,33 @@ ends(struct peer *p, void (*fn)(struct peer *), int status, const char *words,
 		printf("#   status %d: %s\n", WIFEXITED(got) ?
 		    WEXITSTATUS(got) : -WTERMSIG(got), text_of(&p->told));
 	buf_clear(&p->told);
+}
+
+/* As ends(); the engine is told that, from then on, and nothing else. */
+static inline void
+ends_telling(struct peer *p, void (*fn)(struct peer *), int status,
+    const char *told, const char *what)
+{
+	pid_t	 pid;
+	int	 got;
+
+	fflush(stdout);
+	buf_clear(&p->told);
+	if ((pid = fork()) == -1)
+		fatal("fork");
+	if (pid == 0) {
+		net_log(&p->net, 0);
+		fn(p);
+		_exit(99);	/* it did not */
+	}
+	if (waitpid(pid, &got, 0) != pid)
+		fatal("waitpid");
+	take_all(p);
+	ok(WIFEXITED(got) && WEXITSTATUS(got) == status, "%s: exit %d", what,
+	    status);
+	if (WIFEXITED(got) && WEXITSTATUS(got) != status)
+		printf("#   %d\n", WEXITSTATUS(got));
+	is_text(&p->told, told, what);
 }
 
 /* ---- the worker ---- */

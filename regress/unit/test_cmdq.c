@@ -53,6 +53,7 @@ responds(struct peer *p, enum resp_type type, const char *tag)
 
 	memset(&r, 0, sizeof(r));
 	r.type = type;
+	r.word = WORD_NO;
 	strlcpy(r.tag, tag, sizeof(r.tag));
 	if (type == R_CONT)
 		cmdq_cont(&p->net, &r);

@@ -181,8 +181,15 @@ test_bounds(void)
 	lex_init(&lx);
 	ok(lex_next(&lx, &p, &n) == LX_FULL &&
 	    (const char *)p - big == LEX_SOFT, "a long line is told");
-	ok(lex_next(&lx, &p, &n) == LX_ERROR &&
-	    (const char *)p - big == LEX_HARD, "a longer one is an error");
+	ok(lex_next(&lx, &p, &n) == LX_LONG &&
+	    (const char *)p - big == LEX_HARD, "a longer one as well");
+	lex_stop(&lx);
+	ok(lex_next(&lx, &p, &n) == LX_MORE && n == 0 &&
+	    lx.line.len == LEX_HARD, "the rest of it may be left out");
+	p = (const uint8_t *)"{5}\r\nA1 OK\r\n";
+	n = 14;
+	ok(lex_next(&lx, &p, &n) == LX_LINE && lx.line.len == LEX_HARD &&
+	    n == 9, "up to where it ends");
 	lex_reset(&lx);
 	p = (uint8_t *)big;
 	n = sizeof(big);
@@ -195,8 +202,56 @@ test_bounds(void)
 	for (i = 0; i < LEX_LITERALS; i++)
 		if (feed(&lx, "{0}\r\n", 5, 100, 0) != LX_MORE)
 			break;
-	is_num(i, LEX_LITERALS, "as many as are allowed");
-	ok(feed(&lx, "{0}\r\n", 5, 100, 0) == LX_ERROR, "one more");
+	is_num(i, LEX_LITERALS, "as many as may be kept");
+	p = (const uint8_t *)"{0}\r\n";
+	n = 5;
+	ok(lex_next(&lx, &p, &n) == LX_LITERAL &&
+	    lx.nliterals == LEX_LITERALS + 1, "one more is told");
+	lex_free(&lx);
+}
+
+/* A line that never ends, whatever becomes of it. */
+static void
+test_endless(void)
+{
+	static char	 big[1024 * 1024];
+	struct lexer	 lx;
+	const uint8_t	*p;
+	size_t		 n;
+	int		 how, i;
+
+	memset(big, 'x', sizeof(big));
+	for (how = 0; how < 2; how++) {
+		lex_init(&lx);
+		for (i = 0; i <= LEX_DROPPED / (int)sizeof(big) + 1; i++) {
+			p = (const uint8_t *)big;
+			n = sizeof(big);
+			while (n > 0 && lx.error == NULL)
+				if (lex_next(&lx, &p, &n) == LX_LONG) {
+					if (how == 0)
+						lex_drop(&lx);
+					else
+						lex_stop(&lx);
+				}
+			if (i == LEX_DROPPED / (int)sizeof(big) - 1)
+				ok(lx.error == NULL, "64 MB are passed over");
+		}
+		ok(lx.error != NULL, "but not more");
+		lex_free(&lx);
+	}
+}
+
+static void
+test_length(void)
+{
+	struct lexer	 lx;
+
+	lex_init(&lx);
+	ok(feed(&lx, "* 1 FETCH (X {9223372036854775808}\r\n", 38, 100, 0) ==
+	    LX_ERROR, "a literal without a possible length");
+	lex_reset(&lx);
+	ok(feed(&lx, "* 1 FETCH (X {}\r\n", 17, 100, 0) == LX_MORE &&
+	    lines == 1, "none at all is no literal");
 	lex_free(&lx);
 }
 
@@ -235,6 +290,8 @@ main(void)
 	test_skip();
 	test_responses();
 	test_bounds();
+	test_endless();
+	test_length();
 	test_drop();
 	return tap_done();
 }

@@ -91,8 +91,9 @@ test_over_in_queue(void)
 	asks_set(p, M_NET_SEND, 12, 9, "1");
 	ok(p->net.queue.next != NULL && p->net.queue.next->id == 12,
 	    "it is next, and waits");
-	says(p, "A4 OK x\r\n");
-	is_told(p, "GONE 11 1\nDONE 11 ok\n", "the one in front is done");
+	says(p, "* VANISHED 1\r\nA4 OK x\r\n");
+	is_told(p, "VANISHED 10 1\nGONE 11 1\nDONE 11 ok\n",
+	    "the one in front is done");
 	ok(p->net.queue.next != NULL && p->net.queue.next->id == 12,
 	    "it is not");
 	cmd_free(&p->net, c);
