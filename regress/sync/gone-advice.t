@@ -74,8 +74,8 @@ sub line
 	# What it does stands with each: one copies, the other deletes.
 	like($line, qr/--target=database.*cop(?:y|ies|ied)|
 	    cop(?:y|ies).*--target=database/x, "E9: $side: one copies again");
-	like($line, qr/--delete (?!--target).*delete|
-	    delete.*--delete (?!--target)/x, "E9: $side: one deletes");
+	like($line, qr/--delete\ (?!--target).*delete|
+	    delete.*--delete\ (?!--target)/x, "E9: $side: one deletes");
 	return $line;
 }
 
@@ -117,8 +117,8 @@ sub delete_refused
 	my $r = $s->{i}->status_is(1, "E9: $what: refused", '--delete',
 	    @args, $s->{name});
 
-	like($r->{err}, qr/^\Q$s->{name}\E: .*\b2 message|
-	    \b2 message.*\Q$s->{name}\E/mx, "E9: $what: how many");
+	like($r->{err}, qr/^\Q$s->{name}\E: .*\b2\ message|
+	    \b2\ message.*\Q$s->{name}\E/mx, "E9: $what: how many");
 	like($r->{err}, qr/--allow-delete/, "E9: $what: and how to go on");
 	is(has($s->{there}, $s->{name}), $left, "E9: $what: nothing is gone");
 	return $r;

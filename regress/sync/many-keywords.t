@@ -75,8 +75,8 @@ sub clash
 
 	for my $n (1, 2) {
 		my $r = $i->status_is(3, "E11: $what: exit 3, run $n");
-		like($r->{err}, qr/^INBOX: .*\bUIDs? 1\b|
-		    ^INBOX: .*\b1 message.*(?:flags|keywords)/mx,
+		like($r->{err}, qr/^INBOX: .*\bUIDs?\ 1\b|
+		    ^INBOX: .*\b1\ message.*(?:flags|keywords)/mx,
 		    "E11: $what: named, run $n");
 		next if $n > 1;
 		# What was deleted elsewhere goes on, both ways.
