@@ -170,15 +170,16 @@ compare_offers(struct engine *e, struct mbox *mb, int side)
 static void
 compare_gone(struct engine *e, struct mbox *mb, int side)
 {
-	const char	*name = name_show(e, mb->name);
+	const char	*name = name_quote(e, mb->name);
 
 	progress_stop(e, mb, "it is gone on the %s server and was left alone on "
-	    "the %s server, where it has %u messages: \"--delete "
-	    "--target=database '%s'\" forgets that it was there, so that the "
-	    "next run copies it again; \"--delete '%s'\" deletes it on the %s "
-	    "server, too; if it was renamed, see --rename", side_name[side],
-	    side_name[OTHER(side)], mb->s[OTHER(side)].told.messages, name,
-	    name, side_name[OTHER(side)]);
+	    "the %s server, where it has %u messages: run with --delete "
+	    "--target=database %s to forget that it was there, so that the "
+	    "next run copies it again; run with --delete %s to delete it on "
+	    "the %s server, too; if it was renamed, see --rename",
+	    side_name[side], side_name[OTHER(side)],
+	    mb->s[OTHER(side)].told.messages, name, name,
+	    side_name[OTHER(side)]);
 }
 
 static void

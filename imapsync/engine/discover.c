@@ -144,9 +144,7 @@ disc_identity(struct engine *e, struct sess *s)
 {
 	const struct water	*w = &s->mb->s[s->side].known.water;
 	const char		*sn = side_name[s->side];
-	static const char	 advice[] = "nothing was touched; see that it is "
-				    "the right mailbox, then run with --adopt "
-				    "to pair its messages anew";
+	const char		*advice = look_advice(e, s->mb);
 
 	if (s->uidvalidity == 0) {
 		progress_stop(e, s->mb, "the %s server gives no UIDVALIDITY: "
@@ -163,21 +161,25 @@ disc_identity(struct engine *e, struct sess *s)
 		return 0;
 	if (s->uidvalidity != w->uidvalidity)
 		progress_stop(e, s->mb, "UIDVALIDITY on the %s server was %u and "
-		    "is %u now, so that the UIDs mean other messages; %s", sn,
+		    "is %u now, so that the UIDs mean other messages; "
+		    "nothing was touched; %s", sn,
 		    w->uidvalidity, s->uidvalidity, advice);
 	else if (w->mailboxid[0] != '\0' && s->mailboxid[0] != '\0' &&
 	    strcmp(w->mailboxid, s->mailboxid) != 0)
 		progress_stop(e, s->mb, "MAILBOXID on the %s server has changed: "
-		    "it is another mailbox of the same name; %s", sn, advice);
+		    "it is another mailbox of the same name; nothing was "
+		    "touched; %s", sn, advice);
 	else if (s->mb->repair)
 		return 0;
 	else if (s->uidnext != 0 && s->uidnext < w->uidnext)
 		progress_stop(e, s->mb, "UIDNEXT on the %s server was %u and is "
-		    "%u now, as after a backup was restored; %s", sn,
+		    "%u now, as after a backup was restored; nothing was "
+		    "touched; %s", sn,
 		    w->uidnext, s->uidnext, advice);
 	else if (s->modseq < w->modseq)
 		progress_stop(e, s->mb, "HIGHESTMODSEQ on the %s server was %llu "
-		    "and is %llu now, as after a backup was restored; %s", sn,
+		    "and is %llu now, as after a backup was restored; nothing was "
+		    "touched; %s", sn,
 		    (unsigned long long)w->modseq,
 		    (unsigned long long)s->modseq, advice);
 	else

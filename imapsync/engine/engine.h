@@ -239,6 +239,8 @@ int		 name_utf7(const char *, char *out);
  * In static storage, good for two calls.
  */
 const char	*name_show(struct engine *, const char *neutral);
+/* The same as one word for a shell: in static storage, good for one call. */
+const char	*name_quote(struct engine *, const char *neutral);
 
 /* ---- progress.c: what the user sees ---- */
 

@@ -9,6 +9,8 @@
 /*
  * What several phases ask alike: a look at a mailbox, rows of the state.
  */
+#include <stdio.h>
+
 #include "engine.h"
 
 void
@@ -20,6 +22,17 @@ look_opened(struct engine *e, struct req *r, const struct m_engine_done *m)
 	if (!r->mb->stopped)
 		progress_stop(e, r->mb, "it can't be opened on the %s server: "
 		    "%s", side_name[r->side], m->text);
+}
+
+const char *
+look_advice(struct engine *e, const struct mbox *mb)
+{
+	static char	 text[NAME_MAX_LEN * 4 + 128];
+
+	snprintf(text, sizeof(text), "see that it is the right mailbox, then "
+	    "run with --adopt %s to pair its messages anew",
+	    name_quote(e, mb->name));
+	return text;
 }
 
 /* What is known of the mailbox may not be all. */

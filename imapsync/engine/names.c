@@ -103,6 +103,24 @@ name_show(struct engine *e, const char *neutral)
 	return buf[i];
 }
 
+const char *
+name_quote(struct engine *e, const char *neutral)
+{
+	static char	 buf[NAME_MAX_LEN * 4 + 3];
+	const char	*p = name_show(e, neutral);
+	size_t		 n = 0;
+
+	buf[n++] = '\'';
+	for (; *p != '\0'; p++) {
+		if (*p == '\'')
+			n += strlcpy(buf + n, "'\\'", sizeof(buf) - n);
+		buf[n++] = *p;
+	}
+	buf[n++] = '\'';
+	buf[n] = '\0';
+	return buf;
+}
+
 char *
 name_pattern(struct engine *e, int side, const char *pattern)
 {

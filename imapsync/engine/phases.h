@@ -26,6 +26,8 @@ struct sess	*look_open(struct engine *, struct mbox *, int side, int what,
 /* For "done" of an OPEN: it stops the mailbox where it is not OK. */
 void		 look_opened(struct engine *, struct req *,
 		    const struct m_engine_done *);
+/* What to do with a mailbox that is not what it was; in static storage. */
+const char	*look_advice(struct engine *, const struct mbox *);
 /* For "spoilt" of every OPEN: it stops the mailbox. */
 void		 look_spoilt(struct engine *, struct req *,
 		    const struct m_engine_spoilt *);

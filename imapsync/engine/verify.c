@@ -146,9 +146,9 @@ relist_judge(struct engine *e, struct mbox *mb, int side)
 	if (have > known)
 		progress_stop(e, mb, "the %s server has %llu messages in it "
 		    "that should have been seen before: it is another mailbox, "
-		    "or it was restored; nothing was touched; see that it is "
-		    "the right mailbox, then run with --adopt to pair its "
-		    "messages anew", side_name[side], (unsigned long long)(have - known));
+		    "or it was restored; nothing was touched; %s",
+		    side_name[side], (unsigned long long)(have - known),
+		    look_advice(e, mb));
 }
 
 static void
@@ -390,9 +390,9 @@ d5_judge(struct engine *e, struct mbox *mb, int side)
 	if (c->mismatch || mb->s[OTHER(side)].check.mismatch) {
 		progress_stop(e, mb, "%u messages are said to be gone on the "
 		    "%s server, but a second look shows other messages than "
-		    "the state knows; nothing was deleted; see that it is the "
-		    "right mailbox, then run with --adopt to pair its messages "
-		    "anew", gone_rows(mb, side, NULL), side_name[side]);
+		    "the state knows; nothing was deleted; %s",
+		    gone_rows(mb, side, NULL), side_name[side],
+		    look_advice(e, mb));
 		return;
 	}
 	if (survivors_missing(mb, side) == 0)

@@ -120,7 +120,7 @@ subtest 'a full look' => sub {
 	    diag($w->err);
 	$rc->append('INBOX', message(7));
 	has($local, 'INBOX', 3, 'the others go on');
-	is(scalar(() = $w->err =~ /forgets that it was there/g), 1,
+	is(scalar(() = $w->err =~ /forget that it was there/g), 1,
 	    'the advice was given once') or diag($w->err);
 	my $r = $w->end('INT');
 	is($r->{signal}, 2, 'SIGINT ends it');
