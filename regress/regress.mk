@@ -72,3 +72,10 @@ clean-regress:
 	done
 
 .PHONY: stage units fuzzers regress check mutate demo clean-regress
+
+# What went wrong once, case by case (regress/CASES.md): slow, and most of all
+# with lies that servers tell, so not a part of `make regress`.
+cases: stage
+	${PROVE} -j2 --timer regress/cases/*.t
+
+.PHONY: cases

@@ -250,6 +250,7 @@ check_free(struct side_check *c)
 {
 	uidset_free(&c->sample);
 	uidset_free(&c->shown);
+	uidset_free(&c->seen);
 	uidset_free(&c->moved);
 }
 

@@ -164,6 +164,7 @@ struct side_check {
 	int		 reselect;	/* D4: to be selected once more */
 	struct uidset	 sample;	/* D5: rows that stay */
 	struct uidset	 shown;		/* D5: those that this side showed */
+	struct uidset	 seen;		/* D5: of what would go here, the same */
 	int		 mismatch;	/* D5: another message than the state's was
 					   shown here */
 	uint32_t	 reappeared;	/* D6: gone here, new elsewhere here */

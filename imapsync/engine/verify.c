@@ -252,6 +252,7 @@ got_doomed(struct engine *e, struct req *r, const struct m_engine_meta *m)
 	struct row	*row = row_find(r->mb, r->side, m->uid);
 
 	(void)e;
+	uidset_add(&r->mb->s[r->side].check.seen, m->uid, m->uid);
 	if (row != NULL && row->key != 0 && row->key != m->key)
 		d5_differs(r, m->uid);
 }
@@ -262,6 +263,7 @@ got_size(struct engine *e, struct req *r, const struct m_engine_meta *m)
 	struct row	*row = row_find(r->mb, r->side, m->uid);
 
 	(void)e;
+	uidset_add(&r->mb->s[r->side].check.seen, m->uid, m->uid);
 	if (row != NULL && row->size != 0 && row->size != m->size)
 		d5_differs(r, m->uid);
 }
@@ -373,6 +375,25 @@ survivors_missing(const struct mbox *mb, int side)
 	return n;
 }
 
+/* What was not shown where it would go is not deleted unseen. */
+static void
+keep_unseen(struct mbox *mb, int side)
+{
+	struct side_plan	*p = &mb->s[OTHER(side)].plan;
+	struct uidset		 rest = UIDSET_INIT;
+
+	uidset_copy(&rest, &p->doomed);
+	uidset_or(&rest, &p->alone);
+	uidset_sub(&rest, &mb->s[OTHER(side)].check.seen);
+	if (!uidset_empty(&rest)) {
+		uidset_sub(&p->doomed, &rest);
+		uidset_sub(&p->alone, &rest);
+		mb->s[side].plan.again = 1;
+		mb->soon = 1;
+	}
+	uidset_free(&rest);
+}
+
 /*
  * Another message than the state's is a mismatch, an absence is none: somebody
  * is at work, and the next run will be told.  But if nothing of what should be
@@ -395,6 +416,7 @@ d5_judge(struct engine *e, struct mbox *mb, int side)
 		    look_advice(e, mb));
 		return;
 	}
+	keep_unseen(mb, side);
 	if (survivors_missing(mb, side) == 0)
 		return;
 	if (uidset_empty(&c->shown)) {
