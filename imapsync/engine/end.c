@@ -61,8 +61,6 @@ void
 end_lost(struct engine *e, int side, const char *words)
 {
 	e->end.lost[side] = 1;
-	if (e->end.words != NULL)
-		return;
-	e->end.words = xstrdup(words);
-	e->end.who = side;
+	free(e->end.words[side]);
+	e->end.words[side] = xstrdup(words);
 }

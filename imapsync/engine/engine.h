@@ -46,8 +46,7 @@ struct end {
 	int		 asked;		/* STOP came, before or behind a fault */
 	int		 status;	/* exit status of what ended it; 0 none */
 	int		 lost[SIDES];	/* its worker sent FATAL */
-	char		*words;		/* of a server that is lost: not yet said */
-	int		 who;		/* the side that they are of */
+	char		*words[SIDES];	/* of a server that is lost: not yet said */
 };
 
 /* The supervisor's words (events.c). */

@@ -169,16 +169,19 @@ void
 loop_lost(struct engine *e)
 {
 	int64_t	 until = end_now() + LOST_MS;
+	int	 side;
 
-	if (e->end.words == NULL)
+	if (e->end.words[LOCAL] == NULL && e->end.words[REMOTE] == NULL)
 		return;
 	while (!e->end.asked && end_now() < until)
 		poll_once(e, LOST_MS / 10);
-	if (!e->end.asked)
-		progress_log(e, LOG_LV_ERROR, side_name[e->end.who], NULL,
-		    e->end.words);
-	free(e->end.words);
-	e->end.words = NULL;
+	for (side = 0; side < SIDES; side++) {
+		if (!e->end.asked && e->end.words[side] != NULL)
+			progress_log(e, LOG_LV_ERROR, side_name[side], NULL,
+			    e->end.words[side]);
+		free(e->end.words[side]);
+		e->end.words[side] = NULL;
+	}
 }
 
 /* ---- start and end ---- */

@@ -118,6 +118,14 @@ report_summary(struct engine *e, int64_t took)
 		    (long long)took / 1000, (long long)took % 1000 / 100);
 }
 
+/* One under which a connection ended once is only suspected. */
+static int
+stands(const struct refusal *f)
+{
+	return f->attempts > 1 || (f->code != RC_CLOSED_CONNECTION &&
+	    f->code != RC_SOURCE_CLOSED);
+}
+
 static void
 report_refused(struct engine *e)
 {
@@ -129,7 +137,7 @@ report_refused(struct engine *e)
 	FOREACH_MBOX(mb, &e->list)
 		for (side = 0; side < SIDES; side++)
 			RB_FOREACH(f, refusals, &mb->s[side].known.refusals)
-				refused++;
+				refused += stands(f);
 	if (refused == 0)
 		return;
 	log_warnx("%u message%s refused by a server; they are offered again "

@@ -62,7 +62,7 @@ sub stops
 	for my $time ('stopped', 'still stopped') {
 		my $r = $i->status_is(3, $time);
 		like($r->{err}, qr/^INBOX: .*$re.*--adopt/, "$time: advice");
-		is((() = $r->{err} =~ /INBOX/g), 1, "$time: in one line");
+		is((() = $r->{err} =~ /^INBOX/gm), 1, "$time: in one line");
 		is(count($local, 'INBOX'), $before, "$time: none deleted");
 		is(count($model, 'INBOX'), $there, "$time: nothing copied");
 		counts_are($local, $model, 10, "$time: the other goes on",

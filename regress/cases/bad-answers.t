@@ -16,7 +16,7 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Test::More;
 use Imapsync::Cases qw(cases);
-use Imapsync::Pair;
+use Imapsync::Case;
 use Imapsync::Proc qw(wait_for);
 use Imapsync::Server;
 use Imapsync::Watch;
@@ -118,7 +118,7 @@ sub others
 sub pair
 {
 	my ($side) = @_;
-	my $p = Imapsync::Pair->new($side => { answer => \&turns });
+	my $p = Imapsync::Case->new($side => { answer => \&turns });
 
 	$p->put($side, $_, 1 .. 4) for 'A', 'box', 'z';
 	return $p;

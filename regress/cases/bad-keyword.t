@@ -15,7 +15,7 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Test::More;
 use Imapsync::Cases qw(cases);
-use Imapsync::Pair;
+use Imapsync::Case;
 use Imapsync::Proc qw(give_away slurp spew wait_for);
 use Imapsync::Server;
 use Imapsync::Watch;
@@ -68,7 +68,7 @@ sub named_once
 sub left_out
 {
 	my ($side, $box, $keyword, $how) = @_;
-	my $p = Imapsync::Pair->new;
+	my $p = Imapsync::Case->new;
 	my $other = $p->other($side);
 	my ($part) = $keyword =~ /([A-Za-z]+)\z/;
 
@@ -123,7 +123,7 @@ for my $case (['remote', 'INBOX', $octets, 'new'],
 # What can't be read at all stops that mailbox, and no other.
 for my $keyword ('J(unk', 'Ju"nk', 'Ju)nk') {
 	push @cases, "B3: $keyword" => sub {
-		my $p = Imapsync::Pair->new;
+		my $p = Imapsync::Case->new;
 
 		$p->put('remote', $_, 1 .. 4) for 'A', 'box', 'z';
 		$p->put('local', 'INBOX', 1 .. 4);
@@ -139,7 +139,7 @@ for my $keyword ('J(unk', 'Ju"nk', 'Ju)nk') {
 }
 
 push @cases, 'B3: --watch goes on' => sub {
-	my $p = Imapsync::Pair->new;
+	my $p = Imapsync::Case->new;
 
 	$p->put('remote', $_, 1 .. 4) for 'box', 'INBOX';
 	damage($p, 'remote', 'INBOX', 3, $octets);

@@ -17,7 +17,7 @@ use FindBin;
 use lib "$FindBin::Bin/../lib";
 use Test::More;
 use Imapsync::Cases qw(cases);
-use Imapsync::Pair qw(set_of);
+use Imapsync::Case qw(set_of);
 use Imapsync::Proc qw(spew tmpdir);
 use Imapsync::Server;
 
@@ -44,7 +44,7 @@ sub some
 {
 	my ($target, $code, $caps, @n) = @_;
 	my $source = $target eq 'local' ? 'remote' : 'local';
-	my $p = Imapsync::Pair->new($target => { model => 1, caps => $caps,
+	my $p = Imapsync::Case->new($target => { model => 1, caps => $caps,
 	    hooks => { refusing($code, @n) } });
 	my %not = map { $_ => 1 } @n;
 
@@ -115,7 +115,7 @@ sub looks
 
 for my $side ('remote', 'local') {
 	push @cases, "B6: without the right to insert, $side" => sub {
-		my $p = Imapsync::Pair->new($side => acl_server("acl$side"));
+		my $p = Imapsync::Case->new($side => acl_server("acl$side"));
 		my $other = $p->other($side);
 
 		$p->put($side, 'box', 1 .. 4);
@@ -149,7 +149,7 @@ for my $side ('remote', 'local') {
 }
 
 push @cases, 'B6: without the right to insert, a first run' => sub {
-	my $p = Imapsync::Pair->new(remote => acl_server('acl'));
+	my $p = Imapsync::Case->new(remote => acl_server('acl'));
 
 	$p->put('remote', 'box', 1);
 	$p->put('local', 'box', 1, 2);
@@ -168,7 +168,7 @@ push @cases, 'B6: without the right to insert, a first run' => sub {
 sub not_sticky
 {
 	my ($side, $first) = @_;
-	my $p = Imapsync::Pair->new($side => { answer => sub {
+	my $p = Imapsync::Case->new($side => { answer => sub {
 		my ($t, $response) = @_;
 		return $response unless $t->get('go') ne '' &&
 		    $t->mailbox eq 'box' && $response =~ /^\* \d+ EXISTS/ &&
