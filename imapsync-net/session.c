@@ -538,6 +538,11 @@ session_says(struct net *net, const struct resp *r)
 	if (r->code == C_UIDNOTSTICKY || r->code == C_OVERFLOW ||
 	    r->rc == RC_EXPUNGEISSUED)
 		return;
+	/* A STATUS in LIST's answer may fail; that it is missing is noticed. */
+	if (r->type == R_STATUS && r->word == WORD_NO &&
+	    (cmdq_oldest(net, K_LIST) != NULL ||
+	    cmdq_oldest(net, K_STATUS) != NULL))
+		return;
 	if (once(net, ONCE_SAID, "", r->text))
 		log_warnx("%s says: %s", net->setup.host,
 		    net_words(words, sizeof(words), r->text));

@@ -107,6 +107,7 @@ exec_finish(struct engine *e, int last)
 	}
 	/* Both servers were reached, and all was done but for what was named. */
 	ask_tell(e, STORE, M_STORE_SYNCED, NULL);
+	e->synced = time(NULL);
 	return loop_commit(e);
 }
 

@@ -149,12 +149,12 @@ sub one_way
 	# --retry weighs it again: the direction is still the same.
 	my $at = [everything($target)];
 	$r = $i->sync_ok('--retry', '--retry', '--dry-run');
-	like($r->{out}, qr/^INBOX: 1 to copy to $side$/m,
-	    'what was deleted on the target is offered again');
+	unlike($r->{out}, qr/to copy to $side/,
+	    'what was deleted on the target is not offered again');
 	is_deeply([everything($target)], $at, 'not by a dry run');
 	$i->sync_ok('--retry', '--retry');
-	like(content($target, 'INBOX'), qr/4 \\Seen, 5 \\Answered, 6/,
-	    'it is back');
+	unlike(content($target, 'INBOX'), qr/\b5 \\Answered/,
+	    'it stays deleted');
 	is_deeply([everything($source)], $before, 'the source is as it was');
 	rests($i, '--retry');
 	$sc = $source->client;

@@ -42,7 +42,8 @@ sub through
 	$i->change(local => $local->section(tunnel => 1),
 	    remote => $remote->section(proxy => $proxy->url, port => 143,
 	    cleartext => 'YES', %keys));
-	return $i->run('--debug');
+	# Two models agree in all that can be seen, but are two accounts.
+	return $i->run('--debug', '--two-accounts');
 }
 
 # What it is asked for, by either scheme.
