@@ -86,7 +86,7 @@ guard_count(struct engine *e, struct guard *g)
 		if (is_trash(mb) || mb->skip || mb->stopped || mb->later)
 			continue;
 		/* An earlier round of this pass counts as well. */
-		n = plan_told(mb, side);
+		n = (uint32_t)uidset_count(&mb->s[OTHER(side)].plan.doomed);
 		back = mb->s[side].check.reappeared;
 		n -= n < back ? n : back;
 		by[side] += n;

@@ -58,7 +58,8 @@ same_check(struct engine *e)
 			continue;
 		if (!l->has_status || !r->has_status ||
 		    l->uidvalidity != r->uidvalidity ||
-		    l->uidnext != r->uidnext || l->messages != r->messages)
+		    l->uidnext != r->uidnext ||
+		    l->messages != r->messages || l->modseq != r->modseq)
 			return;
 		n += l->messages;
 	}

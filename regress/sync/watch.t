@@ -89,7 +89,7 @@ subtest 'IDLE' => sub {
 	my $line = $w->status;
 	sleep 0.2;
 	is($w->all, $before . $line, 'SIGUSR1: one line');
-	like($line, qr/^status: watching \d+ mailboxes; .* in \d+ s$/,
+	like($line, qr/^status: watching \d+ mailboxes, .* in \d+ s$/,
 	    'which says where it is');
 	my $r = $w->end('TERM');
 	is($r->{signal}, 15, 'SIGTERM ends it');
