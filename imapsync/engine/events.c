@@ -222,12 +222,15 @@ h_status(const struct msg *msg)
 	progress_status(src->e);
 }
 
+/* A signal may come before GO. */
+#define EVENTS_ANY	(EVENTS_START | EVENTS_RUN)
+
 const struct proto_handler events_control[] = {
 	{ M_ENGINE_SETUP,	EVENTS_START, h_setup },
 	{ M_ENGINE_ITEM,	EVENTS_START, h_item },
 	{ M_ENGINE_GO,		EVENTS_START, h_go },
-	{ M_ENGINE_STOP,	EVENTS_RUN, h_stop },
-	{ M_ENGINE_LOOK,	EVENTS_RUN, h_look },
-	{ M_ENGINE_STATUS,	EVENTS_RUN, h_status },
+	{ M_ENGINE_STOP,	EVENTS_ANY, h_stop },
+	{ M_ENGINE_LOOK,	EVENTS_ANY, h_look },
+	{ M_ENGINE_STATUS,	EVENTS_ANY, h_status },
 	{ M_NONE,		0, NULL }
 };
