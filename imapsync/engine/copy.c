@@ -45,18 +45,27 @@ copy_free(struct copy *c)
 	free(c);
 }
 
-void
-copy_reset(struct engine *e)
+static void
+copies_free(struct copies *copies)
 {
 	struct copy	*c;
 
-	if (e->exec.again.tqh_last != NULL)
-		while ((c = TAILQ_FIRST(&e->exec.again)) != NULL) {
-			TAILQ_REMOVE(&e->exec.again, c, entry);
-			copy_free(c);
-		}
+	if (copies->tqh_last == NULL)
+		return;
+	while ((c = TAILQ_FIRST(copies)) != NULL) {
+		TAILQ_REMOVE(copies, c, entry);
+		copy_free(c);
+	}
+}
+
+void
+copy_reset(struct engine *e)
+{
+	copies_free(&e->exec.again);
+	copies_free(&e->exec.underway);
 	memset(&e->exec, 0, sizeof(e->exec));
 	TAILQ_INIT(&e->exec.again);
+	TAILQ_INIT(&e->exec.underway);
 	e->exec.target = -1;
 }
 
@@ -80,6 +89,7 @@ recv_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 		    c->mb->name, side_name[c->target], m->text);
 		e->partial = 1;
 	}
+	TAILQ_REMOVE(&e->exec.underway, c, entry);
 	copy_free(c);
 }
 
@@ -455,6 +465,7 @@ copy_start(struct engine *e, const struct copy *like, const struct uidset *set)
 	c = xcalloc(1, sizeof(*c));
 	*c = *like;
 	uidset_init(&c->set);
+	TAILQ_INSERT_TAIL(&e->exec.underway, c, entry);
 	m.transfer = e->exec.transfer;
 	m.mode = c->mode;
 	m.nodate = c->nodate;

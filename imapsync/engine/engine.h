@@ -105,6 +105,7 @@ struct exec {
 	int		 quota_batch[SIDES]; /* MULTIAPPENDs over quota */
 	int		 quota_row[SIDES]; /* NO without a code, in a row */
 	struct copies	 again;
+	struct copies	 underway;	/* RECV is not answered */
 };
 
 /* pair.c: all messages of a side that META told of. */

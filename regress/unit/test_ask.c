@@ -205,8 +205,10 @@ record(uint32_t type, uint32_t lo, uint32_t hi)
 		struct m_engine_uids	 uids;
 		struct m_engine_done	 done;
 	}			 u;
+	static struct uidset	 made;	/* of the last call */
 	struct uidset		*set = NULL;
 
+	uidset_free(&made);
 	memset(&u, 0, sizeof(u));
 	switch (type) {
 	case M_ENGINE_OPENED:
@@ -238,8 +240,10 @@ record(uint32_t type, uint32_t lo, uint32_t hi)
 		set = &u.uids.set;
 		break;
 	}
-	if (set != NULL)
-		uidset_add(set, lo, hi);
+	if (set != NULL) {
+		uidset_add(&made, lo, hi);
+		*set = made;
+	}
 	return &u.rec;
 }
 

@@ -74,6 +74,9 @@ for my $how (['cut', 'the network is cut', qr/^remote: lost the server /],
 	my ($what, $name, $re) = @$how;
 
 	subtest $name => sub {
+		# A younger one: mirrors made in one second whose state is new
+		# look like one account.
+		my $local = Imapsync::Server->new(name => "local-$what");
 		my $relay = Imapsync::Relay->new(port => $remote->port,
 		    $what => { s2c => 8_000 }, only => 1);
 		my $w = watching($local, $remote->section(timeout => 2,
