@@ -31,7 +31,8 @@ static void
 tls_start(struct net *net)
 {
 	if (stream_tls_start(net->st, &net->setup) == -1)
-		fatalx("%s: %s", net->setup.host, stream_error(net->st));
+		fatal_ex(EX_SYNC_LATER, "%s: %s", net->setup.host,
+		    stream_error(net->st));
 	stats_turn(net);
 	next_phase(net, P_TLS);
 }
@@ -53,8 +54,8 @@ socks(struct net *net)
 		socks_free(net->session.socks);
 		net->session.socks = NULL;
 		if (net->setup.type == CONN_IMAPS && net->in.len > 0)
-			fatalx("the proxy of %s sends octets of its own in "
-			    "front of TLS", net->setup.host);
+			fatal_ex(EX_SYNC_LATER, "the proxy of %s sends octets "
+			    "of its own in front of TLS", net->setup.host);
 		connected(net);
 		break;
 	case 0:
@@ -77,10 +78,10 @@ session_tls(struct net *net)
 		return;
 	case -1:
 		why = stream_error(net->st);
-		/* A server that goes away may come back; a wrong one not. */
+		/* A certificate, or a clock, may be another one tomorrow. */
 		fatal_ex(strstr(why, "closed the connection") != NULL ||
 		    strstr(why, "onnection reset") != NULL ? EX_SYNC_TEMP :
-		    EX_SYNC_ERROR, "%s", why);
+		    EX_SYNC_LATER, "%s", why);
 	}
 	net->session.tls = 1;
 	stats_handshake(net);
@@ -107,8 +108,9 @@ starttls_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 
 	(void)c;
 	if (resp->word != WORD_OK)
-		fatalx("%s refuses STARTTLS: %s", net->setup.host,
-		    net_words(words, sizeof(words), resp->text));
+		fatal_ex(EX_SYNC_LATER, "%s refuses STARTTLS: %s",
+		    net->setup.host, net_words(words, sizeof(words),
+		    resp->text));
 	net->session.starttls = 1;
 	parse_stop(&net->session.parser);
 }
@@ -231,16 +233,24 @@ session_ready(struct net *net)
 
 /* ---- login ---- */
 
+/*
+ * A busy server will take us later.  A token expires, and the next session gets
+ * another one from its command; a password that is wrong remains so, and who
+ * tries it again and again is locked out.
+ */
 static __dead void
 login_refused(struct net *net, const struct resp *resp)
 {
 	char	 words[512];
-	int	 temp;
+	int	 status = EX_SYNC_ERROR;
 
-	temp = resp->rc == RC_UNAVAILABLE || resp->rc == RC_INUSE ||
-	    resp->rc == RC_LIMIT || resp->rc == RC_SERVERBUG;
-	fatal_ex(temp ? EX_SYNC_TEMP : EX_SYNC_ERROR,
-	    "%s refuses the login of %s: %s", net->setup.host,
+	if (resp->rc == RC_UNAVAILABLE || resp->rc == RC_INUSE ||
+	    resp->rc == RC_LIMIT || resp->rc == RC_SERVERBUG)
+		status = EX_SYNC_TEMP;
+	else if (strcmp(net->session.mech, "OAUTHBEARER") == 0 ||
+	    strcmp(net->session.mech, "XOAUTH2") == 0)
+		status = EX_SYNC_LATER;
+	fatal_ex(status, "%s refuses the login of %s: %s", net->setup.host,
 	    net->setup.username, net_words(words, sizeof(words), resp->text));
 }
 
@@ -348,11 +358,11 @@ auth_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 	(void)c;
 	if (resp->word != WORD_OK) {
 		if (why != NULL && why[0] != '\0')
-			fatalx("%s: %s", net->setup.host, why);
+			fatal_ex(EX_SYNC_LATER, "%s: %s", net->setup.host, why);
 		login_refused(net, resp);
 	}
 	if (sasl_finish(net->session.sasl) == -1)
-		fatalx("%s: %s", net->setup.host,
+		fatal_ex(EX_SYNC_LATER, "%s: %s", net->setup.host,
 		    sasl_error(net->session.sasl));
 	login_done(net, resp);
 }
@@ -406,7 +416,10 @@ session_auth(struct net *net)
 	offer.tls = sasl_tls(net->st);
 	net->session.mech = sasl_choose(&net->setup, &offer, why, sizeof(why));
 	if (net->session.mech == NULL)
-		fatalx("%s", why);
+		/* What is not configured will not be there later. */
+		fatal_ex(net->setup.username[0] == '\0' ||
+		    !net->setup.has_password ? EX_SYNC_ERROR : EX_SYNC_LATER,
+		    "%s", why);
 	net->session.newcaps = 0;
 	if (strcmp(net->session.mech, "LOGIN-COMMAND") == 0)
 		login_command(net);
@@ -462,8 +475,8 @@ session_next(struct net *net)
 	if (net->setup.type == CONN_IMAP && net->setup.starttls &&
 	    !net->session.tls) {
 		if (!(net->caps.bits & CAP_STARTTLS))
-			fatalx("%s does not offer STARTTLS; not logging in",
-			    net->setup.host);
+			fatal_ex(EX_SYNC_LATER, "%s does not offer STARTTLS; "
+			    "not logging in", net->setup.host);
 		c = cmd_new(net, K_SESSION, NULL, starttls_tagged);
 		c->name = "STARTTLS";
 		cmd_puts(c, "STARTTLS");
@@ -496,8 +509,8 @@ no_greeting(struct net *net, const struct resp *resp)
 	    lex_word(&l, "BAD") || lex_word(&l, "BYE")))
 		fatal_ex(EX_SYNC_TEMP, "%s refuses the connection: %s",
 		    net->setup.host, words);
-	fatalx("%s does not greet as an IMAP server does: %s", net->setup.host,
-	    words[0] != '\0' ? words : "an empty line");
+	fatal_ex(EX_SYNC_LATER, "%s does not greet as an IMAP server does: %s",
+	    net->setup.host, words[0] != '\0' ? words : "an empty line");
 }
 
 static void
@@ -513,9 +526,9 @@ greeting(struct net *net, const struct resp *resp)
 		net->session.preauth = 1;
 		if (net->setup.type == CONN_IMAP && net->setup.starttls &&
 		    !net->session.tls)
-			fatalx("%s greets with PREAUTH, so STARTTLS is not "
-			    "possible; not going on in the clear",
-			    net->setup.host);
+			fatal_ex(EX_SYNC_LATER, "%s greets with PREAUTH, so "
+			    "STARTTLS is not possible; not going on in the "
+			    "clear", net->setup.host);
 	}
 	session_next(net);
 }
@@ -722,9 +735,9 @@ session_input(struct net *net)
 			net->session.starttls = 0;
 			/* Somebody in between would like to be under TLS. */
 			if (net->in.len > 0)
-				fatalx("%s sent octets behind its answer to "
-				    "STARTTLS: they may be injected",
-				    net->setup.host);
+				fatal_ex(EX_SYNC_LATER, "%s sent octets behind "
+				    "its answer to STARTTLS: they may be "
+				    "injected", net->setup.host);
 			tls_start(net);
 			return;
 		}

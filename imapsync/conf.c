@@ -25,6 +25,7 @@
 #define CONF_MAX	(1024 * 1024)	/* octets of a file */
 #define VALUE_MAX	1000		/* of a value that travels in a frame */
 #define SHOWN_MAX	100		/* of one that is shown */
+#define SECRET_PART	3		/* octets that are a part of a secret */
 
 enum section { SEC_DEFAULT = 0, SEC_LOCAL, SEC_REMOTE, SECTIONS };
 
@@ -395,7 +396,10 @@ conf_value(struct conf_ctx *ctx, const struct key *k, const char *val)
 	return -1;
 }
 
-/* Is a secret of the file in a value, or the value in a secret? */
+/*
+ * Is a secret of the file in a value, or the value in a secret?  One or two
+ * octets are in any secret by chance, and tell nothing of it.
+ */
 static int
 conf_has_secret(const struct parser *ps, const char *val)
 {
@@ -409,7 +413,8 @@ conf_has_secret(const struct parser *ps, const char *val)
 			if (secret != NULL && *secret != '\0' &&
 			    (keys[i].flags & KEY_SECRET) &&
 			    (strstr(val, secret) != NULL ||
-			    strstr(secret, val) != NULL))
+			    (strlen(val) >= SECRET_PART &&
+			    strstr(secret, val) != NULL)))
 				return 1;
 		}
 	return 0;

@@ -164,6 +164,18 @@ report_stats(struct engine *e)
 	(void)loop_wait(e, -1);
 }
 
+/* What this process' end will be to the user: see exit_status() in main.c. */
+static int
+report_status(const struct engine *e)
+{
+	int	 status = end_status(e);
+
+	if (status == EX_SYNC_LATER || (status == EX_SYNC_TEMP &&
+	    e->want.cfg.patience != 0 && e->want.cfg.late))
+		return EX_SYNC_ERROR;
+	return status;
+}
+
 void
 report_pass(struct engine *e, int64_t began)
 {
@@ -191,5 +203,5 @@ report_pass(struct engine *e, int64_t began)
 		return;
 	if (!ended(e))
 		report_stats(e);
-	json_report(e, end_status(e), ms);
+	json_report(e, report_status(e), ms);
 }
