@@ -188,7 +188,8 @@ compare_mbox(struct engine *e, struct mbox *mb)
 	int	 side;
 
 	if (!mbox_present(mb, LOCAL) && !mbox_present(mb, REMOTE)) {
-		if (mb->id != 0)
+		if (mb->id != 0 && !mb->s[LOCAL].told.unlisted &&
+		    !mb->s[REMOTE].told.unlisted)
 			compare_forget(e, mb);
 		mb->skip = 1;
 		return;
@@ -196,6 +197,12 @@ compare_mbox(struct engine *e, struct mbox *mb)
 	for (side = 0; side < SIDES; side++) {
 		if (mbox_present(mb, side))
 			continue;
+		if (mb->s[side].told.unlisted) {
+			progress_stop(e, mb, "the %s server does not list it, "
+			    "and does not say either that it is gone: the "
+			    "next run asks again", side_name[side]);
+			return;
+		}
 		/* A run that was cut short entered it and did not create it. */
 		if (mb->id != 0 && mb->s[side].known.water.uidvalidity != 0) {
 			compare_gone(e, mb, side);

@@ -394,9 +394,14 @@ static void
 missing_status(struct engine *e, struct req *r,
     const struct m_engine_mailbox *m)
 {
+	struct side_told	*t = &r->mb->s[r->side].told;
+
 	(void)e;
-	r->mb->s[r->side].told.has_status = m->has_status;
-	r->mb->s[r->side].told.uidnext = m->uidnext;
+	t->has_status = m->has_status;
+	t->uidvalidity = m->uidvalidity;
+	t->uidnext = m->uidnext;
+	t->messages = m->messages;
+	t->modseq = m->modseq;
 }
 
 static void
@@ -406,6 +411,56 @@ missing_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 	if (m->status != ST_OK && (m->code == RC_NONEXISTENT ||
 	    (m->code == RC_NONE && strcasestr(m->text, "exist") != NULL)))
 		r->mb->s[r->side].told.attrs |= ATTR_NOSELECT | ATTR_NONEXISTENT;
+}
+
+/* It is gone, unless the server tells of it all the same. */
+static void
+unlisted_done(struct engine *e, struct req *r, const struct m_engine_done *m)
+{
+	struct side_told	*t = &r->mb->s[r->side].told;
+
+	(void)e;
+	t->unlisted = m->status == ST_OK;
+	if (t->unlisted && t->has_status)
+		t->attrs = 0;
+	if (!t->unlisted) {
+		free(t->name);
+		t->name = NULL;
+		t->has_status = 0;
+	}
+}
+
+/*
+ * That a LIST does not hold what the state has is silence; a line of it may have
+ * been one that can't be read.  STATUS gives an answer.
+ */
+static int
+list_unlisted(struct engine *e)
+{
+	static const struct answers	 to = {
+		.mailbox = missing_status, .done = unlisted_done
+	};
+	char				 name[NAME_MAX_LEN];
+	struct side_told		*t;
+	struct mbox			*mb;
+	int				 side, asked = 0;
+
+	if (e->want.cfg.command == CMD_DELETE ||
+	    e->want.cfg.command == CMD_RENAME)
+		return 0;
+	FOREACH_SIDE(mb, side, &e->list) {
+		t = &mb->s[side].told;
+		if (mb->skip || mb->id == 0 || t->name != NULL ||
+		    mb->s[side].known.water.uidvalidity == 0 ||
+		    e->srv[side].list_failed ||
+		    name_server(e, side, mb->name, name) == -1)
+			continue;
+		t->name = xstrdup(name);
+		t->attrs = ATTR_NOSELECT;
+		ask_status(e, mb, side, &to);
+		asked = 1;
+	}
+	return asked ? loop_wait(e, -1) : 0;
 }
 
 /*
@@ -463,7 +518,7 @@ list_run(struct engine *e)
 	if (list_servers(e) == -1)
 		return -1;
 	list_ignore(e);
-	if (list_by_name(e) == -1)
+	if (list_by_name(e) == -1 || list_unlisted(e) == -1)
 		return -1;
 	return list_missing(e);
 }

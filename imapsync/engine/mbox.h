@@ -104,6 +104,7 @@ struct side_told {
 	uint32_t	 messages;
 	uint64_t	 modseq;
 	int		 twice;		/* two names of the side are this one */
+	int		 unlisted;	/* not in the LIST, and not gone either */
 	enum answered	 create;	/* to be created by this run */
 	enum answered	 subscribe;	/* to be subscribed to */
 	enum answered	 unsubscribe;

@@ -23,6 +23,9 @@ subscribe_plan(struct engine *e, struct mbox *mb)
 	enum subscribed		 old = mb->subscribed;
 	int			 have[SIDES], want, side;
 
+	/* Only a LIST tells of subscriptions. */
+	if (mb->s[LOCAL].told.unlisted || mb->s[REMOTE].told.unlisted)
+		return;
 	for (side = 0; side < SIDES; side++)
 		have[side] = mb->s[side].told.name != NULL &&
 		    (mb->s[side].told.attrs & ATTR_SUBSCRIBED) != 0;
