@@ -309,7 +309,7 @@ static const struct proto_field f_engine_withheld[] = {
 };
 
 static const struct proto_field f_engine_due[] = {
-	UID(m_engine_due, uid),
+	U32(m_engine_due, uid),
 	BOOL(m_engine_due, alone),
 	END
 };
@@ -326,6 +326,10 @@ static const struct proto_field f_engine_mbox[] = {
 	BOOL(m_engine_mbox, adopt),
 	U8(m_engine_mbox, subscribed, 0, 2),
 	U32(m_engine_mbox, rows),
+	U32(m_engine_mbox, lost),
+	U8(m_engine_mbox, lost_side, LOCAL, REMOTE),
+	U32(m_engine_mbox, lost_uid),
+	I64(m_engine_mbox, lost_next),
 	NEUTRAL(m_engine_mbox, name),
 	WATER(m_engine_mbox, water[LOCAL]),
 	WATER(m_engine_mbox, water[REMOTE]),
@@ -558,6 +562,14 @@ static const struct proto_field f_store_markfail[] = {
 	U8(m_store_markfail, target, LOCAL, REMOTE),
 	END
 };
+static const struct proto_field f_store_lost[] = {
+	U32(m_store_lost, mailbox),
+	U32(m_store_lost, count),
+	U8(m_store_lost, side, LOCAL, REMOTE),
+	U32(m_store_lost, uid),
+	I64(m_store_lost, next),
+	END
+};
 static const struct proto_field f_store_unmark[] = {
 	U32(m_store_unmark, mailbox),
 	U8(m_store_unmark, target, LOCAL, REMOTE),
@@ -676,6 +688,7 @@ static const struct proto_field f_store_diff[] = {
 	X(STORE_DROP, store_drop, f_store_drop, 0)			\
 	X(STORE_MARK, store_mark, f_store_mark, 0)			\
 	X(STORE_MARKFAIL, store_markfail, f_store_markfail, 0)		\
+	X(STORE_LOST, store_lost, f_store_lost, 0)			\
 	X(STORE_UNMARK, store_unmark, f_store_unmark, 0)		\
 	X(STORE_REFUSE, store_refuse, f_store_refuse, 0)		\
 	X(STORE_UNREFUSE, store_unrefuse, f_store_unrefuse, 0)		\

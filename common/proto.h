@@ -141,6 +141,7 @@ enum proto_type {
 	M_STORE_DROP,
 	M_STORE_MARK,
 	M_STORE_MARKFAIL,
+	M_STORE_LOST,
 	M_STORE_UNMARK,
 	M_STORE_REFUSE,
 	M_STORE_UNREFUSE,
@@ -500,14 +501,15 @@ struct m_engine_copied {
 
 /*
  * Response codes of RFC 3501, 4469, 5530, 7162 that are acted upon; the last
- * three are our own, for refusals: the target's connection ended under the
- * message, the source did not give it, the source's connection ended under it.
+ * four are our own, for refusals: the target's connection ended under the
+ * message, the source did not give it, the source's connection ended under it,
+ * or when it was only asked what message that is (META).
  */
 enum resp_code { RC_NONE = 0, RC_OTHER, RC_ALREADYEXISTS, RC_NONEXISTENT,
 	RC_TRYCREATE, RC_NOPERM, RC_CANNOT, RC_LIMIT, RC_TOOBIG, RC_OVERQUOTA,
 	RC_UNAVAILABLE, RC_INUSE, RC_EXPUNGEISSUED, RC_CORRUPTION,
 	RC_CONTACTADMIN, RC_SERVERBUG, RC_CLOSED_CONNECTION, RC_WITHHELD,
-	RC_SOURCE_CLOSED, RC_MAX = RC_SOURCE_CLOSED };
+	RC_SOURCE_CLOSED, RC_META_CLOSED, RC_MAX = RC_META_CLOSED };
 enum resp_status { ST_OK = 0, ST_NO, ST_BAD, ST_UNSENT, ST_MAX = ST_UNSENT };
 
 /* M_ENGINE_REFUSED (many): one message that the target did not take. */
@@ -549,8 +551,9 @@ struct m_engine_withheld {
 };
 
 /*
- * M_ENGINE_DUE: id is a SEND's, META's or RECV's.  The connection is lost (FATAL
- * follows), and this UID (on the source) was the first that was due.
+ * M_ENGINE_DUE: id is a request's about a mailbox.  The connection is lost (FATAL
+ * follows), and this UID (SEND, META; RECV: on the source) was the first that was
+ * due; 0: no message was, and this was the oldest request.
  */
 struct m_engine_due {
 	uint32_t	 uid;
@@ -594,6 +597,10 @@ struct m_engine_mbox {
 	uint8_t		 adopt;
 	uint8_t		 subscribed;	/* 0, 1; 2: not known */
 	uint32_t	 rows;
+	uint32_t	 lost;		/* see LOST */
+	uint8_t		 lost_side;
+	uint32_t	 lost_uid;
+	int64_t		 lost_next;
 	const char	*name;		/* neutral */
 	struct m_water	 water[SIDES];
 };
@@ -850,6 +857,18 @@ struct m_store_mark {
 	uint32_t	 uidnext;
 	const char	*mailboxid;
 	struct uidset	 set;
+};
+/*
+ * M_STORE_LOST: so many sessions in a row ended under this mailbox (0: forget
+ * that), the last one on "side", when it was asked about message "uid" (0: about
+ * none).  "next": not to be tried before (seconds since 1970).
+ */
+struct m_store_lost {
+	uint32_t	 mailbox;
+	uint32_t	 count;
+	uint8_t		 side;
+	uint32_t	 uid;
+	int64_t		 next;
 };
 /* The session ended in EOF or BYE under an APPEND of this mark: tries + 1. */
 struct m_store_markfail {

@@ -112,6 +112,13 @@ lost_alone(const struct net *net, const struct cmd *c)
 	return 1;
 }
 
+static int
+is_of_mailbox(uint32_t type)
+{
+	return type == M_NET_OPEN || type == M_NET_SEARCH ||
+	    type == M_NET_STORE || type == M_NET_EXPUNGE;
+}
+
 static void
 lost_due(struct net *net)
 {
@@ -122,7 +129,9 @@ lost_due(struct net *net)
 	TAILQ_FOREACH(c, &net->cmdq.answers, entry)
 		if (is_begun(c) && (m.uid = lost_uid(c)) != 0)
 			break;
-	if (c == NULL)
+	/* Not a message: what it was asked for first may be the cause. */
+	if (c == NULL && ((c = lost_oldest(net)) == NULL || c->req == NULL ||
+	    !is_of_mailbox(c->req->type)))
 		return;
 	m.alone = lost_alone(net, c);
 	chan_send(&net->chan, M_ENGINE_DUE, c->req->id, &m);

@@ -32,9 +32,10 @@
 static const char *const statement[DB_NSTMT] = {
 	[DB_BEGIN] = "BEGIN IMMEDIATE",
 	[DB_COMMIT] = "COMMIT",
-	[DB_LOAD] = "SELECT id, adopt, subscribed, rows, name, "
+	[DB_LOAD] = "SELECT id, adopt, subscribed, rows, coalesce(count, 0),"
+	    " coalesce(side, 0), coalesce(uid, 0), coalesce(next, 0), name, "
 	    WATER_COLUMNS("local") ", " WATER_COLUMNS("remote")
-	    " FROM mailbox ORDER BY id",
+	    " FROM mailbox LEFT JOIN lost ON lost.mailbox = id ORDER BY id",
 	[DB_MARKS] = "SELECT mailbox, target, tries, uidvalidity, uidnext,"
 	    " time, mailboxid FROM mark ORDER BY mailbox, target",
 	[DB_MARKSET] = "SELECT lo, hi FROM markset"
@@ -87,6 +88,9 @@ static const char *const statement[DB_NSTMT] = {
 	    " DO UPDATE SET hi = max(hi, excluded.hi)",
 	[DB_MARKFAIL] = "UPDATE mark SET tries = tries + 1"
 	    " WHERE mailbox = ?1 AND target = ?2",
+	[DB_LOST] = "REPLACE INTO lost (mailbox, count, side, uid, next)"
+	    " VALUES (?1, ?2, ?3, ?4, ?5)",
+	[DB_UNLOST] = "DELETE FROM lost WHERE mailbox = ?1",
 	[DB_UNMARK] = "DELETE FROM mark WHERE mailbox = ?1 AND target = ?2",
 	[DB_UNMARKSET] = "DELETE FROM markset"
 	    " WHERE mailbox = ?1 AND target = ?2",
@@ -534,8 +538,12 @@ db_load(struct db *db)
 		m.adopt = sqlite3_column_int(st, 1);
 		m.subscribed = sqlite3_column_int(st, 2);
 		m.rows = sqlite3_column_int64(st, 3);
-		m.name = db_text(db, st, 4);
-		for (s = 0, c = 5; s < SIDES; s++) {
+		m.lost = sqlite3_column_int64(st, 4);
+		m.lost_side = sqlite3_column_int(st, 5);
+		m.lost_uid = sqlite3_column_int64(st, 6);
+		m.lost_next = sqlite3_column_int64(st, 7);
+		m.name = db_text(db, st, 8);
+		for (s = 0, c = 9; s < SIDES; s++) {
 			m.water[s].uidvalidity = sqlite3_column_int64(st, c++);
 			m.water[s].uidnext = sqlite3_column_int64(st, c++);
 			m.water[s].messages = sqlite3_column_int64(st, c++);
@@ -637,6 +645,7 @@ db_forget(struct db *db, const struct m_store_forget *m)
 {
 	db_change(db, m->mailbox);
 	drop_all(db, m->mailbox);
+	db_run(db, DB_UNLOST, LOCAL, DB_INTS(m->mailbox));
 	db_run(db, DB_FORGET, LOCAL, DB_INTS(m->mailbox));
 }
 
@@ -834,6 +843,17 @@ db_markfail(struct db *db, const struct m_store_markfail *m)
 	db_change(db, m->mailbox);
 	need_mark(db, m->mailbox, m->target);
 	db_run(db, DB_MARKFAIL, LOCAL, DB_INTS(m->mailbox, m->target));
+}
+
+void
+db_lost(struct db *db, const struct m_store_lost *m)
+{
+	db_change(db, m->mailbox);
+	if (m->count == 0)
+		db_run(db, DB_UNLOST, LOCAL, DB_INTS(m->mailbox));
+	else
+		db_run(db, DB_LOST, LOCAL, DB_INTS(m->mailbox, m->count,
+		    m->side, m->uid, m->next));
 }
 
 void

@@ -52,6 +52,15 @@
 	" synced INTEGER NOT NULL);"					\
 	ACCOUNT_ROW
 
+/* Since version 3: sessions in a row that ended under a mailbox (M_STORE_LOST). */
+#define LOST_TABLE							\
+	"CREATE TABLE lost ("						\
+	" mailbox INTEGER PRIMARY KEY,"					\
+	" count INTEGER NOT NULL CHECK (count > 0),"			\
+	" side INTEGER NOT NULL,"					\
+	" uid INTEGER NOT NULL,"					\
+	" next INTEGER NOT NULL);"
+
 static const char schema[] =
 	"CREATE TABLE identity ("
 	" side INTEGER PRIMARY KEY,"	/* 0 local, 1 remote, as everywhere */
@@ -118,6 +127,7 @@ static const char schema[] =
 
 	LEFT_TABLE
 	ACCOUNT_TABLE
+	LOST_TABLE
 
 #define SEEN_TABLE(side)						\
 	"CREATE TABLE seen_" side " ("					\
@@ -426,7 +436,7 @@ upgrade(struct db *db)
 	if (was < 2)
 		db_exec(db, LEFT_TABLE);
 	if (was < 3)
-		db_exec(db, ACCOUNT_TABLE);
+		db_exec(db, ACCOUNT_TABLE LOST_TABLE);
 	db_exec(db, "PRAGMA user_version = " XSTR(STORE_VERSION));
 	log_debug("state: brought from version %d to %d", was, STORE_VERSION);
 }
@@ -485,6 +495,7 @@ adopt_file(struct db *db, const struct m_store_setup *m)
 	db_exec(db, "DELETE FROM identity; DELETE FROM account; DELETE FROM"
 	    " mailbox; DELETE FROM refused; DELETE FROM leftout; DELETE FROM"
 	    " seen_local; DELETE FROM seen_remote; DELETE FROM markset;"
+	    " DELETE FROM lost;"
 	    ACCOUNT_ROW);
 	identify(db, m);
 	log_debug("state: it held no message, and belongs to %s and %s now",

@@ -236,6 +236,7 @@ ON_CHANGE(base)
 ON_CHANGE(drop)
 ON_CHANGE(mark)
 ON_CHANGE(markfail)
+ON_CHANGE(lost)
 ON_CHANGE(unmark)
 ON_CHANGE(refuse)
 ON_CHANGE(unrefuse)
@@ -260,6 +261,7 @@ static const struct proto_handler handlers[] = {
 	{ M_STORE_DROP,		STATE_OPEN,	on_drop },
 	{ M_STORE_MARK,		STATE_OPEN,	on_mark },
 	{ M_STORE_MARKFAIL,	STATE_OPEN,	on_markfail },
+	{ M_STORE_LOST,		STATE_OPEN,	on_lost },
 	{ M_STORE_UNMARK,	STATE_OPEN,	on_unmark },
 	{ M_STORE_REFUSE,	STATE_OPEN,	on_refuse },
 	{ M_STORE_UNREFUSE,	STATE_OPEN,	on_unrefuse },

@@ -58,6 +58,8 @@ enum db_stmt {
 	DB_ISMARK,
 	DB_MARKADD,
 	DB_MARKFAIL,
+	DB_LOST,
+	DB_UNLOST,
 	DB_UNMARK,
 	DB_UNMARKSET,
 	DB_REFUSE,
@@ -160,6 +162,7 @@ void		 db_drop(struct db *, const struct m_store_drop *);
  */
 void		 db_mark(struct db *, const struct m_store_mark *);
 void		 db_markfail(struct db *, const struct m_store_markfail *);
+void		 db_lost(struct db *, const struct m_store_lost *);
 void		 db_unmark(struct db *, const struct m_store_unmark *);
 void		 db_refuse(struct db *, const struct m_store_refuse *);
 void		 db_unrefuse(struct db *, const struct m_store_unrefuse *);

@@ -223,15 +223,29 @@ ANSWER_SET(failed)
 ANSWER_SET(gone)
 ANSWER_SET(withheld)
 
+void
+ask_due(struct engine *e, struct mbox *mb, int side, uint32_t uid,
+    enum due kind)
+{
+	if (e->due.mb != NULL)
+		return;
+	e->due.mb = mb;
+	e->due.side = side;
+	e->due.uid = uid;
+	e->due.kind = kind;
+}
+
 static int
 a_due(struct engine *e, struct req *r, const void *rec)
 {
 	const struct m_engine_due	*m = rec;
 
-	if (!uidset_has(&r->set, m->uid))
+	if (m->uid != 0 && !uidset_has(&r->set, m->uid))
 		return 0;
-	if (r->to->due != NULL)
+	if (m->uid != 0 && r->to->due != NULL)
 		r->to->due(e, r, m);
+	else
+		ask_due(e, r->mb, r->side, m->uid, DUE_MBOX);
 	return 1;
 }
 
@@ -367,9 +381,11 @@ static const struct {
 	{ ASK_OPEN,	M_ENGINE_VANISHED,	ALWAYS,		a_vanished },
 	{ ASK_OPEN,	M_ENGINE_FLAGS,		ALWAYS,		a_flags },
 	{ ASK_OPEN,	M_ENGINE_SPOILT,	ALWAYS,		a_spoilt },
+	{ ASK_OPEN,	M_ENGINE_DUE,		ALWAYS,		a_due },
 	{ ASK_META,	M_ENGINE_META,		ASKED,		a_meta },
 	{ ASK_META,	M_ENGINE_DUE,		ASKED,		a_due },
 	{ ASK_SEARCH,	M_ENGINE_UIDS,		ASKED,		a_search },
+	{ ASK_SEARCH,	M_ENGINE_DUE,		ASKED,		a_due },
 	{ ASK_SEND,	M_ENGINE_GONE,		ASKED,		a_gone },
 	{ ASK_SEND,	M_ENGINE_WITHHELD,	ASKED,		a_withheld },
 	{ ASK_SEND,	M_ENGINE_DUE,		ASKED,		a_due },
@@ -377,6 +393,8 @@ static const struct {
 	{ ASK_RECV,	M_ENGINE_REFUSED,	ASKED,		a_refused },
 	{ ASK_RECV,	M_ENGINE_FAILED,	ASKED,		a_failed },
 	{ ASK_RECV,	M_ENGINE_DUE,		ASKED,		a_due },
+	{ ASK_STORE,	M_ENGINE_DUE,		ASKED,		a_due },
+	{ ASK_EXPUNGE,	M_ENGINE_DUE,		ASKED,		a_due },
 	{ ASK_WATCH,	M_ENGINE_MAILBOX,	ASKED,		a_mailbox },
 	{ ASK_WATCH,	M_ENGINE_CHANGED,	ASKED,		a_changed },
 	{ ASK_STATS,	M_ENGINE_STATS,		ASKED,		a_stats },

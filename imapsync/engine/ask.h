@@ -86,6 +86,21 @@ struct answers {
 		    const struct m_engine_paired *);
 };
 
+/*
+ * A connection ended, and this message of "side" was the first that was due: the
+ * source had to give it (SOURCE), or to tell which message it is before it can be
+ * known whether the target has it (META), or it was in an APPEND, alone (TARGET)
+ * or with others (BATCH).  MBOX: the server of "side" was asked about the mailbox,
+ * or (uid not 0) about a message that has a row.
+ */
+enum due { DUE_SOURCE, DUE_META, DUE_TARGET, DUE_BATCH, DUE_MBOX };
+struct due_last {
+	struct mbox	*mb;		/* NULL: none */
+	int		 side;
+	uint32_t	 uid;
+	enum due	 kind;
+};
+
 /* What has come of a request; bits, since the table has masks. */
 enum req_state {
 	REQ_ASKED =	0x01,	/* nothing but parts of the answer */
@@ -174,6 +189,9 @@ void		 ask_closed(struct engine *, int chan);
  * struct source: the id alone must not decide.
  */
 void		 ask_answer(const struct msg *);
+/* Only the first one of a pass counts. */
+void		 ask_due(struct engine *, struct mbox *, int side, uint32_t uid,
+		    enum due);
 struct source {
 	struct engine	*e;
 	int		 chan;

@@ -159,8 +159,7 @@ compare_offers(struct engine *e, struct mbox *mb, int side)
 			due = limit != f->limit;
 		if (!due && !e->want.cfg.retry)
 			continue;
-		uidset_add(f->code == RC_CLOSED_CONNECTION ||
-		    f->code == RC_SOURCE_CLOSED ? &t->suspect : &t->offer,
+		uidset_add(refusal_suspect(f) ? &t->suspect : &t->offer,
 		    f->uid, f->uid);
 	}
 	return !uidset_empty(&t->offer) || !uidset_empty(&t->suspect);
@@ -216,6 +215,13 @@ compare_mbox(struct engine *e, struct mbox *mb)
 	}
 	if (mb->id == 0)
 		compare_enter(e, mb);
+	if (refusal_rests(e, mb) && mb->strikes.uid == 0) {
+		progress_stop(e, mb, "left alone, since the connection to the "
+		    "%s server ended under it %u times: it is tried again "
+		    "later, at once with --retry", side_name[mb->strikes.side],
+		    mb->strikes.count);
+		return;
+	}
 	for (side = 0; side < SIDES; side++) {
 		int	 due = compare_offers(e, mb, side);
 

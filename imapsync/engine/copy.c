@@ -346,13 +346,13 @@ got_gone(struct engine *e, struct req *r, const struct m_engine_gone *m)
 static void
 got_send_due(struct engine *e, struct req *r, const struct m_engine_due *m)
 {
-	refusal_due(e, r->mb, r->side, m->uid, DUE_SOURCE);
+	ask_due(e, r->mb, r->side, m->uid, DUE_SOURCE);
 }
 
 static void
 got_recv_due(struct engine *e, struct req *r, const struct m_engine_due *m)
 {
-	refusal_due(e, r->mb, OTHER(r->side), m->uid,
+	ask_due(e, r->mb, OTHER(r->side), m->uid,
 	    m->alone ? DUE_TARGET : DUE_BATCH);
 }
 

@@ -73,19 +73,6 @@ struct server {
 	struct m_engine_stats stats;
 };
 
-/*
- * refusal.c: a connection ended, and this message of "side" was the first that
- * was due: the source had to give it, or it was in an APPEND, alone or with
- * others.
- */
-enum due { DUE_SOURCE, DUE_TARGET, DUE_BATCH };
-struct due_last {
-	struct mbox	*mb;		/* NULL: none */
-	int		 side;
-	uint32_t	 uid;
-	enum due	 kind;
-};
-
 /* copy.c: a copy to be made in another way. */
 struct copy {
 	TAILQ_ENTRY(copy) entry;

@@ -102,12 +102,15 @@ exec_finish(struct engine *e, int last)
 			finish_mbox(e, mb);
 		if (last || !has_suspects(mb)) {
 			recover_done(e, mb);
+			if (mb->dirty && !mb->stopped && !refusal_rests(e, mb))
+				refusal_found(e, mb);
 			mb->finished = 1;
 		}
 	}
 	/* Both servers were reached, and all was done but for what was named. */
 	ask_tell(e, STORE, M_STORE_SYNCED, NULL);
 	e->synced = time(NULL);
+	e->want.cfg.late = 0;
 	return loop_commit(e);
 }
 

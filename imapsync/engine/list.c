@@ -31,6 +31,10 @@ got_mbox(struct engine *e, struct req *r, const struct m_engine_mbox *m)
 	mb->subscribed = m->subscribed;
 	mb->nrows = m->rows;
 	e->list.total_rows += m->rows;
+	mb->strikes.count = m->lost;
+	mb->strikes.side = m->lost_side;
+	mb->strikes.uid = m->lost_uid;
+	mb->strikes.next = m->lost_next;
 	for (side = 0; side < SIDES; side++) {
 		struct water		*w = &mb->s[side].known.water;
 		const struct m_water	*mw = &m->water[side];

@@ -89,6 +89,14 @@ struct mark {
 	uint32_t	 active;	/* id of its RECV that is under way; 0 */
 };
 
+/* Sessions in a row that ended under a mailbox, not under a copy. */
+struct strikes {
+	uint32_t	 count;
+	int		 side;		/* whose server, the last time */
+	uint32_t	 uid;		/* that it was asked about, or 0 */
+	int64_t		 next;		/* not to be tried before */
+};
+
 /* ---- a mailbox on one side ---- */
 
 /* A plan is no result: what is counted and printed is what was answered. */
@@ -229,6 +237,7 @@ struct mbox {
 	int		 soon;		/* to be looked at again before long */
 	struct mside	 s[SIDES];
 	struct mark	 mark[SIDES];	/* by target */
+	struct strikes	 strikes;
 	struct rows_local rows_l;
 	struct rows_remote rows_r;
 	struct pairing {	/* pair.c: META under way for one PAIR */

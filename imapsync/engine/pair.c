@@ -134,12 +134,11 @@ got_meta(struct engine *e, struct req *r, const struct m_engine_meta *m)
 	same_add(e, r, m);
 }
 
+/* What has a row is no candidate for copying. */
 static void
 got_meta_due(struct engine *e, struct req *r, const struct m_engine_due *m)
 {
-	/* What has a row is no candidate for copying. */
-	if (!r->mb->repair)
-		refusal_due(e, r->mb, r->side, m->uid, DUE_SOURCE);
+	ask_due(e, r->mb, r->side, m->uid, r->mb->repair ? DUE_MBOX : DUE_META);
 }
 
 static void
@@ -168,6 +167,8 @@ meta_ask(struct engine *e, struct mbox *mb, int side, const struct uidset *set)
 		.meta = got_meta, .due = got_meta_due, .done = meta_done
 	};
 	struct pairing			*p = &mb->pairing;
+	struct uidset			 rest = UIDSET_INIT, last = UIDSET_INIT;
+	size_t				 n;
 
 	p->look[side] = NULL;
 	uidset_copy(&p->asked[side], set);
@@ -176,7 +177,16 @@ meta_ask(struct engine *e, struct mbox *mb, int side, const struct uidset *set)
 		return 0;
 	p->look[side] = ask_open(e, mb, side, SESS_LOOK, OPEN_EXAMINE, 0,
 	    mb->s[side].found.disc->modseq, &open);
-	return ask_meta(e, p->look[side], 0, set, &meta);
+	/* Those that may end the connection are asked about by themselves. */
+	uidset_copy(&last, set);
+	uidset_and(&last, &mb->s[side].told.suspect);
+	uidset_copy(&rest, set);
+	uidset_sub(&rest, &last);
+	n = ask_meta(e, p->look[side], 0, &rest, &meta);
+	n += ask_meta(e, p->look[side], 0, &last, &meta);
+	uidset_free(&rest);
+	uidset_free(&last);
+	return n;
 }
 
 void
@@ -227,16 +237,53 @@ pair_made(struct engine *e, struct req *r, const struct m_engine_paired *m)
 		row_now(row, side, m->flags[side]);
 }
 
+void
+pair_offers(struct engine *e, struct mbox *mb, int side,
+    const struct uidset *asked)
+{
+	struct side_found	*found = &mb->s[side].found;
+	struct refusal		*f, *next;
+
+	for (f = RB_MIN(refusals, &mb->s[side].known.refusals); f != NULL;
+	    f = next) {
+		next = RB_NEXT(refusals, &mb->s[side].known.refusals, f);
+		if (!uidset_has(asked, f->uid))
+			continue;
+		if (uidset_has(&found->unpaired, f->uid)) {
+			uidset_del(&found->unpaired, f->uid, f->uid);
+			continue;
+		}
+		uidset_del(&mb->s[side].told.offer, f->uid, f->uid);
+		uidset_del(&mb->s[side].told.suspect, f->uid, f->uid);
+		refusal_end(e, mb, side, f->uid);
+	}
+}
+
+void
+pair_suspects(struct mbox *mb, int side, struct uidset *set)
+{
+	struct refusal	*f;
+
+	RB_FOREACH(f, refusals, &mb->s[side].known.refusals)
+		if (f->code == RC_META_CLOSED &&
+		    uidset_has(&mb->s[side].told.suspect, f->uid))
+			uidset_add(set, f->uid, f->uid);
+}
+
 /* ---- adoption ---- */
 
 static void
 adopt_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 {
+	struct uidset		 suspects = UIDSET_INIT;
 	struct m_store_adopt	 a;
 	struct mbox		*mb = r->mb;
 	int			 side;
 
 	for (side = 0; side < SIDES; side++) {
+		pair_suspects(mb, side, &suspects);
+		pair_offers(e, mb, side, &suspects);
+		uidset_free(&suspects);
 		uidset_free(&mb->s[side].found.new);
 		uidset_or(&mb->s[side].found.new, &mb->s[side].found.unpaired);
 		uidset_free(&mb->s[side].found.unpaired);
@@ -256,19 +303,26 @@ pair_run(struct engine *e)
 		.paired = pair_made, .uids = pair_left, .done = adopt_done
 	};
 	struct mbox			*mb;
-	struct uidset			*l, *r;
-	int				 asked = 0;
+	struct uidset			 set[SIDES] = { UIDSET_INIT,
+					    UIDSET_INIT };
+	int				 asked = 0, side;
 
 	FOREACH_USABLE(mb, &e->list) {
-		l = &mb->s[LOCAL].found.new;
-		r = &mb->s[REMOTE].found.new;
+		if (!mb->adopt)
+			continue;
+		for (side = 0; side < SIDES; side++) {
+			uidset_copy(&set[side], &mb->s[side].found.new);
+			pair_suspects(mb, side, &set[side]);
+		}
 		/* Nothing to pair: finish.c clears the flag. */
-		if (!mb->adopt || uidset_empty(l) || uidset_empty(r))
+		if (uidset_empty(&set[LOCAL]) || uidset_empty(&set[REMOTE]))
 			continue;
 		finish_drop(e, mb);
-		pair_ask(e, mb, PAIR_ADOPT, l, r, &to);
+		pair_ask(e, mb, PAIR_ADOPT, &set[LOCAL], &set[REMOTE], &to);
 		asked = 1;
 	}
+	for (side = 0; side < SIDES; side++)
+		uidset_free(&set[side]);
 	if (loop_wait(e, -1) == -1)
 		return -1;
 	if (!asked)

@@ -45,9 +45,6 @@ int		 refusal_set(struct engine *, struct mbox *, int side,
  */
 void		 refusal_withheld(struct engine *, struct mbox *, int side,
 		    uint32_t uid, const char *text);
-/* A connection ends under this message: see struct due_last. */
-void		 refusal_due(struct engine *, struct mbox *, int side,
-		    uint32_t uid, enum due);
 /* It was taken at last, or is gone. */
 void		 refusal_end(struct engine *, struct mbox *, int side,
 		    uint32_t uid);
@@ -56,6 +53,14 @@ void		 refusal_end(struct engine *, struct mbox *, int side,
  * offered again: by the next run, then after 1 h, 2 h, ... one day.
  */
 int64_t		 refusal_next(uint32_t attempts, int64_t now);
+/* A connection ended under it. */
+int		 refusal_suspect(const struct refusal *);
+/* A connection ended under the mailbox itself (DUE_MBOX); it did not. */
+void		 refusal_lost(struct engine *, struct mbox *, int side,
+		    uint32_t uid);
+void		 refusal_found(struct engine *, struct mbox *);
+/* That was so twice: what it was asked is not asked again for a while. */
+int		 refusal_rests(const struct engine *, const struct mbox *);
 
 /* What the configuration leaves out: may PROP_* be done on that side? */
 int		 rules_allow(const struct engine *, int side, int what);
@@ -110,6 +115,15 @@ int		 disc_run(struct engine *);
 void		 pair_ask(struct engine *, struct mbox *, enum pair_mode,
 		    const struct uidset *, const struct uidset *,
 		    const struct answers *to);
+/*
+ * Messages under whose META a connection ended: whether the other side has them
+ * is not known before it is answered, so they are asked about again, alone, and
+ * not copied before.
+ */
+void		 pair_suspects(struct mbox *, int side, struct uidset *);
+/* Of the refused ones that were asked about: those that are paired end. */
+void		 pair_offers(struct engine *, struct mbox *, int side,
+		    const struct uidset *asked);
 /* For "paired" and "uids": the differences of a pair that was just made. */
 void		 pair_made(struct engine *, struct req *,
 		    const struct m_engine_paired *);

@@ -11,6 +11,8 @@
  * first APPEND.  A run that finds some waits until the server that a dead run
  * left at work stands still, and then pairs what it has got.
  */
+#include <stdio.h>
+
 #include "engine.h"
 
 #define MARK_OLD	600	/* seconds: no server executes for so long */
@@ -27,6 +29,20 @@ is_marked(const struct mbox *mb, int target)
 	return mb->mark[target].set && !mb->skip && !mb->stopped;
 }
 
+/* Under one of its messages a connection ended when it was asked about. */
+static int
+has_meta_suspects(struct mbox *mb)
+{
+	struct uidset	 set = UIDSET_INIT;
+	int		 any, side;
+
+	for (side = 0; side < SIDES; side++)
+		pair_suspects(mb, side, &set);
+	any = !uidset_empty(&set);
+	uidset_free(&set);
+	return any;
+}
+
 void
 recover_hold(struct mbox *mb)
 {
@@ -36,6 +52,10 @@ recover_hold(struct mbox *mb)
 	for (t = 0; t < SIDES; t++)
 		if (is_marked(mb, t) && now - mb->mark[t].time <= MARK_OLD)
 			mb->later = 1;
+	/* What may end the connection comes when the others are done. */
+	if (!mb->skip && !mb->stopped &&
+	    (mb->strikes.count > 0 || has_meta_suspects(mb)))
+		mb->later = 1;
 }
 
 static void
@@ -144,36 +164,16 @@ recover_wait(struct engine *e)
 
 /* ---- pairing ---- */
 
-/* Refused messages that were on their way again: they stay refused, or not. */
-static void
-recover_offers(struct engine *e, struct mbox *mb, int src)
-{
-	struct refusal	*f, *next;
-
-	for (f = RB_MIN(refusals, &mb->s[src].known.refusals); f != NULL; f = next) {
-		next = RB_NEXT(refusals, &mb->s[src].known.refusals, f);
-		if (!uidset_has(&mb->s[src].found.cand, f->uid))
-			continue;
-		if (uidset_has(&mb->s[src].found.unpaired, f->uid)) {
-			uidset_del(&mb->s[src].found.unpaired, f->uid, f->uid);
-			continue;
-		}
-		uidset_del(&mb->s[src].told.offer, f->uid, f->uid);
-		uidset_del(&mb->s[src].told.suspect, f->uid, f->uid);
-		refusal_end(e, mb, src, f->uid);
-	}
-}
-
 static void
 recovered(struct engine *e, struct req *r, const struct m_engine_done *m)
 {
 	struct mbox	*mb = r->mb;
 	int		 t = mb->pairing.target, side;
 
-	recover_offers(e, mb, OTHER(t));
 	for (side = 0; side < SIDES; side++) {
 		struct side_found	*f = &mb->s[side].found;
 
+		pair_offers(e, mb, side, &f->cand);
 		uidset_sub(&f->new, &f->cand);
 		uidset_or(&f->new, &f->unpaired);
 		uidset_free(&f->cand);
@@ -196,14 +196,17 @@ candidates(struct mbox *mb, int t)
 
 	/*
 	 * Without a row: new, or refused and offered again; but what the source
-	 * can't be asked for was not sent.
+	 * can't be asked for was not sent, and what can't be asked about is
+	 * asked about only if its time has come.
 	 */
 	uidset_copy(&src->cand, &src->new);
 	RB_FOREACH(f, refusals, &mb->s[OTHER(t)].known.refusals)
-		if (f->code != RC_SOURCE_CLOSED)
+		if (f->code != RC_SOURCE_CLOSED && f->code != RC_META_CLOSED)
 			uidset_add(&src->cand, f->uid, f->uid);
+	pair_suspects(mb, OTHER(t), &src->cand);
 	uidset_and(&src->cand, &k->uids);
 	uidset_copy(&dst->cand, &dst->new);
+	pair_suspects(mb, t, &dst->cand);
 	if (k->uidnext > 1)
 		uidset_del(&dst->cand, 1, k->uidnext - 1);
 	if (!uidset_empty(&src->cand) && !uidset_empty(&dst->cand))
@@ -351,12 +354,13 @@ strike(struct engine *e, struct mbox *mb, int side, uint32_t uid, int code,
     int twice)
 {
 	struct refusal	*f = refusal_find(&mb->s[side], uid);
-	const char	*who = side_name[code == RC_SOURCE_CLOSED ? side :
-			    OTHER(side)];
+	const char	*who = side_name[code == RC_CLOSED_CONNECTION ?
+			    OTHER(side) : side];
 	const char	*text = "the server closed the connection";
 
-	/* An offer was counted when it was made. */
-	if (f == NULL || !uidset_has(&mb->s[side].told.suspect, uid)) {
+	/* An offer was counted when it was made; a question was not. */
+	if (f == NULL || code == RC_META_CLOSED ||
+	    !uidset_has(&mb->s[side].told.suspect, uid)) {
 		finish_water(e, mb);
 		(void)refusal_set(e, mb, side, uid, code, 0,
 		    e->srv[OTHER(side)].ready.appendlimit, text);
@@ -400,6 +404,30 @@ mark_failed(struct engine *e, int target)
 	ask_note(e, M_STORE_MARKFAIL, &m);
 }
 
+/* The same of a mailbox, if what it was asked is not about a copy. */
+static void
+strike_mbox(struct engine *e, struct mbox *mb, int side, uint32_t uid)
+{
+	char	 at[40] = "";
+
+	/* It was the first command of a copy: see mark_failed(). */
+	if (mb->mark[side].active != 0) {
+		mark_failed(e, side);
+		return;
+	}
+	refusal_lost(e, mb, side, uid);
+	if (uid != 0)
+		snprintf(at, sizeof(at), " when it was asked about UID %u",
+		    uid);
+	log_warnx("%s: the connection to the %s server ended%s under this "
+	    "mailbox%s: %s", name_show(e, mb->name), side_name[side],
+	    mb->strikes.count > 1 ? " again" : "", at, mb->strikes.count == 1 ?
+	    "the next run does everything else first" : uid != 0 ?
+	    "nothing is deleted in it from now on; it is tried again later, at "
+	    "once with --retry" : "it is left alone from now on, and tried "
+	    "again later, at once with --retry");
+}
+
 void
 recover_lost(struct engine *e)
 {
@@ -417,6 +445,12 @@ recover_lost(struct engine *e)
 	switch (e->due.kind) {
 	case DUE_SOURCE:
 		strike(e, mb, e->due.side, e->due.uid, RC_SOURCE_CLOSED, 0);
+		break;
+	case DUE_META:
+		strike(e, mb, e->due.side, e->due.uid, RC_META_CLOSED, 0);
+		break;
+	case DUE_MBOX:
+		strike_mbox(e, mb, e->due.side, e->due.uid);
 		break;
 	case DUE_TARGET:
 		strike(e, mb, e->due.side, e->due.uid, RC_CLOSED_CONNECTION,

@@ -123,14 +123,46 @@ refusal_withheld(struct engine *e, struct mbox *mb, int side, uint32_t uid,
 		    text[0] != '\0' ? text : "no message came");
 }
 
-void
-refusal_due(struct engine *e, struct mbox *mb, int side, uint32_t uid,
-    enum due kind)
+int
+refusal_suspect(const struct refusal *f)
 {
-	if (e->due.mb != NULL)
+	return f->code == RC_CLOSED_CONNECTION ||
+	    f->code == RC_SOURCE_CLOSED || f->code == RC_META_CLOSED;
+}
+
+void
+refusal_lost(struct engine *e, struct mbox *mb, int side, uint32_t uid)
+{
+	struct strikes		*l = &mb->strikes;
+	struct m_store_lost	 m;
+
+	l->side = side;
+	l->uid = uid;
+	l->next = refusal_next(++l->count, time(NULL));
+	m.mailbox = mb->id;
+	m.count = l->count;
+	m.side = side;
+	m.uid = uid;
+	m.next = l->next;
+	ask_note(e, M_STORE_LOST, &m);
+}
+
+void
+refusal_found(struct engine *e, struct mbox *mb)
+{
+	struct m_store_lost	 m;
+
+	if (mb->strikes.count == 0)
 		return;
-	e->due.mb = mb;
-	e->due.side = side;
-	e->due.uid = uid;
-	e->due.kind = kind;
+	memset(&mb->strikes, 0, sizeof(mb->strikes));
+	memset(&m, 0, sizeof(m));
+	m.mailbox = mb->id;
+	ask_note(e, M_STORE_LOST, &m);
+}
+
+int
+refusal_rests(const struct engine *e, const struct mbox *mb)
+{
+	return mb->strikes.count > 1 && time(NULL) < mb->strikes.next &&
+	    !e->want.cfg.retry;
 }

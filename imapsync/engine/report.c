@@ -122,8 +122,7 @@ report_summary(struct engine *e, int64_t took)
 static int
 stands(const struct refusal *f)
 {
-	return f->attempts > 1 || (f->code != RC_CLOSED_CONNECTION &&
-	    f->code != RC_SOURCE_CLOSED);
+	return f->attempts > 1 || !refusal_suspect(f);
 }
 
 static void

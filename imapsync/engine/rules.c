@@ -68,7 +68,7 @@ rules_meta(struct engine *e, struct req *r, const struct m_engine_meta *m)
 static void
 rules_due(struct engine *e, struct req *r, const struct m_engine_due *m)
 {
-	refusal_due(e, r->mb, r->side, m->uid, DUE_SOURCE);
+	ask_due(e, r->mb, r->side, m->uid, DUE_SOURCE);
 }
 
 static const struct answers	 opened = {

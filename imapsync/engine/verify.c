@@ -467,12 +467,32 @@ d5_run(struct engine *e)
 	return d5_list(e);
 }
 
+/* A look at its messages has ended the connection, again and again. */
+static void
+rest(struct engine *e, struct mbox *mb)
+{
+	uint32_t	 n = plan_told(mb, LOCAL) + plan_told(mb, REMOTE);
+	int		 side;
+
+	if (n == 0 || !refusal_rests(e, mb))
+		return;
+	for (side = 0; side < SIDES; side++)
+		plan_hold(mb, side);
+	e->partial = 1;
+	log_warnx("%s: %u deletions wait, since the connection to the %s server "
+	    "ended %u times when it was asked about UID %u: it is asked again "
+	    "later, at once with --retry", name_show(e, mb->name), n,
+	    side_name[mb->strikes.side], mb->strikes.count, mb->strikes.uid);
+}
+
 int
 verify_run(struct engine *e)
 {
 	struct mbox	*mb;
 	int		 side;
 
+	FOREACH_USABLE(mb, &e->list)
+		rest(e, mb);
 	FOREACH_USABLE_SIDE(mb, side, &e->list)
 		count_check(mb, side);
 	if (guard_trips(e)) {

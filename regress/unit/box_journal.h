@@ -403,6 +403,7 @@ on_note(const struct msg *msg)
 	const struct m_store_add	*add = msg->rec;
 	const struct m_store_base	*base = msg->rec;
 	const struct m_store_unmark	*unmark = msg->rec;
+	const struct m_store_lost	*lost = msg->rec;
 	const struct m_store_refuse	*ref = msg->rec;
 	const struct m_store_unrefuse	*unref = msg->rec;
 	const char			*mb = box_name(newbox->mailbox);
@@ -421,6 +422,11 @@ on_note(const struct msg *msg)
 		break;
 	case M_STORE_BASE:
 		jot("store %s: BASE %u (%s)", mb, base->local, base->flags);
+		break;
+	case M_STORE_LOST:
+		jot("store %s: LOST %u %s %u next %lld", mb, lost->count,
+		    side_name[lost->side], lost->uid, lost->next == 0 ? 0LL :
+		    (long long)(lost->next - time(NULL)));
 		break;
 	case M_STORE_MARKFAIL:
 	case M_STORE_UNMARK:
@@ -479,6 +485,7 @@ static const struct proto_handler box_handlers[] = {
 	{ M_STORE_DROP,		1,	on_uids },
 	{ M_STORE_MARK,		1,	on_uids },
 	{ M_STORE_MARKFAIL,	1,	on_note },
+	{ M_STORE_LOST,		1,	on_note },
 	{ M_STORE_UNMARK,	1,	on_note },
 	{ M_STORE_REFUSE,	1,	on_note },
 	{ M_STORE_UNREFUSE,	1,	on_note },

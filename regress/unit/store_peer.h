@@ -202,6 +202,10 @@ on_mbox(const struct msg *msg)
 		    w->mailboxid);
 	}
 	add(msg->arg, "\n");
+	if (m->lost > 0)
+		add(msg->arg, "lost %u %s %u UID %u next %lld\n", m->mailbox,
+		    side_name[m->lost_side], m->lost, m->lost_uid,
+		    (long long)m->lost_next);
 }
 
 static inline void

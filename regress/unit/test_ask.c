@@ -298,11 +298,14 @@ documented(enum ask_type type)
 	case ASK_OPEN:
 		return BIT(M_ENGINE_OPENED) | BIT(M_ENGINE_VANISHED) |
 		    BIT(M_ENGINE_FLAGS) | BIT(M_ENGINE_UIDS) |
-		    BIT(M_ENGINE_SPOILT);
+		    BIT(M_ENGINE_SPOILT) | BIT(M_ENGINE_DUE);
 	case ASK_META:
 		return BIT(M_ENGINE_META) | BIT(M_ENGINE_DUE);
 	case ASK_SEARCH:
-		return BIT(M_ENGINE_UIDS);
+		return BIT(M_ENGINE_UIDS) | BIT(M_ENGINE_DUE);
+	case ASK_STORE:
+	case ASK_EXPUNGE:
+		return BIT(M_ENGINE_DUE);
 	case ASK_SEND:
 		return BIT(M_ENGINE_GONE) | BIT(M_ENGINE_WITHHELD) |
 		    BIT(M_ENGINE_DUE);
@@ -325,7 +328,7 @@ documented(enum ask_type type)
 	case ASK_PAIR:
 		return BIT(M_ENGINE_PAIRED) | BIT(M_ENGINE_UIDS) |
 		    BIT(M_ENGINE_ROW);
-	default:	/* STORE, EXPUNGE, NAME, COMMIT */
+	default:	/* NAME, COMMIT */
 		return 0;
 	}
 }
@@ -348,10 +351,18 @@ static int
 table_entry(enum ask_type type, struct req *r, uint32_t msg)
 {
 	struct answer	 a = { r->chan, r->id, msg, record(msg, 2, 2) };
+	int		 mbox = msg == M_ENGINE_DUE && (type == ASK_OPEN ||
+			    type == ASK_SEARCH || type == ASK_STORE ||
+			    type == ASK_EXPUNGE);
 
+	if (mbox)
+		a.rec = record(msg, 0, 0);
 	if (!(documented(type) & BIT(msg)))
 		return box_dies(answer_send, &a, UNFIT);
 	answer_send(&a);
+	if (mbox)
+		return eng.due.kind == DUE_MBOX && eng.due.mb == mb &&
+		    delivered == M_NONE;
 	return delivered == msg || in_session(type, msg);
 }
 

@@ -278,13 +278,16 @@ test_doing(void)
 	closed(p, "", CLOSED "\n", "nothing is");
 	opened(p, 10, "A3");
 	asks_set(p, M_NET_STORE, 11, 10, "1");
-	closed(p, "", CLOSED ", while it changed flags of box\n", "STORE");
+	closed(p, "", "DUE 11 0\n" CLOSED ", while it changed flags of box\n",
+	    "STORE: no message is due, but the mailbox");
 	says(p, "A4 OK x\r\n");
 	asks_set(p, M_NET_SEARCH, 12, 10, "1");
-	closed(p, "", CLOSED ", while it searched box\n", "SEARCH");
+	closed(p, "", "DUE 12 0\n" CLOSED ", while it searched box\n",
+	    "SEARCH");
 	says(p, "* ESEARCH (TAG \"A5\") UID\r\nA5 OK x\r\n");
 	asks_open(p, 20, "other");
-	closed(p, "", CLOSED ", while it opened other\n", "SELECT");
+	closed(p, "", "DUE 20 0\n" CLOSED ", while it opened other\n",
+	    "SELECT");
 	peer_end(p);
 }
 

@@ -573,7 +573,7 @@ test_rules(void)
 	/* UID 0, and a status that is not one: all others may be all 0. */
 	static const uint32_t	 not_zero[] = {
 		M_ENGINE_FLAGS, M_ENGINE_META, M_ENGINE_COPIED,
-		M_ENGINE_REFUSED, M_ENGINE_FAILED, M_ENGINE_DUE, M_ENGINE_REFUSAL,
+		M_ENGINE_REFUSED, M_ENGINE_FAILED, M_ENGINE_REFUSAL,
 		M_ENGINE_ROW, M_ENGINE_PAIRED, M_ENGINE_FATAL, M_STORE_ADD,
 		M_STORE_BASE, M_STORE_REFUSE, M_STORE_UNREFUSE, M_STORE_SEEN
 	};
@@ -599,7 +599,7 @@ test_rules(void)
 		{ M_ENGINE_DONE, offsetof(struct m_engine_done, status),
 		    ST_UNSENT },
 		{ M_ENGINE_DONE, offsetof(struct m_engine_done, code),
-		    RC_SOURCE_CLOSED },
+		    RC_META_CLOSED },
 		{ M_ENGINE_LOG, offsetof(struct m_engine_log, level),
 		    LOG_LV_ERROR },
 		{ M_ENGINE_ITEM, offsetof(struct m_engine_item, kind),

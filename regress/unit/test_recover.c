@@ -340,6 +340,58 @@ test_counted(void)
 	}
 }
 
+/*
+ * A connection ended when the server was only asked which message it is: a dead
+ * run may have copied it, so nothing is done with it before that is known.
+ */
+static void
+doubtful(uint64_t key, int64_t next)
+{
+	struct mark	*k;
+
+	suspect(RC_META_CLOSED)->next = time(NULL) + next;
+	k = marked(0, 3600);
+	uidset_add(&k->uids, 50, 50);
+	arrive(mb, LOCAL, 101, 101);
+	arrive(mb, REMOTE, 5101, 5102);
+	message(mb, REMOTE, 5101)->key = key != 0 ? key :
+	    message_get(mb, LOCAL, 50).key;
+	message(mb, REMOTE, 5102)->key = message_get(mb, LOCAL, 101).key;
+}
+
+static void
+test_doubt(void)
+{
+	struct mbox	*b;
+
+	doubtful(0, -1);
+	b = box_new("z", 10);
+	arrive(b, LOCAL, 11, 11);
+	pass();
+	journal(before("remote z: RECV multi 11", "store INBOX: SEEN local 50"),
+	    "asked about when all else is done");
+	ok(before("store INBOX: SEEN local 101", "store INBOX: SEEN local 50") &&
+	    line("local INBOX: META 50"), "behind the others, alone");
+	ok(line("store INBOX: UNREFUSE local 50") &&
+	    !line("remote INBOX: RECV one 50") &&
+	    !line("local INBOX: RECV multi 5101"),
+	    "it had been copied: it is not copied again");
+
+	doubtful(77, -1);
+	pass();
+	journal(line("store INBOX: SEEN local 50") &&
+	    line("remote INBOX: RECV one 50"), "it had not: it is copied");
+	ok(line("local INBOX: RECV multi 5101"), "and so is the other one");
+
+	doubtful(0, 3600);
+	pass();
+	journal(!line("store INBOX: SEEN local 50") &&
+	    !line("remote INBOX: RECV one 50"),
+	    "before its time it is neither asked about nor copied");
+	ok(line("store INBOX: SEEN local 101") &&
+	    !line("remote INBOX: RECV multi 101"), "the others are");
+}
+
 /* ---- a lost connection ---- */
 
 static int	 through;	/* messages that come through before */
@@ -362,6 +414,16 @@ loses(struct req *r, const struct sent *s)
 	give(r, M_ENGINE_DUE, &m);
 	eng.end.lost[r->side] = 1;
 	end_begin(&eng, END_FAILED, EX_SYNC_TEMP);
+}
+
+/* The question about UID 50 ends it. */
+static void
+loses_asked(struct req *r, const struct sent *s)
+{
+	if (r->side == LOCAL && uidset_has(&r->set, 50))
+		loses(r, s);
+	else if (!eng.end.lost[LOCAL])
+		honest_meta(r, s);
 }
 
 static void
@@ -436,6 +498,17 @@ test_source(void)
 	    before("store INBOX: WATER local 7/1/", "store INBOX: REFUSE"),
 	    "under META as well, with the watermark that UIDs need");
 
+	ok(refusal_find(&mb->s[LOCAL], 101)->code == RC_META_CLOSED,
+	    "whether it is on the other side is not known");
+	doubtful(0, -1);
+	lost_side = LOCAL;
+	through = 50 - 101;
+	box_answers[ASK_META] = loses_asked;
+	(void)box_pass();
+	box_salvage();
+	journal(line("store INBOX: REFUSE local 50 attempts 2 next 3600"),
+	    "a question is not counted ahead: the second time it counts");
+
 	/* A suspect that was counted ahead is not counted again. */
 	(void)suspect(RC_SOURCE_CLOSED);
 	lost_side = LOCAL;
@@ -445,6 +518,78 @@ test_source(void)
 	box_salvage();
 	journal(jotted("store INBOX: REFUSE local 50 ") == 1,
 	    "an offer is counted once");
+}
+
+/* It ends when it is asked about a mailbox, not about a message. */
+static void
+loses_mbox(struct req *r, const struct sent *s)
+{
+	struct m_engine_due	 m = { 0, 0 };
+
+	if (r->side != REMOTE || r->mb != mb) {
+		honest_open(r, s);
+		return;
+	}
+	give(r, M_ENGINE_DUE, &m);
+	eng.end.lost[r->side] = 1;
+	end_begin(&eng, END_FAILED, EX_SYNC_TEMP);
+}
+
+static struct mbox *
+struck(uint32_t count, uint32_t uid, int64_t next)
+{
+	struct mbox	*b;
+
+	fresh();
+	b = box_new("z", 10);
+	arrive(b, LOCAL, 11, 11);
+	arrive(mb, LOCAL, 101, 101);
+	mb->strikes.count = count;
+	mb->strikes.side = REMOTE;
+	mb->strikes.uid = uid;
+	mb->strikes.next = time(NULL) + next;
+	return b;
+}
+
+static void
+test_mbox(void)
+{
+	(void)struck(0, 0, 0);
+	box_answers[ASK_OPEN] = loses_mbox;
+	(void)box_pass();
+	box_salvage();
+	journal(line("store INBOX: LOST 1 remote 0 next 0") &&
+	    jotted("store INBOX: REFUSE") == 0, "a mailbox is a suspect, too");
+	ok(said("INBOX") && said("the next run does everything else first"),
+	    "it is named");
+
+	(void)struck(1, 0, 0);
+	box_answers[ASK_OPEN] = loses_mbox;
+	(void)box_pass();
+	box_salvage();
+	journal(before("store z: ADD 11 ", "store INBOX: LOST 2 remote 0 next "
+	    "3600"), "it comes last, and counts again");
+	ok(said("left alone from now on") && said("--retry"), "that is said");
+
+	(void)struck(2, 0, 3600);
+	pass();
+	journal(jotted("remote INBOX:") == 0 && jotted("local INBOX:") == 0 &&
+	    line("remote z: RECV multi 11") && mb->stopped && eng.partial,
+	    "from then on it is left alone, and nothing else is");
+	(void)struck(2, 0, -1);
+	pass();
+	journal(line("remote INBOX: RECV multi 101") &&
+	    line("store INBOX: LOST 0 local 0 next 0"),
+	    "when its time has come it is tried, and forgiven");
+
+	(void)struck(2, 60, 3600);
+	vanish(mb, LOCAL, 60, 60);
+	pass();
+	journal(line("remote INBOX: RECV multi 101") &&
+	    jotted("remote INBOX: EXPUNGE") == 0 &&
+	    jotted("store INBOX: LOST") == 0 && eng.partial,
+	    "a look at a message has ended it: deletions wait, copies don't");
+	ok(said("UID 60") && said("1 deletions wait"), "it is named");
 }
 
 int
@@ -457,6 +602,8 @@ main(void)
 	test_offered();
 	test_suspects();
 	test_counted();
+	test_doubt();
+	test_mbox();
 	test_target();
 	test_source();
 	return tap_done();

@@ -653,6 +653,35 @@ test_tries(void)
 	uidset_free(&mark.set);
 }
 
+/* What LOAD tells of a mailbox under which sessions ended. */
+static void
+test_lost(void)
+{
+	struct m_store_lost	 lost = { 1, 2, REMOTE, 7, 1234567890123 };
+	struct peer		 p;
+
+	fresh(&p, 0);
+	say(&p, M_STORE_LOST, &lost);
+	load(&p);
+	ok(strstr(p.text, "lost 1 remote 2 UID 7 next 1234567890123\n") != NULL,
+	    "lost: so often, where, and until when");
+	lost.count = 3;
+	lost.uid = 0;
+	say(&p, M_STORE_LOST, &lost);
+	load(&p);
+	ok(strstr(p.text, "lost 1 remote 3 UID 0 next 1234567890123\n") != NULL,
+	    "lost: the last one counts");
+	lost.count = 0;
+	say(&p, M_STORE_LOST, &lost);
+	load(&p);
+	ok(strstr(p.text, "lost") == NULL, "lost: forgotten");
+	lost.mailbox = 99;
+	lost.count = 1;
+	say(&p, M_STORE_LOST, &lost);
+	ok(!commit(&p), "lost: \"%s\"", p.fatal);
+	ok(reap(&p) == 1, "lost: exits with 1");
+}
+
 static void
 test_diff(void)
 {
@@ -751,6 +780,7 @@ main(void)
 	test_pair_two();
 	test_seen_again();
 	test_tries();
+	test_lost();
 	test_diff();
 	test_large(atoi(large));
 	return end();
