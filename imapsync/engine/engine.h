@@ -114,6 +114,8 @@ struct watching {
 	int64_t		 wake;		/* ms: news that waits is looked at */
 	struct noises	 noises;	/* names that news came of */
 	uint32_t	 nnoises;
+	int64_t		 strange;	/* ms: pause of unknown names */
+	int64_t		 strange_until;
 	int		 no_notify[SIDES];
 	int64_t		 next_look;	/* ms */
 };
@@ -274,6 +276,9 @@ void		 progress_status(struct engine *);
 uint64_t	 progress_to_copy(const struct mside *);
 /* "1.2 MB" into buf[16], which is returned. */
 const char	*progress_size(uint64_t, char *buf);
+/* "UID 7", "UIDs 3,5:9", or the first of them and how many more: into buf. */
+#define UIDS_TEXT	160
+const char	*progress_uids(const struct uidset *, char *buf, size_t size);
 
 #include "phases.h"
 

@@ -34,6 +34,10 @@ struct noise {
 	int		 told;		/* there is news, or was before the look */
 	int		 unknown;	/* no such mailbox: one look for it */
 };
+/*
+ * All names that nobody knows have one brake more, of their own: there are always
+ * others.
+ */
 
 static int	 noise_cmp(struct noise *, struct noise *);
 RB_PROTOTYPE(noises, noise, entry, noise_cmp)
@@ -58,11 +62,12 @@ static void
 news(struct engine *e, const char *name, int unknown)
 {
 	struct noise	 find, *n;
+	int64_t		 until;
 
 	find.name = (char *)name;
 	if ((n = RB_FIND(noises, &e->watch.noises, &find)) == NULL) {
 		/* No honest server tells of so many in one look. */
-		if (e->watch.nnoises >= NOISES_MAX)
+		if (unknown && e->watch.nnoises >= NOISES_MAX)
 			return;
 		n = xcalloc(1, sizeof(*n));
 		n->name = xstrdup(name);
@@ -71,10 +76,23 @@ news(struct engine *e, const char *name, int unknown)
 		e->watch.nnoises++;
 	}
 	n->told = 1;
-	if (n->until <= end_now())
+	until = n->until;
+	if (n->unknown && until < e->watch.strange_until)
+		until = e->watch.strange_until;
+	if (until <= end_now())
 		e->watch.changed = 1;
-	else if (n->until < e->watch.wake)
-		e->watch.wake = n->until;
+	else if (until < e->watch.wake)
+		e->watch.wake = until;
+}
+
+/* How long news are left waiting that come once more. */
+static int64_t
+longer(const struct engine *e, int64_t pause)
+{
+	int64_t	 max = (int64_t)e->want.cfg.interval * 1000;
+
+	pause = pause == 0 ? PAUSE_MS : 2 * pause;
+	return pause > max ? max : pause;
 }
 
 /* A look has been made: which of the news was worth it? */
@@ -83,23 +101,30 @@ brake(struct engine *e)
 {
 	struct noise	*n, *next;
 	struct mbox	*mb;
-	int64_t		 max = (int64_t)e->want.cfg.interval * 1000;
+	int		 strange = 0;
 
 	for (n = RB_MIN(noises, &e->watch.noises); n != NULL; n = next) {
 		next = RB_NEXT(noises, &e->watch.noises, n);
 		mb = mbox_find(&e->list, n->name);
 		if (mb != NULL && progress_changed(e, mb)) {
+			if (n->unknown)
+				e->watch.strange = 0;
 			noise_free(e, n);
 			continue;
 		}
 		if (!n->told)
 			continue;
 		n->told = 0;
-		n->pause = n->pause == 0 ? PAUSE_MS : 2 * n->pause;
-		if (n->pause > max)
-			n->pause = max;
-		n->until = n->unknown && mb == NULL ? INT64_MAX :
-		    end_now() + n->pause;
+		n->pause = longer(e, n->pause);
+		n->until = end_now() + n->pause;
+		if (n->unknown && mb == NULL) {
+			n->until = INT64_MAX;
+			strange = 1;
+		}
+	}
+	if (strange) {
+		e->watch.strange = longer(e, e->watch.strange);
+		e->watch.strange_until = end_now() + e->watch.strange;
 	}
 	e->watch.wake = INT64_MAX;
 	/* What waits for somebody else's work is looked at again by itself. */
