@@ -582,7 +582,7 @@ conf_one(struct parser *ps)
 		snprintf(who, sizeof(who), "%s%s%s port %u", l->username,
 		    *l->username != '\0' ? " at " : "", l->host,
 		    (unsigned int)l->port);
-	conf_error(ps, ps->seen[SEC_REMOTE], "[local] and [remote] are one "
+	conf_error(ps, ps->seen[SEC_REMOTE], "[local] and [remote] are the same "
 	    "account (%s)%s: each run would copy all messages again; set two "
 	    "different servers or users, or for two parts of one account a "
 	    "list-reference for each, neither of which is the beginning of the "

@@ -283,7 +283,7 @@ delete_check(struct engine *e, struct mbox *mb, int side)
 {
 	const struct side_told	*t = &mb->s[side].told;
 	const struct side_known	*k = &mb->s[side].known;
-	uint32_t		 known = mb->nrows + k->nrefused;
+	uint32_t		 known = mb->nrows + k->nrefused, n;
 
 	if (!targets(e, side) || !mbox_present(mb, side) || t->messages == 0 ||
 	    e->want.cfg.allow_delete)
@@ -291,10 +291,22 @@ delete_check(struct engine *e, struct mbox *mb, int side)
 	if (t->messages <= known && t->uidnext == k->water.uidnext &&
 	    t->uidvalidity == k->water.uidvalidity)
 		return;
-	fatalx("%s: some of the %u messages on the %s server came after the "
-	    "last run, or were never copied; nothing was deleted: synchronise "
-	    "it first, or run again with --allow-delete to delete them as well",
-	    name_show(e, mb->name), t->messages, side_name[side]);
+	/* More may have come, if known ones are gone. */
+	if (t->uidvalidity != k->water.uidvalidity)
+		n = t->messages;
+	else if (t->messages > known)
+		n = t->messages - known;
+	else if ((n = t->uidnext - k->water.uidnext) > t->messages)
+		n = t->messages;
+	fatalx("%s: the %s server has %u message%s in it, and %s%u message%s of "
+	    "them came after the last run, or %s never copied; nothing was "
+	    "deleted: synchronise it first, or run again with --allow-delete "
+	    "to delete %s as well", name_show(e, mb->name), side_name[side],
+	    t->messages, t->messages == 1 ? "" : "s",
+	    t->uidvalidity == k->water.uidvalidity &&
+	    n != t->uidnext - k->water.uidnext ? "at least " : "", n,
+	    n == 1 ? "" : "s", n == 1 ? "was" : "were",
+	    n == 1 ? "it" : "them");
 }
 
 static int

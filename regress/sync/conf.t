@@ -93,12 +93,12 @@ subtest 'one account on both sides' => sub {
 	    'a part, and a part of it']) {
 		my ($lref, $rref, $what) = @$case;
 		refused($what, $one->($lref, $rref),
-		    qr/^\Q$file\E:\d+: \[local\] and \[remote\] are one account/m);
+		    qr/^\Q$file\E:\d+: \[local\] and \[remote\] are the same account/m);
 	}
 	refused('the same command', "[local]\ntype = tunnel\ncommand = " .
 	    $local->command . "\n[remote]\nhost = other\ntype = tunnel\n" .
 	    'command = ' . $local->command . "\n",
-	    qr/are one account \(both start the same command\)/);
+	    qr/are the same account \(both start the same command\)/);
 
 	# What it advises.
 	my $c = $remote->client;

@@ -112,7 +112,7 @@ test_named(void)
 	}
 }
 
-#define SAME	"[local] and [remote] are one account"
+#define SAME	"[local] and [remote] are the same account"
 
 /* Both sides the same account: then every message would double. */
 static void
