@@ -241,6 +241,7 @@ static const struct proto_field f_engine_opened[] = {
 	U32(m_engine_opened, uidvalidity),
 	U32(m_engine_opened, uidnext),
 	U32(m_engine_opened, exists),
+	U32(m_engine_opened, recent),
 	U64(m_engine_opened, modseq),
 	BOOL(m_engine_opened, readonly),
 	BOOL(m_engine_opened, notsticky),
@@ -257,7 +258,7 @@ static const struct proto_field f_engine_vanished[] = {
 static const struct proto_field f_engine_flags[] = {
 	UID(m_engine_flags, uid),
 	U64(m_engine_flags, modseq),
-	BOOL(m_engine_flags, has_flags),
+	U8(m_engine_flags, has_flags, FLAGS_NONE, FLAGS_CUT),
 	FLAGS(m_engine_flags, flags),
 	END
 };

@@ -453,6 +453,7 @@ struct m_engine_opened {
 	uint32_t	 uidvalidity;
 	uint32_t	 uidnext;	/* 0: not told */
 	uint32_t	 exists;
+	uint32_t	 recent;	/* \Recent; 0: none, or not told */
 	uint64_t	 modseq;	/* HIGHESTMODSEQ of the SELECT; 0: NOMODSEQ */
 	uint8_t		 readonly;
 	uint8_t		 notsticky;	/* UIDNOTSTICKY (RFC 4315) */
@@ -474,9 +475,11 @@ struct m_engine_vanished {
 struct m_engine_flags {
 	uint32_t	 uid;
 	uint64_t	 modseq;	/* 0: not told */
-	uint8_t		 has_flags;
+	uint8_t		 has_flags;	/* FLAGS_* */
 	const char	*flags;		/* canonical */
 };
+/* None were told; these; these and others, for which there is no room. */
+enum { FLAGS_NONE = 0, FLAGS_ALL, FLAGS_CUT };
 
 #define DATE_NONE	INT64_MIN
 /* M_ENGINE_META (many): id is the request's. */
@@ -562,7 +565,8 @@ struct m_engine_due {
 
 /*
  * M_ENGINE_SPOILT: id is a handle.  The server sent something about this mailbox
- * that can't be read: what else it told may not be all.
+ * that can't be read: what else it told may not be all.  "": it may have been a
+ * change of flags, which is told again if HIGHESTMODSEQ is not moved on.
  */
 struct m_engine_spoilt {
 	const char	*text;		/* what was read, as far as it goes */

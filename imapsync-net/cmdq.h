@@ -61,6 +61,7 @@ struct cmd {
 	int			 runs;		/* SELECT: see handle.c */
 	struct uidset		 set;		/* META, SEND: to come */
 	uint32_t		 under;		/* the one that is being read */
+	uint32_t		 done;		/* the last one that has come */
 	uint32_t		 pos;		/* the last one that was told */
 	uint32_t		 vanished;	/* the same, of VANISHED */
 	struct missing		*missing;	/* SEARCH of copysend.c */

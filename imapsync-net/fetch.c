@@ -27,7 +27,7 @@ flag_token(struct lex *l, struct lex *out)
 	out->end = l->p;
 }
 
-/* One more for the set: 0, or -1 if it can't be a part of it. */
+/* One more for the set: FLAGS_ALL; FLAGS_CUT: no room; FLAGS_NONE: no flag. */
 static int
 flag_add(char *dst, const struct lex *w)
 {
@@ -35,12 +35,12 @@ flag_add(char *dst, const struct lex *w)
 	size_t	 n = w->end - w->p;
 
 	if (n >= sizeof(one) || memchr(w->p, '\0', n) != NULL)
-		return -1;
+		return FLAGS_NONE;
 	memcpy(one, w->p, n);
 	one[n] = '\0';
 	if (flags_canon(canon, sizeof(canon), one) == -1)
-		return -1;
-	return flags_or(dst, dst, canon);
+		return FLAGS_NONE;
+	return flags_or(dst, dst, canon) == 0 ? FLAGS_ALL : FLAGS_CUT;
 }
 
 int
@@ -48,6 +48,7 @@ parse_flags(struct lex *l, char *dst, int *any, char *noflag)
 {
 	struct lex	 w;
 	size_t		 i, n;
+	int		 had, all = FLAGS_ALL;
 
 	dst[0] = noflag[0] = '\0';
 	*any = 0;
@@ -61,14 +62,16 @@ parse_flags(struct lex *l, char *dst, int *any, char *noflag)
 			*any = 1;
 			continue;
 		}
-		if (flag_add(dst, &w) == 0 || noflag[0] != '\0')
+		if ((had = flag_add(dst, &w)) == FLAGS_CUT)
+			all = FLAGS_CUT;
+		if (had != FLAGS_NONE || noflag[0] != '\0')
 			continue;
 		n = w.end - w.p;
 		for (i = 0; i < n && i < NOFLAG_SIZE - 1; i++)
 			noflag[i] = w.p[i] == '\0' ? '?' : w.p[i];
 		noflag[i] = '\0';
 	}
-	return 0;
+	return all;
 }
 
 /* The usual case of parse_flags(), in one go. */
@@ -93,7 +96,7 @@ parse_flags_fast(struct lex *l, char *dst, char *noflag)
 		if (flags_canon(dst, FLAGS_MAX, tmp) == 0) {
 			noflag[0] = '\0';
 			l->p = end + 1;
-			return 0;
+			return FLAGS_ALL;
 		}
 	}
 	*l = save;
@@ -230,9 +233,9 @@ fetch_item(struct parser *p, struct lex *l, const struct lex *name,
 			return -1;
 		f->uid = (uint32_t)uid;
 	} else if (lex_is(name, "FLAGS")) {
-		if (parse_flags_fast(l, f->flags, f->noflag) == -1)
+		if ((has = parse_flags_fast(l, f->flags, f->noflag)) == -1)
 			return -1;
-		f->has_flags = 1;
+		f->has_flags = has;
 	} else if (lex_is(name, "MODSEQ")) {
 		if ((has = fetch_number(l, UINT64_MAX, 1, &f->modseq)) == -1)
 			return -1;

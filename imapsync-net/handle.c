@@ -118,6 +118,7 @@ handle_switch(struct net *net, struct cmd *c)
 	c->got = 1;
 	handle_current(net, h);
 	h->exists = net->handles.newexists;
+	h->recent = net->handles.newrecent;
 	h->uidvalidity = h->uidnext = 0;
 	h->modseq = h->codemodseq = h->maxmodseq = 0;
 	h->has_code = h->nomodseq = 0;
@@ -143,12 +144,12 @@ handle_selecting(struct net *net, const struct resp *r)
 		return;
 	if (!c->runs) {
 		c->runs = 1;
-		net->handles.newexists = 0;
+		net->handles.newexists = net->handles.newrecent = 0;
 	}
 	if (c->got)
 		return;
 	if (r->type == R_STATUS && r->code == C_CLOSED) {
-		net->handles.newexists = 0;
+		net->handles.newexists = net->handles.newrecent = 0;
 		handle_switch(net, c);
 		return;
 	}
@@ -158,6 +159,8 @@ handle_selecting(struct net *net, const struct resp *r)
 		handle_switch(net, c);
 	else if (r->type == R_EXISTS)
 		net->handles.newexists = r->num;
+	else if (r->type == R_RECENT)
+		net->handles.newrecent = r->num;
 }
 
 /* HIGHESTMODSEQ by RFC 7162 section 6. */
@@ -222,7 +225,7 @@ handle_tagged(struct net *net, struct cmd *c, const struct resp *r)
 		if (r->word == WORD_OK) {
 			if (!c->got) {
 				if (!c->runs)
-					net->handles.newexists = 0;
+					net->handles.newexists = net->handles.newrecent = 0;
 				handle_switch(net, c);
 			}
 			handle_code(h, r);
@@ -252,6 +255,9 @@ handle_untagged(struct net *net, const struct resp *r)
 	switch (r->type) {
 	case R_EXISTS:
 		h->exists = r->num;
+		break;
+	case R_RECENT:
+		h->recent = r->num;
 		break;
 	case R_EXPUNGE:
 		if (h->exists > 0)

@@ -30,12 +30,14 @@ struct handle {
 	uint32_t		 uidvalidity;
 	uint32_t		 uidnext;
 	uint32_t		 exists;
+	uint32_t		 recent;	/* when it was selected */
 	uint64_t		 modseq;	/* by RFC 7162 section 6 */
 	uint64_t		 selmodseq;	/* as the SELECT told it */
 	uint64_t		 codemodseq;	/* since the last answer */
 	uint64_t		 maxmodseq;
 	int			 has_code;
 	int			 nomodseq;
+	int			 unsure;	/* see mailbox.c */
 	int			 readonly;
 	int			 notsticky;
 	int			 spoilt;	/* SPOILT was sent */
@@ -53,6 +55,7 @@ struct mailboxes {
 	struct handle		*current;	/* untagged data is its; held */
 	struct handle		*sent;		/* of the last SELECT; held */
 	uint32_t		 newexists;	/* EXISTS seen meanwhile */
+	uint32_t		 newrecent;	/* and RECENT */
 };
 
 /*

@@ -133,7 +133,7 @@ void		 lex_cut(struct lexer *, size_t from, size_t to);
 /* ---- parse.c: the grammar of responses ---- */
 
 enum resp_type { R_STATUS, R_TAGGED, R_CONT, R_CAPABILITY, R_ENABLED, R_LIST,
-	R_MBSTATUS, R_FLAGS, R_EXISTS, R_EXPUNGE, R_FETCH, R_VANISHED,
+	R_MBSTATUS, R_FLAGS, R_EXISTS, R_RECENT, R_EXPUNGE, R_FETCH, R_VANISHED,
 	R_ESEARCH, R_SEARCH, R_OTHER,
 	R_EMPTY,		/* an empty line */
 	R_NONE			/* a line that is no response: "text" */
@@ -167,7 +167,7 @@ struct fetch {
 	uint64_t	 size;
 	int		 has_modseq;
 	int		 has_size;
-	int		 has_flags;
+	int		 has_flags;	/* FLAGS_* of proto.h */
 	enum fdate	 has_date;
 	enum section	 section;
 	enum body	 body;
@@ -240,7 +240,7 @@ void		 parse_free(struct parser *);
 ssize_t		 parse_feed(struct parser *, const void *, size_t);
 /* From within resp(): take nothing behind this response. */
 void		 parse_stop(struct parser *);
-/* Nothing was read of a response that is still to be completed. */
+/* No response is incomplete, but for the next one, which has begun. */
 int		 parse_between(const struct parser *);
 /*
  * From within resp(), or after an error: the line as it stands, or how it began.
@@ -253,7 +253,8 @@ void		 parse_excerpt(const struct parser *, char *dst, size_t size);
  * A list of flags into dst (FLAGS_MAX octets), canonical; *any is set by \*.
  * What is no flag by the grammar, or too long, is left out: there is no way to
  * send it to another server.  The first such goes to noflag (NOFLAG_SIZE octets,
- * cut), else that is "".  Returns 0, or -1 if it is no list.
+ * cut), else that is "".  Returns FLAGS_ALL; FLAGS_CUT if dst has no room for all
+ * of them; or -1 if it is no list.
  */
 int		 parse_flags(struct lex *, char *dst, int *any, char *noflag);
 /*

@@ -317,7 +317,8 @@ ends_in_literal(struct lexer *lx)
 	q.inq = lx->inq;
 	q.esc = lx->esc;
 	scan_quotes(&q, start, p);
-	if (q.inq)
+	/* A quote that is out of place does not make a body's octets text. */
+	if (q.inq && !(p - start >= 2 && p[-1] == ' ' && p[-2] == ']'))
 		return 0;
 	l.p = p + 1;
 	l.end = end;

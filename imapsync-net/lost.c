@@ -33,8 +33,8 @@ lost_oldest(const struct net *net)
 }
 
 /*
- * The message that it is at: the one that is being read, or the first behind
- * those that have come or were passed over; of an APPEND its first; 0: none.
+ * The message that it is at: the one that is being read or was told of in part,
+ * or the first behind the last that has come; of an APPEND its first; 0: none.
  */
 static uint32_t
 lost_uid(const struct cmd *c)
@@ -47,7 +47,7 @@ lost_uid(const struct cmd *c)
 		return 0;
 	if (c->under != 0)
 		return c->under;
-	uid = uidset_nth(&c->set, uidset_upto(&c->set, c->pos));
+	uid = uidset_nth(&c->set, uidset_upto(&c->set, c->done));
 	return uid != 0 ? uid : uidset_min(&c->set);
 }
 

@@ -50,6 +50,18 @@ mailbox_spoilt(struct net *net, struct handle *h, const char *text)
 	return 1;
 }
 
+/* A change may have been told, and must be told again by the next SELECT. */
+static void
+mailbox_unsure(struct net *net, struct handle *h)
+{
+	struct m_engine_spoilt	 m;
+
+	m.text = "";
+	if (h->id != 0 && !h->unsure)
+		chan_send(&net->chan, M_ENGINE_SPOILT, h->id, &m);
+	h->unsure = 1;
+}
+
 /* It is of no consequence. */
 static void
 mailbox_unread(struct net *net, const char *kind, const char *text)
@@ -148,8 +160,12 @@ body_begin(struct net *net, struct cmd *c, uint32_t uid)
 static void
 body_over(struct net *net)
 {
-	if (net->body.cmd != NULL)
-		net->body.cmd->under = 0;
+	struct cmd	*c = net->body.cmd;
+
+	if (c != NULL && c->under != 0) {
+		c->done = c->under;
+		c->under = 0;
+	}
 	net->body.cmd = NULL;
 	net->body.stage = READ_NONE;
 }
@@ -248,7 +264,7 @@ body_read(struct net *net, const struct fetch *f)
 	    (c = mailbox_asked(net, K_SEND, f->uid)) == NULL)
 		return;
 	/* NIL; or empty, which is believed if its size says so, too. */
-	c->pos = f->uid;
+	c->pos = c->done = f->uid;
 	net_heard(net);
 	if (net->body.empty && f->has_size && f->size == 0)
 		body_send(net, c, f, 0);
@@ -275,14 +291,19 @@ mailbox_meta(struct net *net, const struct fetch *f)
 	m.flags = f->has_flags ? f->flags : "";
 	net_heard(net);
 	if (!c->req->brief) {
-		if (!net->body.hashead || f->section != SECT_HEADER)
-			return 1;	/* it was expunged meanwhile */
+		if (!net->body.hashead || f->section != SECT_HEADER) {
+			/* Expunged meanwhile, or the server is in trouble. */
+			c->under = f->uid;
+			return 1;
+		}
 		m.key = net->body.headkey;
 		m.msgid = net->body.msgid;
 		if (f->has_date == FDATE_TOLD)
 			parse_date(f->date, &m.date);
 	}
 	uidset_del(&c->set, f->uid, f->uid);
+	c->done = f->uid;
+	c->under = 0;
 	chan_send(&net->chan, M_ENGINE_META, c->req->id, &m);
 	return 1;
 }
@@ -340,6 +361,20 @@ mailbox_noflag(struct net *net, const struct handle *h, const char *noflag)
 	    net_words(words, sizeof(words), noflag));
 }
 
+/* Nobody loses what is not told: the engine leaves such a message's flags. */
+static void
+mailbox_cut(struct net *net, const struct handle *h, uint32_t uid)
+{
+	char	 what[32];
+
+	snprintf(what, sizeof(what), "UID %u", uid);
+	if (once(net, ONCE_FLAG, h->mailbox, what))
+		log_mbox(LOG_LV_ERROR, h->mailbox, "%s tells more flags and "
+		    "keywords of message %s than %d octets hold: those behind "
+		    "are not copied, and no change of them is; take some of "
+		    "them away", net->setup.host, what, FLAGS_MAX - 1);
+}
+
 static void
 mailbox_fetch(struct net *net, const struct fetch *f)
 {
@@ -349,10 +384,17 @@ mailbox_fetch(struct net *net, const struct fetch *f)
 	char			 line[256], text[256];
 
 	mailbox_noflag(net, h, f->noflag);
-	/* Without a UID it can't be told whose it is (RFC 7162 section 3.2). */
+	if (f->has_flags == FLAGS_CUT)
+		mailbox_cut(net, h, f->uid);
+	/*
+	 * Without a UID it can't be told whose it is (RFC 7162 section 3.2).
+	 */
 	if (f->uid == 0 && (f->has_flags || f->section != SECT_NONE)) {
 		parse_excerpt(&net->session.parser, line, sizeof(line));
-		fetch_unread(net, f, net_words(text, sizeof(text), line));
+		mailbox_unread(net, "FETCH", net_words(text, sizeof(text),
+		    line));
+		if (!fetch_answers(net, f))
+			mailbox_unsure(net, h);
 	}
 	if (h->id == 0 || f->uid == 0)
 		return;

@@ -82,6 +82,7 @@ open_finish(struct net *net, struct req *r)
 	m.uidvalidity = h->uidvalidity;
 	m.uidnext = h->uidnext;
 	m.exists = h->exists;
+	m.recent = h->recent < h->exists ? h->recent : h->exists;
 	m.modseq = h->selmodseq;
 	m.readonly = h->readonly;
 	m.notsticky = h->notsticky;

@@ -230,7 +230,8 @@ parse_code(struct lex *l, struct resp *r)
 			r->num = 0;
 		break;
 	case C_PERMANENTFLAGS:
-		return parse_flags(l, r->flags, &r->any, r->noflag);
+		return parse_flags(l, r->flags, &r->any, r->noflag) == -1 ?
+		    -1 : 0;
 	case C_MAILBOXID:
 		lex_ch(l, '(');
 		lex_sp(l);
@@ -457,6 +458,7 @@ numbered_type(struct lex *l)
 {
 	lex_sp(l);
 	return lex_word(l, "EXISTS") ? R_EXISTS :
+	    lex_word(l, "RECENT") ? R_RECENT :
 	    lex_word(l, "EXPUNGE") ? R_EXPUNGE :
 	    lex_word(l, "FETCH") ? R_FETCH : R_OTHER;
 }
@@ -474,9 +476,15 @@ parse_numbered(struct parser *p, struct lex *l, struct resp *r)
 		lex_sp(l);
 		return fetch_parse(p, l);
 	}
-	if (r->type != R_EXISTS)
+	if (r->type != R_EXISTS && r->type != R_RECENT)
 		return 0;
-	return lex_num(&n, UINT32_MAX, &r->num) == -1 || n.p < n.end ? -1 : 0;
+	if (lex_num(&n, UINT32_MAX, &r->num) == 0 && n.p == n.end)
+		return 0;
+	/* How many are recent is of little interest. */
+	if (r->type == R_EXISTS)
+		return -1;
+	r->type = R_OTHER;
+	return 0;
 }
 
 static const struct {
@@ -826,7 +834,10 @@ parse_between(const struct parser *p)
 {
 	const struct lexer	*lx = &p->lx;
 
-	return lx->mode == MODE_TEXT && lx->line.len == 0 && !lx->dropped;
+	if (lx->mode != MODE_TEXT || lx->dropped || lx->part > 0)
+		return 0;
+	/* Less than that might be the rest of a body that is too long. */
+	return lx->line.len == 0 || parse_type(p) == R_FETCH;
 }
 
 ssize_t

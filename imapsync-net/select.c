@@ -48,15 +48,17 @@ select_search(struct net *net, struct req *r, cmd_fn fn)
 
 /*
  * ESEARCH names its command; SEARCH, of which there can't be two at a time
- * (RFC 3501 section 5.5), is the oldest one's.
+ * (RFC 3501 section 5.5), is the oldest one's, if that did not ask for ESEARCH.
  */
 void
 select_found(struct net *net, const struct resp *resp)
 {
-	struct cmd	*c;
+	struct cmd	*c = NULL;
 
-	c = resp->tag[0] != '\0' ? cmdq_find(net, resp->tag) :
-	    cmdq_oldest(net, K_SEARCH);
+	if (resp->type == R_ESEARCH)
+		c = cmdq_find(net, resp->tag);
+	else if (!(net->caps.bits & CAP_ESEARCH))
+		c = cmdq_oldest(net, K_SEARCH);
 	if (c == NULL || c->kind != K_SEARCH)
 		return;
 	if (!c->got)

@@ -268,6 +268,7 @@ a_opened(struct engine *e, struct req *r, const void *rec)
 	s->uidvalidity = m->uidvalidity;
 	s->uidnext = m->uidnext;
 	s->exists = s->exists_end = m->exists;
+	s->recent = m->recent;
 	s->above = (uint32_t)(uidset_count(&s->fresh) -
 	    uidset_upto(&s->fresh, s->n));
 	s->modseq = s->modseq_end = m->modseq;
@@ -303,6 +304,12 @@ a_flags(struct engine *e, struct req *r, const void *rec)
 static int
 a_spoilt(struct engine *e, struct req *r, const void *rec)
 {
+	const struct m_engine_spoilt	*m = rec;
+
+	if (m->text[0] == '\0') {
+		r->sess->unsure = 1;
+		return 1;
+	}
 	if (!r->sess->spoilt && r->to->spoilt != NULL)
 		r->to->spoilt(e, r, rec);
 	r->sess->spoilt = 1;
@@ -490,6 +497,7 @@ ask_open(struct engine *e, struct mbox *mb, int side, enum sess_kind kind,
 	s->side = side;
 	s->kind = kind;
 	s->full = (what & OPEN_FULL) != 0;
+	s->examine = (what & OPEN_EXAMINE) != 0;
 	s->n = ms->known.n;
 	TAILQ_INSERT_TAIL(&e->ask.sesses, s, entry);
 	r = req_new(e, side, ASK_OPEN, mb, s, to);

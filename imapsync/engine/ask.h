@@ -140,11 +140,13 @@ struct sess {
 	uint32_t	 handle;
 	uint32_t	 n;
 	int		 full;		/* OPEN_FULL: the FLAGS are all */
+	int		 examine;	/* OPEN_EXAMINE */
 	int		 opened;
 	int		 failed;	/* SELECT or a part of it was not OK */
 	uint32_t	 uidvalidity;
 	uint32_t	 uidnext;
 	uint32_t	 exists;	/* when opened */
+	uint32_t	 recent;	/* the same: not seen by a session before */
 	uint32_t	 above;		/* of "fresh", those above n */
 	uint64_t	 modseq;	/* H0 of this SELECT */
 	uint64_t	 modseq_end;	/* by RFC 7162 section 6, and */
@@ -162,6 +164,7 @@ struct sess {
 	int		 foreign;	/* what was told is not all ours */
 	int		 notsticky;	/* UIDNOTSTICKY */
 	int		 spoilt;	/* something could not be read */
+	int		 unsure;	/* a change that is nobody's was told */
 };
 TAILQ_HEAD(sesses, sess);
 

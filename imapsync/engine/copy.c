@@ -158,7 +158,7 @@ got_copied(struct engine *e, struct req *r, const struct m_engine_copied *m)
 
 	e->exec.quota_row[c->target] = 0;
 	if (m->lost[0] != '\0')
-		mbox_lost(mb, m->lost);
+		mbox_lost(mb, r->side, m->lost);
 	/* It is there, wherever that is: the next run finds it by the mark. */
 	if (mb->stopped || m->newuid == 0) {
 		mb->mark[c->target].keep = 1;
@@ -183,15 +183,18 @@ got_copied(struct engine *e, struct req *r, const struct m_engine_copied *m)
 
 /* The mailbox takes none at all: this direction waits for the next run. */
 static void
-copy_close(struct engine *e, struct copy *c, const char *text)
+copy_close(struct engine *e, struct copy *c, const struct uidset *set,
+    const char *text)
 {
 	struct side_did	*d = &c->mb->s[c->target].did;
+	char		 uids[UIDS_TEXT];
 
 	if (!d->closed)
 		log_warnx("%s: the %s server takes no message: %s; what is new "
-		    "on the %s server is offered again by the next run",
+		    "on the %s server (%s) is offered again by the next run",
 		    name_show(e, c->mb->name), side_name[c->target], text,
-		    side_name[OTHER(c->target)]);
+		    side_name[OTHER(c->target)],
+		    progress_uids(set, uids, sizeof(uids)));
 	d->closed = 1;
 	e->partial = 1;
 }
@@ -202,13 +205,13 @@ copy_close(struct engine *e, struct copy *c, const char *text)
  */
 static int
 mailbox_fault(struct engine *e, struct copy *c, int code, const char *text,
-    int one)
+    const struct uidset *set, int one)
 {
 	switch (code) {
 	case RC_TRYCREATE:
 	case RC_NONEXISTENT:
 	case RC_NOPERM:
-		copy_close(e, c, text);
+		copy_close(e, c, set, text);
 		return 1;
 	case RC_UNAVAILABLE:
 	case RC_INUSE:
@@ -216,7 +219,7 @@ mailbox_fault(struct engine *e, struct copy *c, int code, const char *text,
 	case RC_CONTACTADMIN:
 	case RC_SERVERBUG:
 		if (one && ++c->mb->s[c->target].did.in_a_row > FAULTS)
-			copy_close(e, c, text);
+			copy_close(e, c, set, text);
 		break;
 	}
 	return c->mb->s[c->target].did.closed;
@@ -227,7 +230,7 @@ got_failed(struct engine *e, struct req *r, const struct m_engine_failed *m)
 {
 	struct copy	*c = r->arg, single = *c;
 
-	if (mailbox_fault(e, c, m->code, m->text, 0))
+	if (mailbox_fault(e, c, m->code, m->text, &m->set, 0))
 		return;
 	/* One batch is tried message by message, the others wait for room. */
 	if (m->code == RC_OVERQUOTA && e->exec.quota_batch[c->target]++ > 0)
@@ -313,6 +316,7 @@ missing_judge(struct engine *e, struct mbox *mb, int side)
 		refusal_withheld(e, mb, side, u, d->why != NULL ? d->why : "");
 		uidset_del(&d->missing, u, u);
 	}
+	refusal_unnamed(e, mb, side);
 	d->look = NULL;
 	d->unlisted = 0;
 }
@@ -412,8 +416,12 @@ got_refused(struct engine *e, struct req *r, const struct m_engine_refused *m)
 {
 	struct copy	*c = r->arg, other = *c;
 	struct uidset	 one = UIDSET_INIT;
+	int		 fault;
 
-	if (mailbox_fault(e, c, m->code, m->text, 1))
+	uidset_add(&one, m->uid, m->uid);
+	fault = mailbox_fault(e, c, m->code, m->text, &one, 1);
+	uidset_free(&one);
+	if (fault)
 		return;
 	if (says_quota(m)) {
 		/* Cyrus says it without a code, so once may be one message. */

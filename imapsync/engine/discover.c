@@ -63,7 +63,7 @@ got_diff(struct engine *e, struct req *r, const struct m_engine_row *m)
 	(void)e;
 	if (m->gone)
 		row->gone[r->side] = 1;
-	else
+	else if (!uidset_has(&r->mb->s[r->side].found.cut, row->uid[r->side]))
 		row_now(row, r->side, m->now);
 }
 
@@ -96,8 +96,13 @@ disc_flags(struct engine *e, struct sess *s, const struct m_engine_flags *m)
 {
 	struct m_store_seen	 seen;
 
-	if (!m->has_flags || m->uid > s->n || s->opened)
+	if (m->has_flags == FLAGS_NONE || m->uid > s->n || s->opened)
 		return;
+	/* What is not among those that are told is not gone. */
+	if (m->has_flags == FLAGS_CUT)
+		uidset_add(&s->mb->s[s->side].found.cut, m->uid, m->uid);
+	else if (!s->full)
+		uidset_del(&s->mb->s[s->side].found.cut, m->uid, m->uid);
 	if (!s->full) {
 		change_add(&s->mb->s[s->side], m->uid, m->flags);
 		return;
@@ -299,7 +304,8 @@ disc_merge(struct engine *e, struct mbox *mb, int side)
 	if (ms->found.disc == NULL)
 		return;
 	RB_FOREACH(c, changes, &ms->found.changes) {
-		if ((row = row_find(mb, side, c->uid)) == NULL)
+		if ((row = row_find(mb, side, c->uid)) == NULL ||
+		    uidset_has(&ms->found.cut, c->uid))
 			continue;
 		row_now(row, side, c->flags);
 	}

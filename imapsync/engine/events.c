@@ -26,6 +26,9 @@ h_log(const struct msg *msg)
 	struct source			*src = msg->arg;
 	const struct m_engine_log	*m = msg->rec;
 
+	/* Something could not be done, whatever the rest of the run does. */
+	if (m->level == LOG_LV_ERROR)
+		src->e->partial = 1;
 	progress_log(src->e, m->level, component(src->chan),
 	    m->mailbox[0] != '\0' ? m->mailbox : NULL, m->text);
 }

@@ -395,6 +395,9 @@ final_modseq(struct engine *e, struct mbox *mb, int side)
 	 * What this side told and the other did not take must be told again:
 	 * deletions that were held back or not confirmed.
 	 */
+	if (ms->found.disc->unsure ||
+	    (ms->did.exec != NULL && ms->did.exec->unsure))
+		return ms->known.water.modseq;
 	if (ms->plan.again || uidset_count(&os->plan.doomed) !=
 	    uidset_count(&os->did.expunged))
 		return ms->known.water.modseq;
@@ -409,16 +412,21 @@ static void
 finish_unexpunged(struct engine *e, struct mbox *mb, int side)
 {
 	struct mside	*ms = &mb->s[side];
-	uint64_t	 left;
+	struct uidset	 left = UIDSET_INIT;
+	char		 uids[UIDS_TEXT];
 
-	left = uidset_count(&ms->plan.doomed) - uidset_count(&ms->did.expunged);
-	if (left == 0)
-		return;
-	log_warnx("%s: the %s server did not expunge %llu message%s that "
-	    "should be gone; the next run tries again",
-	    name_show(e, mb->name), side_name[side],
-	    (unsigned long long)left, left == 1 ? "" : "s");
-	e->partial = 1;
+	uidset_copy(&left, &ms->plan.doomed);
+	uidset_sub(&left, &ms->did.expunged);
+	if (!uidset_empty(&left)) {
+		log_warnx("%s: the %s server did not expunge %llu message%s "
+		    "that should be gone (%s); the next run tries again",
+		    name_show(e, mb->name), side_name[side],
+		    (unsigned long long)uidset_count(&left),
+		    uidset_count(&left) == 1 ? "" : "s",
+		    progress_uids(&left, uids, sizeof(uids)));
+		e->partial = 1;
+	}
+	uidset_free(&left);
 }
 
 /* More flags on one message than a server can be told. */
@@ -449,7 +457,9 @@ finish_mbox(struct engine *e, struct mbox *mb)
 		finish_unexpunged(e, mb, side);
 	}
 	finish_overflow(e, mb);
-	if (mb->lost != NULL)
-		log_warnx("%s: not kept by one of the servers: %s",
-		    name_show(e, mb->name), mb->lost);
+	for (side = 0; side < SIDES; side++)
+		if (mb->s[side].did.lost != NULL)
+			log_warnx("%s: the %s server does not keep %s",
+			    name_show(e, mb->name), side_name[side],
+			    mb->s[side].did.lost);
 }

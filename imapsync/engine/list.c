@@ -31,6 +31,7 @@ got_mbox(struct engine *e, struct req *r, const struct m_engine_mbox *m)
 	mb->subscribed = m->subscribed;
 	mb->nrows = m->rows;
 	e->list.total_rows += m->rows;
+	e->list.had_rows |= m->rows > 0;
 	mb->strikes.count = m->lost;
 	mb->strikes.side = m->lost_side;
 	mb->strikes.uid = m->lost_uid;
@@ -282,7 +283,8 @@ list_side(struct engine *e, int side)
 	size_t		 i;
 	int		 extra = 0;
 
-	if (w->cfg.reference[side][0] != '\0' && e->srv[side].delim == '\0')
+	if ((w->cfg.reference[side][0] != '\0' || e->filtered) &&
+	    e->srv[side].delim == '\0')
 		list_send(e, side, w->cfg.reference[side], 0, 0, NULL, 0,
 		    &delim_answers);
 	list = xcalloc(w->npatterns, sizeof(*list));

@@ -234,6 +234,7 @@ found_free(struct side_found *d)
 	uidset_free(&d->new);
 	uidset_free(&d->cand);
 	uidset_free(&d->unpaired);
+	uidset_free(&d->cut);
 	uidset_free(&d->leave);
 }
 
@@ -262,6 +263,8 @@ did_free(struct side_did *d)
 	uidset_free(&d->expunged);
 	uidset_free(&d->copied);
 	uidset_free(&d->missing);
+	uidset_free(&d->unnamed);
+	free(d->lost);
 	free(d->why);
 	uidset_free(&d->appended);
 	stores_free(&d->sent);
@@ -315,7 +318,6 @@ mbox_free(struct mbox *mb)
 		mark_free(&mb->mark[side]);
 		uidset_free(&mb->pairing.asked[side]);
 	}
-	free(mb->lost);
 	free(mb->name);
 	free(mb);
 }
@@ -442,12 +444,12 @@ mbox_unplan(struct mbox *mb)
 }
 
 void
-mbox_lost(struct mbox *mb, const char *flags)
+mbox_lost(struct mbox *mb, int side, const char *flags)
 {
-	char	 all[FLAGS_MAX];
+	char	 all[FLAGS_MAX], **lost = &mb->s[side].did.lost;
 
-	if (flags_or(all, mb->lost != NULL ? mb->lost : "", flags) == -1)
+	if (flags_or(all, *lost != NULL ? *lost : "", flags) == -1)
 		return;
-	free(mb->lost);
-	mb->lost = xstrdup(all);
+	free(*lost);
+	*lost = xstrdup(all);
 }

@@ -145,6 +145,7 @@ struct side_found {
 	struct uidset	 new;		/* UIDs to be copied to the other side */
 	struct uidset	 cand;		/* recovery: what may be paired */
 	struct uidset	 unpaired;	/* what PAIR left */
+	struct uidset	 cut;		/* not all of their flags are told */
 	struct uidset	 leave;		/* what a rule leaves out in this run */
 	uint8_t		 allow;		/* PROP_* that may be done here */
 	/* For the count of D3. */
@@ -198,6 +199,8 @@ struct side_did {
 	int		 closed;	/* it takes no message in this run */
 	uint32_t	 in_a_row;	/* refusals "not now" */
 	uint32_t	 nwithheld;	/* messages that it did not give */
+	struct uidset	 unnamed;	/* those of them that have no line */
+	char		*lost;		/* flags that it does not keep */
 	uint32_t	 nexpunged;
 	uint32_t	 ncopied;	/* messages appended here */
 	uint64_t	 octets;
@@ -250,7 +253,6 @@ struct mbox {
 		uint64_t		 n[SIDES];	/* that were asked */
 	} pairing;
 	uint32_t	 npaired;
-	char		*lost;		/* flags named as not kept, this run */
 	uint32_t	 overflow;	/* local UID with more flags than can be */
 };
 RB_HEAD(mboxes, mbox);
@@ -261,6 +263,7 @@ struct mboxlist {
 	struct mbox	**byid;		/* in the order of loading: ascending */
 	size_t		 nbyid;
 	uint64_t	 total_rows;
+	int		 had_rows;	/* this is not the first run */
 	uint32_t	 next_id;	/* above all ids of the state */
 };
 
@@ -331,7 +334,7 @@ struct store	*store_add(struct stores *, int add, const char *flag);
 struct refusal	*refusal_find(struct mside *, uint32_t uid);
 struct refusal	*refusal_new(struct mside *, uint32_t uid);
 void		 refusal_free(struct mside *, struct refusal *);
-/* A flag that a server does not keep: named once with the mailbox. */
-void		 mbox_lost(struct mbox *, const char *flags);
+/* A flag that the server of that side does not keep: named once. */
+void		 mbox_lost(struct mbox *, int side, const char *flags);
 
 #endif /* MBOX_H */

@@ -37,9 +37,24 @@ same_add(struct engine *e, struct req *r, const struct m_engine_meta *m)
 }
 
 /*
+ * Is a message recent in both sessions?  In one account only the first session
+ * that selects a mailbox finds it so (RFC 3501 section 2.3.2).
+ */
+static int
+is_recent_twice(const struct mbox *mb)
+{
+	const struct sess	*l = mb->s[LOCAL].found.disc;
+	const struct sess	*r = mb->s[REMOTE].found.disc;
+
+	/* EXAMINE leaves it as it is. */
+	return l != NULL && r != NULL && !l->readonly && !r->readonly &&
+	    (uint64_t)l->recent + r->recent > l->exists;
+}
+
+/*
  * Every run would double an account that stands on both sides.  Two servers that
  * were filled in one second agree in all numbers, so all messages must agree as
- * well, at the same UIDs.
+ * well, at the same UIDs; and nothing may show that there are two of them.
  */
 static void
 same_check(struct engine *e)
@@ -47,8 +62,7 @@ same_check(struct engine *e)
 	struct mbox	*mb;
 	uint64_t	 n = 0;
 
-	if (e->list.total_rows > 0 || e->passes > 0 ||
-	    e->want.cfg.two_accounts)
+	if (e->list.had_rows || e->want.cfg.two_accounts)
 		return;
 	FOREACH_MBOX(mb, &e->list) {
 		const struct side_told	*l = &mb->s[LOCAL].told;
@@ -59,7 +73,8 @@ same_check(struct engine *e)
 		if (!l->has_status || !r->has_status ||
 		    l->uidvalidity != r->uidvalidity ||
 		    l->uidnext != r->uidnext ||
-		    l->messages != r->messages || l->modseq != r->modseq)
+		    l->messages != r->messages || l->modseq != r->modseq ||
+		    is_recent_twice(mb))
 			return;
 		n += l->messages;
 	}
@@ -102,6 +117,7 @@ silent(struct engine *e, struct mbox *mb, int side)
 		refusal_withheld(e, mb, side, u, "it tells nothing of it");
 		uidset_del(rest, u, u);
 	}
+	refusal_unnamed(e, mb, side);
 }
 
 static void
@@ -308,7 +324,8 @@ pair_run(struct engine *e)
 	int				 asked = 0, side;
 
 	FOREACH_USABLE(mb, &e->list) {
-		if (!mb->adopt)
+		/* A state without a row can't tell whose mail this is. */
+		if (!mb->adopt && e->list.had_rows)
 			continue;
 		for (side = 0; side < SIDES; side++) {
 			uidset_copy(&set[side], &mb->s[side].found.new);

@@ -45,6 +45,8 @@ int		 refusal_set(struct engine *, struct mbox *, int side,
  */
 void		 refusal_withheld(struct engine *, struct mbox *, int side,
 		    uint32_t uid, const char *text);
+/* Name those that had no line of their own, many a line. */
+void		 refusal_unnamed(struct engine *, struct mbox *, int side);
 /* It was taken at last, or is gone. */
 void		 refusal_end(struct engine *, struct mbox *, int side,
 		    uint32_t uid);

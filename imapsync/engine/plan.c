@@ -25,8 +25,11 @@ keeps(const struct mside *ms, const char *flag)
 {
 	/* EXAMINE (a dry run) tells of no permanent flags. */
 	if (ms->found.disc == NULL || ms->found.disc->permflags == NULL ||
-	    ms->found.disc->readonly)
+	    ms->found.disc->examine)
 		return 1;
+	/* Dovecot answers OK to what it ignores then. */
+	if (ms->found.disc->readonly)
+		return 0;
 	if (flags_has(ms->found.disc->permflags, flag))
 		return 1;
 	return ms->found.disc->perm_any && flag[0] != '\\';
@@ -51,7 +54,7 @@ plan_side(struct mbox *mb, int side, struct row *row, const char *have,
 			plan_store(ms, 1, one, row->uid[side]);
 			any = 1;
 		} else {
-			mbox_lost(mb, one);
+			mbox_lost(mb, side, one);
 			flags_sub(made, made, one);
 		}
 	flags_sub(diff, have, want);

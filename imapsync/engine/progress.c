@@ -98,6 +98,33 @@ progress_clear(struct engine *e)
 }
 
 const char *
+progress_uids(const struct uidset *set, char *buf, size_t size)
+{
+	char		 one[32];
+	uint64_t	 n = uidset_count(set);
+	size_t		 i, len;
+
+	len = strlcpy(buf, n == 1 ? "UID" : "UIDs", size);
+	/* Room for one more and for how many are left. */
+	for (i = 0; i < set->n && len + 64 < size; i++) {
+		uint32_t	 lo = set->r[i].lo, hi = set->r[i].hi;
+
+		if (lo == hi)
+			snprintf(one, sizeof(one), "%c%u", i == 0 ? ' ' : ',',
+			    lo);
+		else
+			snprintf(one, sizeof(one), "%c%u:%u", i == 0 ? ' ' :
+			    ',', lo, hi);
+		len = strlcat(buf, one, size);
+		n -= (uint64_t)hi - lo + 1;
+	}
+	if (n > 0)
+		snprintf(buf + len, size - len, " and %llu more",
+		    (unsigned long long)n);
+	return buf;
+}
+
+const char *
 progress_size(uint64_t n, char *buf)
 {
 	static const char	 units[] = " kMGT";

@@ -134,10 +134,31 @@ leave_waiting(struct engine *e)
 
 	FOREACH_MBOX(mb, &e->list)
 		if (mb->later) {
-			log_info("%s: a run was cut short while it was copying, "
-			    "and the server is still at work: it is left for "
-			    "the next run", name_show(e, mb->name));
+			log_warnx("%s: a run was cut short while it was copying, "
+			    "and the %s server is still at work: it is left "
+			    "for the next run", name_show(e, mb->name),
+			    side_name[is_marked(mb, LOCAL) ? LOCAL : REMOTE]);
 			mb->soon = 1;
+			e->partial = 1;
+		}
+}
+
+/* Whom is waited for; one mailbox stands for all. */
+static void
+wait_name(struct engine *e)
+{
+	static char	 text[NAME_MAX_LEN * 4 + 100];
+	struct mbox	*mb;
+
+	FOREACH_MBOX(mb, &e->list)
+		if (mb->later && (is_marked(mb, LOCAL) ||
+		    is_marked(mb, REMOTE))) {
+			snprintf(text, sizeof(text), "the %s server to end what "
+			    "an interrupted run has sent to it for %s",
+			    side_name[is_marked(mb, LOCAL) ? LOCAL : REMOTE],
+			    name_show(e, mb->name));
+			e->waiting = text;
+			return;
 		}
 }
 
@@ -151,7 +172,7 @@ recover_wait(struct engine *e)
 		return 0;
 	log_debug("a run was cut short while copying: waiting until the server "
 	    "stands still");
-	e->waiting = "a server to end what an interrupted run has sent to it";
+	wait_name(e);
 	while (n > 0 && end_now() < until) {
 		if ((n = marks_look(e)) == -1 ||
 		    (n > 0 && loop_wait(e, LOOK_MS) == -1))

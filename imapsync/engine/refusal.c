@@ -14,7 +14,8 @@
 
 #include "engine.h"
 
-#define WITHHELD_LINES	10	/* messages that are named, a mailbox */
+#define WITHHELD_LINES	10	/* that name messages, a mailbox */
+#define UNNAMED_RANGES	60	/* of UIDs, a line: 22 octets each at most */
 
 int64_t
 refusal_next(uint32_t attempts, int64_t now)
@@ -115,12 +116,35 @@ refusal_withheld(struct engine *e, struct mbox *mb, int side, uint32_t uid,
 	uidset_add(&d->copied, uid, uid);
 	isnew = refusal_set(e, mb, side, uid, RC_WITHHELD, 0, 0,
 	    text[0] != '\0' ? text : "it gave no message");
-	if (isnew && d->nwithheld++ < WITHHELD_LINES)
+	if (isnew && d->nwithheld++ >= WITHHELD_LINES)
+		uidset_add(&d->unnamed, uid, uid);
+	else if (isnew)
 		log_warnx("%s: the %s server has message UID %u and does not "
 		    "give it: %s; it stays to be copied, and is asked for "
 		    "again by the next run", name_show(e, mb->name),
 		    side_name[side], uid,
 		    text[0] != '\0' ? text : "no message came");
+}
+
+void
+refusal_unnamed(struct engine *e, struct mbox *mb, int side)
+{
+	struct uidset	*set = &mb->s[side].did.unnamed, part = UIDSET_INIT;
+	char		 uids[1500];
+	size_t		 i, line;
+
+	for (i = line = 0; i < set->n && line < WITHHELD_LINES; line++) {
+		for (; i < set->n && part.n < UNNAMED_RANGES; i++)
+			uidset_add(&part, set->r[i].lo, set->r[i].hi);
+		log_warnx("%s: the %s server does not give %s either",
+		    name_show(e, mb->name), side_name[side],
+		    progress_uids(&part, uids, sizeof(uids)));
+		uidset_free(&part);
+	}
+	if (i < set->n)
+		log_warnx("%s: nor %zu further ranges of UIDs",
+		    name_show(e, mb->name), set->n - i);
+	uidset_free(set);
 }
 
 int

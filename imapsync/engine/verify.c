@@ -410,9 +410,10 @@ d5_judge(struct engine *e, struct mbox *mb, int side)
 		c->mismatch = 1;
 	if (c->mismatch || mb->s[OTHER(side)].check.mismatch) {
 		progress_stop(e, mb, "%u messages are said to be gone on the "
-		    "%s server, but a second look shows other messages than "
-		    "the state knows; nothing was deleted; %s",
+		    "%s server, but a second look shows other messages on the "
+		    "%s server than the state knows; nothing was deleted; %s",
 		    gone_rows(mb, side, NULL), side_name[side],
+		    side_name[c->mismatch ? side : OTHER(side)],
 		    look_advice(e, mb));
 		return;
 	}

@@ -114,7 +114,7 @@ for my $side ('local', 'remote') {
 		cmp_ok(abs(($got[0] // 0) - time), '<', 86400,
 		    "E3: from $side: $form: now");
 		is(scalar @lines, 1, "E3: from $side: $form: one line");
-		like($lines[0] // '', qr/^INBOX: .*\b$side\b/,
+		like($lines[0] // '', qr/^$side\(INBOX\): /,
 		    "E3: from $side: $form: which names the server");
 	}
 	unlike($r->{err}, qr/[^\x20-\x7e\n]/, "E3: from $side: printable");
@@ -141,7 +141,8 @@ for my $s ($pair, $other) {
 	$client->close;
 }
 $i = Imapsync::Imapsync->new(local => $pair, remote => $other);
-my $r = $i->sync_ok('E3: a first run');
+my $r = $i->sync_ok('E3: a first run',
+    '--two-accounts');
 like($r->{err}, qr/^INBOX: 1 paired$/m, 'E3: the same message by its date');
 is(scalar(@{ { by_subject($other) }->{1} }), 1, 'E3: and not twice');
 

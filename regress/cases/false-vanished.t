@@ -51,7 +51,9 @@ sub pair
 	my ($side, %conf) = @_;
 	my $p = Imapsync::Case->new($side => liar(), conf => \%conf);
 
-	$p->put($_, 'INBOX', 1 .. 10) for 'local', 'remote';
+	$p->put('local', 'INBOX', 1 .. 10);
+	sleep 1;	# two accounts, as their UIDVALIDITY tells
+	$p->put('remote', 'INBOX', 1 .. 10);
 	$p->run(0, 'before');
 	return $p;
 }

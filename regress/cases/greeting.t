@@ -119,7 +119,7 @@ begin('D5', 'an answer to what was not asked, CAPABILITY', $error,
 	$_[0]->expect(qr/ CAPABILITY$/);
 	$_[0]->put("Z7 OK what\r\n");
 });
-begin('D5', 'octets that are no line', $error, qr/\\M|\\\^|\\\d\d\d/, sub {
+begin('D5', 'octets that are no line', $error, qr/: .*\^.*\[31m/, sub {
 	$_[0]->put("\x01\x80\xff\x1b[31m\r\n");
 });
 

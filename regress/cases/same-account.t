@@ -185,6 +185,10 @@ subtest 'D6: a copy by files' => sub {
 	my $server = account();
 	my $copy = Imapsync::Server->new(name => 'copy');
 	my ($from, $to) = map { $_->dir . '/home/user' } $server, $copy;
+	# Messages that are recent on both sides tell that there are two.
+	my $client = $server->client;
+	$client->select($_) for 'INBOX', 'work/a', 'work/sub/b', 'workshop/c';
+	$client->close;
 	system('cp', '-a', "$from/Maildir", "$to/") == 0 or die "cp\n";
 	my ($i, $option) = shown('a copy by files', $server, $server, $copy);
 

@@ -75,6 +75,7 @@ struct place {
 	uint32_t	 uidvalidity;
 	uint32_t	 uidnext;
 	uint64_t	 modseq;
+	uint32_t	 recent;
 	int		 perm_any;
 	const char	*permflags;
 	const char	*mailboxid;

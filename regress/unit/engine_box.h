@@ -151,6 +151,7 @@ opened_like(const struct req *r)
 	memset(&m, 0, sizeof(m));
 	m.uidvalidity = p->uidvalidity;
 	m.uidnext = p->uidnext;
+	m.recent = p->recent;
 	m.exists = uidset_count(&p->uids);
 	m.modseq = p->modseq;
 	m.perm_any = p->perm_any;
@@ -751,6 +752,7 @@ box_new(const char *name, uint32_t n)
 	mb->nrows = n;
 	mb->subscribed = SUB_NO;
 	eng.list.total_rows += n;
+	eng.list.had_rows |= n > 0;
 	if (n > 0)
 		uidset_add(&box_of(mb)->rows, 1, n);
 	for (side = 0; side < SIDES; side++) {

@@ -202,6 +202,7 @@ record(uint32_t type, uint32_t lo, uint32_t hi)
 		struct m_engine_gone	 gone;
 		struct m_engine_withheld withheld;
 		struct m_engine_due	 due;
+		struct m_engine_spoilt	 spoilt;
 		struct m_engine_uids	 uids;
 		struct m_engine_done	 done;
 	}			 u;
@@ -214,6 +215,9 @@ record(uint32_t type, uint32_t lo, uint32_t hi)
 	case M_ENGINE_OPENED:
 		u.rec.engine_opened.permflags = "";
 		u.rec.engine_opened.mailboxid = "";
+		break;
+	case M_ENGINE_SPOILT:
+		u.spoilt.text = "x";
 		break;
 	case M_ENGINE_META:
 	case M_ENGINE_COPIED:

@@ -151,6 +151,10 @@ test_whole(void)
 	    "abc)\r\n* 2", "DUE 11 1\n" CLOSED ", while it was asked for "
 	    "message UID 1 of box\n", "within what follows it");
 	is_num(p->over.len, 0, "which may belong to it");
+	closed(p, "* 1 FETCH (UID 1 FLAGS () INTERNALDATE NIL BODY[] {3}\r\n"
+	    "abc)\r\n* 2 FETCH (UID 2 FL", "DUE 11 2\n" CLOSED ", while it was "
+	    "asked for message UID 2 of box\n", "within the next response");
+	is_num(p->over.len, 9, "which does not");
 	peer_end(p);
 }
 

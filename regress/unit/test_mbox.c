@@ -128,10 +128,10 @@ test_lists(void)
 	    "a refusal belongs to a UID of a side");
 	refusal_free(ms, f);
 	ok(refusal_find(ms, 9) == NULL, "it is gone when it ends");
-	mbox_lost(mb, "$A");
-	mbox_lost(mb, "$B");
-	mbox_lost(mb, "$a");
-	is_str(mb->lost, "$A $B", "a flag that is not kept is named once");
+	mbox_lost(mb, REMOTE, "$A");
+	mbox_lost(mb, REMOTE, "$B");
+	mbox_lost(mb, REMOTE, "$a");
+	is_str(mb->s[REMOTE].did.lost, "$A $B", "a flag that is not kept is named once");
 	mbox_reset(&list);
 }
 

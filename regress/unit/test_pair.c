@@ -227,6 +227,14 @@ test_same(void)
 	same();
 	at(mb, REMOTE)->uidvalidity++;
 	ok(box_pass() == 0, "another UIDVALIDITY");
+	same();
+	at(mb, LOCAL)->recent = 2;
+	at(mb, REMOTE)->recent = 2;
+	ok(box_pass() == 0, "a message is recent in two sessions");
+	same();
+	at(mb, LOCAL)->recent = 2;
+	at(mb, REMOTE)->recent = 1;
+	ok(box_dies(pass_child, NULL, words), "three of three in one of them");
 }
 
 /* ---- parts ---- */

@@ -204,7 +204,8 @@ test_permanentflags(void)
 	plan_mbox(mb);
 	ok(stored(mb, REMOTE, 1, "$kept", 11), "a keyword that is kept");
 	ok(!stored(mb, REMOTE, 1, "$Other", 11), "one that is not");
-	ok(mb->lost != NULL && flags_has(mb->lost, "$other"), "it is named");
+	ok(mb->s[REMOTE].did.lost != NULL &&
+	    flags_has(mb->s[REMOTE].did.lost, "$other"), "it is named");
 	ok(!stored(mb, LOCAL, 0, "$Other", 1), "it stays where it is");
 	is_str(p->want[REMOTE], "\\Seen $Kept", "and is no part of what is "
 	    "set there");
