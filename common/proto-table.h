@@ -444,6 +444,8 @@ static const struct proto_field f_engine_setup[] = {
 	U32(m_engine_setup, interval),
 	U64(m_engine_setup, max_size),
 	U32(m_engine_setup, max_age),
+	U8(m_engine_setup, delete_rule, DELETE_PERCENT, DELETE_ANY),
+	U32(m_engine_setup, max_delete),
 	U32(m_engine_setup, patience),
 	BOOL(m_engine_setup, late),
 	STR(m_engine_setup, reference[LOCAL], NAME_MAX_LEN),
@@ -569,6 +571,10 @@ static const struct proto_field f_store_lost[] = {
 	U8(m_store_lost, side, LOCAL, REMOTE),
 	U32(m_store_lost, uid),
 	I64(m_store_lost, next),
+	END
+};
+static const struct proto_field f_store_deleted[] = {
+	U32(m_store_deleted, count),
 	END
 };
 static const struct proto_field f_store_unmark[] = {
@@ -700,6 +706,7 @@ static const struct proto_field f_store_diff[] = {
 	X(STORE_PAIR, store_pair, f_store_pair, 0)			\
 	X(STORE_DIFF, store_diff, f_store_diff, 0)			\
 	X(STORE_SYNCED, store_synced, f_none, 0)			\
+	X(STORE_DELETED, store_deleted, f_store_deleted, 0)		\
 	X(STORE_COMMIT, store_commit, f_none, 0)			\
 	X(STORE_CLOSE, store_close, f_none, 0)
 

@@ -152,6 +152,7 @@ enum proto_type {
 	M_STORE_PAIR,
 	M_STORE_DIFF,
 	M_STORE_SYNCED,
+	M_STORE_DELETED,
 	M_STORE_COMMIT,
 	M_STORE_CLOSE,
 
@@ -678,7 +679,7 @@ struct m_engine_uids {
  * M_ENGINE_DONE: the request is answered.  Where a request is several commands
  * the worst answer counts.  modseq and exists are those of the mailbox that the
  * request's handle names, at its last tagged answer (modseq by RFC 7162 section
- * 6, 0: none); 0 elsewhere.  count: PAIR, the pairs made.
+ * 6, 0: none); 0 elsewhere.  count: PAIR, the pairs made; LOAD, see DELETED.
  */
 struct m_engine_done {
 	uint8_t		 status;	/* enum resp_status */
@@ -721,6 +722,8 @@ enum run_command { CMD_SYNC = 0, CMD_CHECK, CMD_REPAIR, CMD_DELETE, CMD_RENAME }
 #define PROP_FLAGS	0x02
 #define PROP_DELETE	0x04
 #define PROP_ALL	0x07
+/* max-delete: what may be gone at once before nothing is deleted for it. */
+enum delete_rule { DELETE_PERCENT = 0, DELETE_NUMBER, DELETE_ANY };
 enum direction { DIR_BOTH = 0, DIR_TO_LOCAL, DIR_TO_REMOTE };
 struct m_engine_setup {
 	uint32_t	 version;
@@ -746,6 +749,8 @@ struct m_engine_setup {
 	uint32_t	 interval;	/* seconds from one look to the next */
 	uint64_t	 max_size;	/* octets; 0: no limit */
 	uint32_t	 max_age;	/* seconds; 0: no limit */
+	uint8_t		 delete_rule;	/* enum delete_rule */
+	uint32_t	 max_delete;	/* percent, or messages */
 	uint32_t	 patience;	/* not 0: EX_SYNC_TEMP is for the log ... */
 	uint8_t		 late;		/* ... unless that is over */
 	const char	*reference[SIDES];
@@ -960,6 +965,13 @@ struct m_store_diff {
 	uint32_t	 mailbox;
 	uint8_t		 side;
 	uint32_t	 n;
+};
+/*
+ * M_STORE_DELETED: so many messages were deleted as another server wanted; what
+ * was so in the last 24 hours is the count of LOAD's DONE.  0: forget them all.
+ */
+struct m_store_deleted {
+	uint32_t	 count;
 };
 /* A good run; written with what else is to be committed, or once an hour. */
 struct m_store_synced {

@@ -91,6 +91,11 @@ static const char *const statement[DB_NSTMT] = {
 	[DB_LOST] = "REPLACE INTO lost (mailbox, count, side, uid, next)"
 	    " VALUES (?1, ?2, ?3, ?4, ?5)",
 	[DB_UNLOST] = "DELETE FROM lost WHERE mailbox = ?1",
+	[DB_DELETED] = "INSERT INTO deleted (hour, n) VALUES (?1, ?2)"
+	    " ON CONFLICT (hour) DO UPDATE SET n = n + ?2",
+	[DB_DELETED_OLD] = "DELETE FROM deleted WHERE hour <= ?1",
+	[DB_DELETED_SUM] = "SELECT coalesce(sum(n), 0) FROM deleted"
+	    " WHERE hour > ?1 AND hour <= ?2",
 	[DB_UNMARK] = "DELETE FROM mark WHERE mailbox = ?1 AND target = ?2",
 	[DB_UNMARKSET] = "DELETE FROM markset"
 	    " WHERE mailbox = ?1 AND target = ?2",
@@ -854,6 +859,27 @@ db_lost(struct db *db, const struct m_store_lost *m)
 	else
 		db_run(db, DB_LOST, LOCAL, DB_INTS(m->mailbox, m->count,
 		    m->side, m->uid, m->next));
+}
+
+void
+db_deleted(struct db *db, const struct m_store_deleted *m)
+{
+	int64_t	 hour = time(NULL) / 3600;
+
+	begin(db);
+	db_run(db, DB_DELETED_OLD, LOCAL, DB_INTS(m->count == 0 ? INT64_MAX :
+	    hour - 24));
+	if (m->count > 0)
+		db_run(db, DB_DELETED, LOCAL, DB_INTS(hour, m->count));
+}
+
+uint32_t
+db_deleted_sum(struct db *db)
+{
+	int64_t	 hour = time(NULL) / 3600, n;
+
+	n = query(db, DB_DELETED_SUM, LOCAL, DB_INTS(hour - 24, hour));
+	return n < 0 ? 0 : n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
 }
 
 void

@@ -61,6 +61,12 @@
 	" uid INTEGER NOT NULL,"					\
 	" next INTEGER NOT NULL);"
 
+/* Since version 3: messages that were deleted, by the hour (M_STORE_DELETED). */
+#define DELETED_TABLE							\
+	"CREATE TABLE deleted ("					\
+	" hour INTEGER PRIMARY KEY,"	/* since 1970 */		\
+	" n INTEGER NOT NULL);"
+
 static const char schema[] =
 	"CREATE TABLE identity ("
 	" side INTEGER PRIMARY KEY,"	/* 0 local, 1 remote, as everywhere */
@@ -128,6 +134,7 @@ static const char schema[] =
 	LEFT_TABLE
 	ACCOUNT_TABLE
 	LOST_TABLE
+	DELETED_TABLE
 
 #define SEEN_TABLE(side)						\
 	"CREATE TABLE seen_" side " ("					\
@@ -436,7 +443,7 @@ upgrade(struct db *db)
 	if (was < 2)
 		db_exec(db, LEFT_TABLE);
 	if (was < 3)
-		db_exec(db, ACCOUNT_TABLE LOST_TABLE);
+		db_exec(db, ACCOUNT_TABLE LOST_TABLE DELETED_TABLE);
 	db_exec(db, "PRAGMA user_version = " XSTR(STORE_VERSION));
 	log_debug("state: brought from version %d to %d", was, STORE_VERSION);
 }
@@ -495,7 +502,7 @@ adopt_file(struct db *db, const struct m_store_setup *m)
 	db_exec(db, "DELETE FROM identity; DELETE FROM account; DELETE FROM"
 	    " mailbox; DELETE FROM refused; DELETE FROM leftout; DELETE FROM"
 	    " seen_local; DELETE FROM seen_remote; DELETE FROM markset;"
-	    " DELETE FROM lost;"
+	    " DELETE FROM lost; DELETE FROM deleted;"
 	    ACCOUNT_ROW);
 	identify(db, m);
 	log_debug("state: it held no message, and belongs to %s and %s now",

@@ -170,7 +170,7 @@ on_load(const struct msg *msg)
 {
 	store.id = msg->id;
 	db_load(&store.db);
-	done_at(0, store.db.synced);
+	done_at(db_deleted_sum(&store.db), store.db.synced);
 }
 
 static void
@@ -237,6 +237,7 @@ ON_CHANGE(drop)
 ON_CHANGE(mark)
 ON_CHANGE(markfail)
 ON_CHANGE(lost)
+ON_CHANGE(deleted)
 ON_CHANGE(unmark)
 ON_CHANGE(refuse)
 ON_CHANGE(unrefuse)
@@ -272,6 +273,7 @@ static const struct proto_handler handlers[] = {
 	{ M_STORE_PAIR,		STATE_OPEN,	on_pair },
 	{ M_STORE_DIFF,		STATE_OPEN,	on_diff },
 	{ M_STORE_SYNCED,	STATE_OPEN,	on_synced },
+	{ M_STORE_DELETED,	STATE_OPEN,	on_deleted },
 	{ M_STORE_COMMIT,	STATE_OPEN,	on_commit },
 	{ M_STORE_CLOSE,	STATE_OPEN,	on_close },
 	{ M_NONE,		0,		NULL }

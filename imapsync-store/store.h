@@ -59,6 +59,9 @@ enum db_stmt {
 	DB_MARKADD,
 	DB_MARKFAIL,
 	DB_LOST,
+	DB_DELETED,
+	DB_DELETED_OLD,
+	DB_DELETED_SUM,
 	DB_UNLOST,
 	DB_UNMARK,
 	DB_UNMARKSET,
@@ -163,6 +166,9 @@ void		 db_drop(struct db *, const struct m_store_drop *);
 void		 db_mark(struct db *, const struct m_store_mark *);
 void		 db_markfail(struct db *, const struct m_store_markfail *);
 void		 db_lost(struct db *, const struct m_store_lost *);
+void		 db_deleted(struct db *, const struct m_store_deleted *);
+/* How many in the last 24 hours. */
+uint32_t	 db_deleted_sum(struct db *);
 void		 db_unmark(struct db *, const struct m_store_unmark *);
 void		 db_refuse(struct db *, const struct m_store_refuse *);
 void		 db_unrefuse(struct db *, const struct m_store_unrefuse *);

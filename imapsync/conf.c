@@ -63,6 +63,7 @@ static const struct key {
 	FUNC("propagate",	KEY_GLOBAL, confval_propagate),
 	FUNC("max-size",	KEY_GLOBAL, confval_maxsize),
 	FUNC("max-age",		KEY_GLOBAL, confval_maxage),
+	FUNC("max-delete",	KEY_GLOBAL, confval_maxdelete),
 	GBOOL("syslog",		syslog),
 	FUNC("type",		0, confval_type),
 	FUNC("host",		0, confval_host),

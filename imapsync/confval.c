@@ -684,6 +684,29 @@ confval_maxage(struct conf_ctx *ctx, const char *val)
 	return 0;
 }
 
+int
+confval_maxdelete(struct conf_ctx *ctx, const char *val)
+{
+	const char	*end;
+	uint64_t	 n = 0;
+
+	if (strcasecmp(val, "none") == 0) {
+		ctx->conf->delete_rule = DELETE_ANY;
+		return 0;
+	}
+	for (end = val; isdigit((unsigned char)*end) && n <= UINT32_MAX; end++)
+		n = n * 10 + (*end - '0');
+	if (n > 0 && n <= 100 && strcmp(end, "%") == 0)
+		ctx->conf->delete_rule = DELETE_PERCENT;
+	else if (n > 0 && n <= UINT32_MAX && *end == '\0')
+		ctx->conf->delete_rule = DELETE_NUMBER;
+	else
+		return val_fail(ctx, "a number of messages, a percentage such "
+		    "as 50%, or none expected");
+	ctx->conf->max_delete = (uint32_t)n;
+	return 0;
+}
+
 uint32_t
 confval_duration(const char *val)
 {

@@ -79,6 +79,8 @@ struct conf {
 	int		 syslog;	/* if standard error is no terminal */
 	uint64_t	 max_size;	/* octets; 0: no limit */
 	uint32_t	 max_age;	/* seconds; 0: no limit */
+	int		 delete_rule;	/* enum delete_rule */
+	uint32_t	 max_delete;	/* percent, or messages; 0: default */
 	struct conf_side side[SIDES];
 };
 
@@ -130,6 +132,7 @@ int		 confval_direction(struct conf_ctx *, const char *);
 int		 confval_propagate(struct conf_ctx *, const char *);
 int		 confval_maxsize(struct conf_ctx *, const char *);
 int		 confval_maxage(struct conf_ctx *, const char *);
+int		 confval_maxdelete(struct conf_ctx *, const char *);
 /* 1 or 0; -1 if it is neither. */
 int		 confval_bool(const char *);
 /*

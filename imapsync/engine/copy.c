@@ -172,6 +172,7 @@ got_copied(struct engine *e, struct req *r, const struct m_engine_copied *m)
 		return;
 	}
 	copied_row(e, c, m);
+	guard_copied(e, mb, OTHER(c->target), m->key);
 	/* Asked to stop: this was the one under way; the mark holds the rest. */
 	if (e->end.phase == END_ASKED)
 		end_hurry(e, HALT_MS);

@@ -101,6 +101,7 @@ engine_salvage(struct engine *e)
 	FOREACH_MBOX(mb, &e->list)
 		if (!mb->skip && !mb->finished)
 			finish_confirmed(e, mb);
+	guard_record(e);
 	if (e->end.lost[LOCAL] || e->end.lost[REMOTE])
 		recover_lost(e);
 	e->end.at = end_now() + GRACE_MS;

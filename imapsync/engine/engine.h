@@ -145,6 +145,8 @@ struct engine {
 	struct due_last	 due;
 	struct same	 same[SIDES];
 	struct kcounts	 kcounts[SIDES];
+	uint32_t	 deleted;	/* guard.c: in the last 24 hours */
+	uint32_t	 recorded;	/* of this pass, in it already */
 	struct watching	 watch;
 	struct progress	 progress;
 	int64_t		 synced;	/* the last good run; 0: none */

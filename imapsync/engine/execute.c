@@ -107,11 +107,27 @@ exec_finish(struct engine *e, int last)
 			mb->finished = 1;
 		}
 	}
+	guard_record(e);
 	/* Both servers were reached, and all was done but for what was named. */
 	ask_tell(e, STORE, M_STORE_SYNCED, NULL);
 	e->synced = time(NULL);
 	e->want.cfg.late = 0;
 	return loop_commit(e);
+}
+
+/* Deletions that had to wait until what was moved is copied. */
+static int
+put_off(struct engine *e)
+{
+	struct mbox	*mb;
+	int		 side;
+
+	if (!guard_after(e))
+		return 0;
+	FOREACH_USABLE_SIDE(mb, side, &e->list)
+		if (session_has_ops(mb, side))
+			session_open(e, mb, side);
+	return loop_wait(e, -1);
 }
 
 int
@@ -125,7 +141,7 @@ exec_run(struct engine *e)
 	for (t = 0; t < SIDES; t++)
 		if (pass(e, t, pass_mbox) == -1)
 			return -1;
-	if (copy_missing(e) == -1)
+	if (copy_missing(e) == -1 || put_off(e) == -1)
 		return -1;
 	return exec_finish(e, 0);
 }

@@ -10,6 +10,8 @@
  * D6 of the design: a server that lost its storage must not empty the other one.
  * A person who empties a mailbox, or archives all of it, must never be held.
  */
+#include <stdio.h>
+
 #include "engine.h"
 
 #define GUARD_MIN	20	/* fewer messages are never too many */
@@ -20,7 +22,8 @@ struct kcount {
 	RB_ENTRY(kcount) entry;
 	uint64_t	 key;
 	struct mbox	*mb;
-	uint32_t	 n;
+	uint32_t	 n;		/* not yet seen elsewhere */
+	uint32_t	 rest;		/* not yet copied from there */
 };
 
 static int	 kcount_cmp(struct kcount *, struct kcount *);
@@ -44,20 +47,22 @@ guard_reset(struct engine *e)
 			RB_REMOVE(kcounts, &e->kcounts[side], k);
 			free(k);
 		}
+	e->recorded = 0;
 }
 
-/* A place where mail is thrown away is emptied by habit. */
+/*
+ * A place where mail is thrown away is emptied by habit: so says the side that
+ * would lose it, since the other one is the suspect.
+ */
 static int
-is_trash(const struct mbox *mb)
+is_trash(const struct mbox *mb, int loser)
 {
 	static const char *const names[] = { "Trash", "Junk", "Spam" };
 	const char		*last;
 	size_t			 i;
-	int			 side;
 
-	for (side = 0; side < SIDES; side++)
-		if (mb->s[side].told.attrs & (ATTR_TRASH | ATTR_JUNK))
-			return 1;
+	if (mb->s[loser].told.attrs & (ATTR_TRASH | ATTR_JUNK))
+		return 1;
 	last = strrchr(mb->name, NAME_SEP);
 	last = last != NULL ? last + 1 : mb->name;
 	for (i = 0; i < nitems(names); i++)
@@ -73,8 +78,11 @@ struct guard {
 	int		 side;		/* the one that told most */
 };
 
+/* What was moved does not count: seen elsewhere, or copied from there as well. */
+enum moved { MOVED_NOT, MOVED_SEEN, MOVED_DONE };
+
 static void
-guard_count(struct engine *e, struct guard *g)
+guard_count(struct engine *e, struct guard *g, enum moved moved)
 {
 	struct mbox	*mb;
 	uint64_t	 by[SIDES] = { 0, 0 };
@@ -83,11 +91,14 @@ guard_count(struct engine *e, struct guard *g)
 
 	memset(g, 0, sizeof(*g));
 	FOREACH_SIDE(mb, side, &e->list) {
-		if (is_trash(mb) || mb->skip || mb->stopped || mb->later)
+		if (is_trash(mb, OTHER(side)) || mb->skip || mb->stopped ||
+		    mb->later)
 			continue;
 		/* An earlier round of this pass counts as well. */
-		n = (uint32_t)uidset_count(&mb->s[OTHER(side)].plan.doomed);
-		back = mb->s[side].check.reappeared;
+		n = (uint32_t)(uidset_count(&mb->s[OTHER(side)].plan.doomed) +
+		    uidset_count(&mb->s[OTHER(side)].plan.after));
+		back = moved == MOVED_NOT ? 0 : moved == MOVED_SEEN ?
+		    mb->s[side].check.reappeared : mb->s[side].check.credited;
 		n -= n < back ? n : back;
 		by[side] += n;
 		if (n > GUARD_MIN && n >= mb->nrows)
@@ -97,11 +108,20 @@ guard_count(struct engine *e, struct guard *g)
 	g->side = by[LOCAL] > by[REMOTE] ? LOCAL : REMOTE;
 }
 
+/* With what was deleted in the last 24 hours, so that halves don't pass. */
 static int
 too_many(const struct engine *e, const struct guard *g)
 {
-	return (g->doomed > GUARD_MIN &&
-	    g->doomed > e->list.total_rows / 2) || g->emptied >= GUARD_EMPTIED;
+	const struct m_engine_setup	*c = &e->want.cfg;
+	uint64_t			 before = e->deleted + e->recorded;
+	uint64_t			 n = g->doomed + before;
+
+	if (g->doomed == 0 || c->delete_rule == DELETE_ANY)
+		return 0;
+	if (c->delete_rule == DELETE_NUMBER)
+		return n > c->max_delete;
+	return (n > GUARD_MIN && n * 100 > (e->list.total_rows + before) *
+	    c->max_delete) || g->emptied >= GUARD_EMPTIED;
 }
 
 int
@@ -109,7 +129,7 @@ guard_trips(struct engine *e)
 {
 	struct guard	 g;
 
-	guard_count(e, &g);
+	guard_count(e, &g, MOVED_NOT);
 	return too_many(e, &g);
 }
 
@@ -135,6 +155,7 @@ guard_keys(struct engine *e, int side)
 				RB_INSERT(kcounts, &e->kcounts[side], k);
 			}
 			k->n++;
+			k->rest++;
 		}
 }
 
@@ -154,6 +175,19 @@ got_new(struct engine *e, struct req *r, const struct m_engine_meta *m)
 	uidset_add(&c->moved, m->uid, m->uid);
 	k->n--;
 	k->mb->s[r->side].check.reappeared++;
+}
+
+void
+guard_copied(struct engine *e, struct mbox *mb, int side, uint64_t key)
+{
+	struct kcount	 find, *k;
+
+	find.key = key;
+	k = RB_FIND(kcounts, &e->kcounts[side], &find);
+	if (k == NULL || k->rest == 0 || k->mb == mb)
+		return;
+	k->rest--;
+	k->mb->s[side].check.credited++;
 }
 
 static void
@@ -177,8 +211,6 @@ guard_reappeared(struct engine *e)
 	struct side_found		*f;
 	int				 side;
 
-	for (side = 0; side < SIDES; side++)
-		guard_keys(e, side);
 	FOREACH_USABLE_SIDE(mb, side, &e->list) {
 		f = &mb->s[side].found;
 		if (RB_EMPTY(&e->kcounts[side]) || f->disc == NULL ||
@@ -193,31 +225,129 @@ static void
 guard_hold(struct engine *e, const struct guard *g)
 {
 	struct mbox	*mb;
+	char		 before[100] = "";
+	uint64_t	 deleted = e->deleted + e->recorded;
 	int		 side;
 
+	if (deleted > 0)
+		snprintf(before, sizeof(before), ", after %llu that were "
+		    "deleted in the last 24 hours",
+		    (unsigned long long)deleted);
 	log_warnx("%llu of %llu messages that the state knows are gone on the "
-	    "%s server%s: nothing was deleted in this run; if they are meant "
+	    "%s server%s%s: nothing was deleted in this run; if they are meant "
 	    "to be gone, run again with --allow-delete",
 	    (unsigned long long)g->doomed,
 	    (unsigned long long)e->list.total_rows, side_name[g->side],
-	    g->emptied >= GUARD_EMPTIED ? ", whole mailboxes among them" : "");
+	    g->emptied >= GUARD_EMPTIED ? ", whole mailboxes among them" : "",
+	    before);
 	e->partial = 1;
-	FOREACH_SIDE(mb, side, &e->list)
+	FOREACH_SIDE(mb, side, &e->list) {
+		if (mb->finished)
+			continue;
+		/* What was put off is not done at all. */
+		uidset_or(&mb->s[OTHER(side)].plan.doomed,
+		    &mb->s[OTHER(side)].plan.after);
+		uidset_free(&mb->s[OTHER(side)].plan.after);
 		if (plan_told(mb, side) > 0)
 			plan_hold(mb, side);
+	}
+}
+
+/* Behind the copies it is known what was moved; see guard_after(). */
+static void
+guard_delay(struct engine *e)
+{
+	struct side_plan	*p;
+	struct mbox		*mb;
+	int			 side;
+
+	FOREACH_USABLE_SIDE(mb, side, &e->list) {
+		p = &mb->s[OTHER(side)].plan;
+		if (uidset_empty(&p->doomed) || is_trash(mb, OTHER(side)))
+			continue;
+		uidset_or(&p->after, &p->doomed);
+		uidset_free(&p->doomed);
+		/* If it comes to nothing it must be told again. */
+		mb->s[side].plan.again = 1;
+	}
 }
 
 int
 guard_run(struct engine *e)
 {
 	struct guard	 g;
+	int		 side;
 
+	for (side = 0; side < SIDES; side++)
+		guard_keys(e, side);
 	if (e->want.cfg.allow_delete || !guard_trips(e))
 		return 0;
 	if (guard_reappeared(e) == -1)
 		return -1;
-	guard_count(e, &g);
+	guard_count(e, &g, MOVED_SEEN);
 	if (too_many(e, &g))
 		guard_hold(e, &g);
+	else if (!e->want.cfg.dryrun)
+		guard_delay(e);
 	return 0;
+}
+
+int
+guard_after(struct engine *e)
+{
+	struct side_plan	*p;
+	struct guard		 g;
+	struct mbox		*mb;
+	int			 any = 0, side;
+
+	FOREACH_SIDE(mb, side, &e->list)
+		any |= !uidset_empty(&mb->s[side].plan.after);
+	if (!any)
+		return 0;
+	guard_count(e, &g, MOVED_DONE);
+	if (too_many(e, &g)) {
+		guard_hold(e, &g);
+		return 0;
+	}
+	FOREACH_SIDE(mb, side, &e->list) {
+		p = &mb->s[side].plan;
+		if (uidset_empty(&p->after) || mb->stopped)
+			continue;
+		uidset_or(&p->doomed, &p->after);
+		uidset_free(&p->after);
+		mb->s[OTHER(side)].plan.again = 0;
+		mb->s[side].did.ops_sent = 0;
+	}
+	return 1;
+}
+
+void
+guard_record(struct engine *e)
+{
+	struct m_store_deleted	 m;
+	struct mbox		*mb;
+	uint32_t		 n = 0, gone, back;
+	int			 side;
+
+	FOREACH_SIDE(mb, side, &e->list) {
+		if (is_trash(mb, side))
+			continue;
+		gone = mb->s[side].did.nexpunged;
+		back = mb->s[OTHER(side)].check.credited;
+		n += gone - (gone < back ? gone : back);
+	}
+	m.count = 0;
+	if (e->want.cfg.allow_delete) {
+		/* Who has looked at it begins anew. */
+		if (n == 0 || e->deleted == 0)
+			return;
+		e->deleted = 0;
+		ask_note(e, M_STORE_DELETED, &m);
+		return;
+	}
+	if (n <= e->recorded)
+		return;
+	m.count = n - e->recorded;
+	e->recorded = n;
+	ask_note(e, M_STORE_DELETED, &m);
 }

@@ -96,6 +96,7 @@ load_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 {
 	(void)r;
 	e->synced = m->time;
+	e->deleted = m->count;
 }
 
 static const struct answers	 load_answers = {

@@ -242,6 +242,7 @@ static void
 plan_free(struct side_plan *p)
 {
 	uidset_free(&p->doomed);
+	uidset_free(&p->after);
 	uidset_free(&p->alone);
 	stores_free(&p->stores);
 }

@@ -163,6 +163,7 @@ struct side_plan {
 	uint32_t	 nflags;	/* messages whose flags are changed */
 	int		 hold;		/* what this side told of messages that
 					   vanished has no consequences */
+	struct uidset	 after;		/* doomed, once what was moved is copied */
 	int		 again;		/* what this side told is to be told
 					   again: its HIGHESTMODSEQ stays */
 };
@@ -177,7 +178,8 @@ struct side_check {
 	struct uidset	 seen;		/* D5: of what would go here, the same */
 	int		 mismatch;	/* D5: another message than the state's was
 					   shown here */
-	uint32_t	 reappeared;	/* D6: gone here, new elsewhere here */
+	uint32_t	 reappeared;	/* D6: gone here, new elsewhere here, */
+	uint32_t	 credited;	/* and copied from there by now */
 	struct uidset	 moved;		/* D6: those new ones */
 };
 
@@ -185,6 +187,7 @@ struct side_check {
 struct side_did {
 	struct sess	*exec;		/* the last one */
 	int		 ops_sent;
+	int		 stores_sent;
 	struct uidset	 touched;	/* stored to */
 	struct uidset	 flagged;	/* of it: as the server answered */
 	struct uidset	 expunged;	/* of "doomed": VANISHED named it */

@@ -162,6 +162,16 @@ int		 guard_trips(struct engine *);
  * Returns 0, or -1 if the run has to end.
  */
 int		 guard_run(struct engine *);
+/* A new message of that side was copied, which may have been moved there. */
+void		 guard_copied(struct engine *, struct mbox *, int side,
+		    uint64_t key);
+/*
+ * Behind the copies: 1 if deletions that were put off are in the plan now, 0 if
+ * there are none, or they are held.
+ */
+int		 guard_after(struct engine *);
+/* What was deleted counts for a day. */
+void		 guard_record(struct engine *);
 void		 guard_reset(struct engine *);
 
 /* ---- execute.c, copy.c, session.c, finish.c: steps 5 and 6 ---- */

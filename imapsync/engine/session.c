@@ -89,10 +89,12 @@ session_ops(struct engine *e, struct mbox *mb, int side, struct sess *s)
 	if (ms->did.ops_sent)
 		return;
 	ms->did.ops_sent = 1;
-	TAILQ_FOREACH(st, &ms->plan.stores, entry) {
-		ask_store(e, s, st, &stored);
-		uidset_or(&ms->did.touched, &st->set);
-	}
+	if (!ms->did.stores_sent)
+		TAILQ_FOREACH(st, &ms->plan.stores, entry) {
+			ask_store(e, s, st, &stored);
+			uidset_or(&ms->did.touched, &st->set);
+		}
+	ms->did.stores_sent = 1;
 	ask_expunge(e, s, &ms->plan.doomed, &expunged);
 }
 
@@ -101,8 +103,8 @@ session_has_ops(const struct mbox *mb, int side)
 {
 	const struct mside	*ms = &mb->s[side];
 
-	return !ms->did.ops_sent && (!TAILQ_EMPTY(&ms->plan.stores) ||
-	    !uidset_empty(&ms->plan.doomed));
+	return !ms->did.ops_sent && (!uidset_empty(&ms->plan.doomed) ||
+	    (!ms->did.stores_sent && !TAILQ_EMPTY(&ms->plan.stores)));
 }
 
 static void

@@ -448,6 +448,18 @@ on_note(const struct msg *msg)
 	}
 }
 
+/* How many are recorded as deleted, in all. */
+static uint32_t	 box_deleted;
+
+static inline void
+on_deleted(const struct msg *msg)
+{
+	const struct m_store_deleted	*m = msg->rec;
+
+	box_deleted = m->count == 0 ? 0 : box_deleted + m->count;
+	jot("store: DELETED %u", m->count);
+}
+
 static inline void
 on_synced(const struct msg *msg)
 {
@@ -494,6 +506,7 @@ static const struct proto_handler box_handlers[] = {
 	{ M_STORE_WATER,	1,	on_water },
 	{ M_STORE_SEEN,		1,	on_seen },
 	{ M_STORE_SYNCED,	1,	on_synced },
+	{ M_STORE_DELETED,	1,	on_deleted },
 	{ M_NONE,		0,	NULL }
 };
 

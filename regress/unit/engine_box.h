@@ -683,6 +683,7 @@ box_start(void)
 	eng.want.npatterns = 1;
 	eng.want.cfg.prefix = eng.want.cfg.ignore = "";
 	eng.want.cfg.propagate = PROP_ALL;
+	eng.want.cfg.max_delete = 50;
 	for (i = 0; i < SIDES; i++) {
 		eng.want.cfg.reference[i] = "";
 		eng.want.cfg.host[i] = side_name[i];

@@ -176,6 +176,21 @@ trash(const char *name, uint32_t attr, int wanted)
 	    wanted ? "" : " not");
 }
 
+/* Only the side that would lose them can say so. */
+static void
+test_suspect(void)
+{
+	struct mbox	*mb;
+
+	box_start();
+	mb = box_new("INBOX", 50);
+	mb->s[side].told.attrs |= ATTR_TRASH;
+	vanish(mb, side, T(1), T(50));
+	pass();
+	journal(held(mb), "%s: that the suspect calls it its trash does not "
+	    "count", side_name[side]);
+}
+
 static void
 test_trash(void)
 {
@@ -256,6 +271,113 @@ test_moved(void)
 	journal(held(mb), "what the other side has anew counts");
 }
 
+/* The source gives no body. */
+static void
+gives_none(struct req *r, const struct sent *s)
+{
+	(void)s;
+	done(r, ST_NO, RC_NONE, "no");
+}
+
+/* It shows the headers of what vanished, and that is all there is. */
+static void
+test_unproved(void)
+{
+	struct mbox	*inbox, *archive;
+
+	box_start();
+	inbox = box_new("INBOX", 40);
+	archive = box_new("Archive", 0);
+	vanish(inbox, side, T(1), T(40));
+	appear(inbox, archive, 1, 40);
+	box_answers[ASK_SEND] = gives_none;
+	box_answers[ASK_RECV] = gives_none;
+	pass();
+	journal(held(inbox), "%s: what only seems to be moved counts",
+	    side_name[side]);
+	ok(jotted("store: DELETED") == 0, "and nothing is recorded as deleted");
+
+	box_start();
+	inbox = box_new("INBOX", 40);
+	archive = box_new("Archive", 0);
+	vanish(inbox, side, T(1), T(40));
+	appear(inbox, archive, 1, 40);
+	pass();
+	journal(carried(inbox, 40) && before(side == LOCAL ?
+	    "local Archive: SEND" : "remote Archive: SEND",
+	    side == LOCAL ? "remote INBOX: EXPUNGE" : "local INBOX: EXPUNGE"),
+	    "%s: what was moved is deleted behind the copies", side_name[side]);
+	ok(jotted("store: DELETED") == 0, "and was not deleted");
+}
+
+/* What was deleted within a day counts with what would be. */
+static void
+since(uint32_t earlier, uint32_t gone, int wanted)
+{
+	struct mbox	*mb;
+
+	box_start();
+	mb = box_new("INBOX", 100);
+	eng.deleted = earlier;
+	vanish(mb, side, T(1), T(gone));
+	pass();
+	journal(wanted ? held(mb) : carried(mb, gone), "%s: %u of 100, after "
+	    "%u, are%s held", side_name[side], gone, earlier,
+	    wanted ? "" : " not");
+	if (!wanted)
+		ok(line(gone == 1 ? "store: DELETED 1" : "store: DELETED 25"),
+		    "they are recorded");
+}
+
+static void
+test_day(void)
+{
+	struct mbox	*mb;
+
+	since(0, 25, 0);
+	since(50, 25, 0);
+	since(51, 25, 1);
+	since(98, 1, 0);
+	since(99, 1, 1);
+
+	box_start();
+	mb = box_new("INBOX", 100);
+	eng.deleted = 90;
+	eng.want.cfg.allow_delete = 1;
+	vanish(mb, side, T(1), T(60));
+	pass();
+	journal(carried(mb, 60) && line("store: DELETED 0"),
+	    "--allow-delete lets it through, and begins anew");
+}
+
+static void
+rule(enum delete_rule r, uint32_t max, uint32_t gone, int wanted)
+{
+	struct mbox	*mb;
+
+	box_start();
+	mb = box_new("INBOX", 100);
+	eng.want.cfg.delete_rule = r;
+	eng.want.cfg.max_delete = max;
+	vanish(mb, side, T(1), T(gone));
+	pass();
+	journal(wanted ? held(mb) : carried(mb, gone), "max-delete %d %u: %u of "
+	    "100 are%s held", r, max, gone, wanted ? "" : " not");
+}
+
+static void
+test_rules(void)
+{
+	rule(DELETE_PERCENT, 80, 80, 0);
+	rule(DELETE_PERCENT, 80, 81, 1);
+	rule(DELETE_PERCENT, 10, 20, 0);
+	rule(DELETE_PERCENT, 10, 21, 1);
+	rule(DELETE_NUMBER, 5, 5, 0);
+	rule(DELETE_NUMBER, 5, 6, 1);
+	rule(DELETE_NUMBER, 99, 99, 0);
+	rule(DELETE_ANY, 0, 100, 0);
+}
+
 /* Two of one key stand for two, not for three. */
 static void
 test_once(void)
@@ -322,6 +444,10 @@ main(void)
 		test_not_emptied();
 		test_trash();
 		test_moved();
+		test_suspect();
+		test_unproved();
+		test_day();
+		test_rules();
 		test_once();
 		test_allowed();
 		test_rest();
