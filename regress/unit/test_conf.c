@@ -228,6 +228,15 @@ test_rules(void)
 		    flat(tests[i].text));
 		conf_free(&c);
 	}
+	ok(*parse(&c, "max-delete = 80%\n" SECTIONS) == '\0' &&
+	    c.delete_rule == DELETE_PERCENT && c.max_delete == 80, "80%%");
+	conf_free(&c);
+	ok(*parse(&c, "max-delete = 80\n" SECTIONS) == '\0' &&
+	    c.delete_rule == DELETE_NUMBER && c.max_delete == 80, "80");
+	conf_free(&c);
+	ok(*parse(&c, "max-delete = None\n" SECTIONS) == '\0' &&
+	    c.delete_rule == DELETE_ANY, "none");
+	conf_free(&c);
 	is_str(parse(&c, "watch-mailbox = INBOX \"a b\\x00c\" lists.x\n"
 	    "list-mailbox = *\nsyslog = yes\n" SECTIONS), "",
 	    "mailboxes to watch");
@@ -427,6 +436,15 @@ test_errors(void)
 		{ "max-size = 8589934592G",
 		    "f:1: max-size = 8589934592G: octets, or a number and "
 		    "K, M or G, expected\n" },
+		{ "max-delete = 101%",
+		    "f:1: max-delete = 101%: a number of messages, a percentage "
+		    "such as 50%, or none expected\n" },
+		{ "max-delete = 0",
+		    "f:1: max-delete = 0: a number of messages, a percentage "
+		    "such as 50%, or none expected\n" },
+		{ "max-delete = many",
+		    "f:1: max-delete = many: a number of messages, a percentage "
+		    "such as 50%, or none expected\n" },
 		{ "max-age = 0",
 		    "f:1: max-age = 0: days, or a number and d, w, "
 		    "m or y (136 years at most), expected\n" },
