@@ -232,6 +232,9 @@ compare_mbox(struct engine *e, struct mbox *mb)
 	if (mb->adopt || e->want.cfg.command == CMD_REPAIR ||
 	    e->want.cfg.retry)
 		mb->dirty = 1;
+	/* Nothing is to be asked about it. */
+	if (!mb->dirty && mb->strikes.count == 1)
+		refusal_found(e, mb);
 	subscribe_plan(e, mb);
 }
 

@@ -63,6 +63,42 @@ engine_round(struct engine *e)
 	return 0;
 }
 
+/*
+ * A session ended under a mailbox.  What a server has sent can be lost with it, so
+ * it may have been another one: each has a round of its own, and the last one that
+ * was begun is the one.
+ */
+static int
+is_careful(struct engine *e)
+{
+	struct mbox	*mb;
+
+	FOREACH_MBOX(mb, &e->list)
+		if (mb->strikes.count > 0 && !mb->skip && !mb->stopped &&
+		    !refusal_rests(e, mb))
+			return 1;
+	return 0;
+}
+
+static int
+engine_rounds(struct engine *e)
+{
+	struct mbox	*mb;
+
+	if (!e->careful)
+		return engine_round(e);
+	FOREACH_USABLE(mb, &e->list)
+		mb->turn = mb->later = 1;
+	FOREACH_MBOX(mb, &e->list) {
+		if (!mb->turn)
+			continue;
+		mb->turn = mb->later = 0;
+		if (engine_round(e) == -1)
+			return -1;
+	}
+	return 0;
+}
+
 static int
 engine_run(struct engine *e)
 {
@@ -79,9 +115,10 @@ engine_run(struct engine *e)
 	/* Those that have to wait for a server don't hold up the others. */
 	FOREACH_MBOX(mb, &e->list)
 		recover_hold(mb);
-	if (engine_round(e) == -1 || (n = recover_wait(e)) == -1)
+	e->careful = is_careful(e);
+	if (engine_rounds(e) == -1 || (n = recover_wait(e)) == -1)
 		return -1;
-	if (n > 0 && engine_round(e) == -1)
+	if (n > 0 && engine_rounds(e) == -1)
 		return -1;
 	if (e->want.cfg.dryrun) {
 		report_plan(e);

@@ -143,6 +143,7 @@ struct engine {
 	struct mboxlist	 list;
 	struct exec	 exec;
 	struct due_last	 due;
+	int		 careful;	/* one mailbox at a time */
 	struct same	 same[SIDES];
 	struct kcounts	 kcounts[SIDES];
 	uint32_t	 deleted;	/* guard.c: in the last 24 hours */

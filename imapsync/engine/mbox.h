@@ -236,6 +236,7 @@ struct mbox {
 	int		 skip;		/* filtered out, or named and skipped */
 	int		 dirty;
 	int		 later;		/* not before the other mailboxes */
+	int		 turn;		/* its own round is still to come */
 	int		 finished;	/* this run is done with it */
 	int		 planned;	/* by a dry run */
 	int		 stopped;	/* advice was given: touch nothing more */

@@ -437,6 +437,9 @@ strike_mbox(struct engine *e, struct mbox *mb, int side, uint32_t uid)
 		return;
 	}
 	refusal_lost(e, mb, side, uid);
+	/* It was alone, so it is known to be this one. */
+	if (e->careful && mb->strikes.count == 1)
+		refusal_lost(e, mb, side, uid);
 	if (uid != 0)
 		snprintf(at, sizeof(at), " when it was asked about UID %u",
 		    uid);
