@@ -26,6 +26,7 @@ use Imapsync::Proc qw(wait_for);
 use Imapsync::Relay;
 use Imapsync::Server;
 use Imapsync::Watch;
+use Imapsync::Sides;
 
 use constant LONG => 30;
 
@@ -149,7 +150,7 @@ sub refusing
 
 # The first SELECT is that of the discovery, the second that of the transfer or
 # of the look before a deletion.
-for my $side ('remote', 'local') {
+for my $side (sides('remote', 'local')) {
 	for my $n (1, 2) {
 		for my $event ('a new message', 'a deletion') {
 			my $what = "SELECT $n refused on $side, $event";

@@ -18,6 +18,7 @@ use lib "$FindBin::Bin/../lib";
 use Test::More;
 use Imapsync::Case;
 use Imapsync::Server;
+use Imapsync::Sides;
 
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');
@@ -90,7 +91,7 @@ sub quiet
 	$p->has($other, 'box', '31 33', "$what: another mailbox");
 }
 
-for my $told ('remote', 'local') {
+for my $told (sides('remote', 'local')) {
 	# The lowest, one of the middle, the highest, several, all but two.
 	for my $gone ([1], [7], [10], [1, 2, 8 .. 10], [1, 2, 4, 7 .. 10]) {
 		my %gone = map { $_ => 1 } 3, @$gone;
@@ -110,7 +111,7 @@ for my $told ('remote', 'local') {
 	}
 }
 
-for my $told ('remote', 'local') {
+for my $told (sides('remote', 'local')) {
 	subtest "A5: what $told told is gone on the other side, too" => sub {
 		my $p = begin('none', $told);
 		my $other = $p->other($told);

@@ -21,6 +21,7 @@ use Imapsync::Imapsync;
 use Imapsync::Mail qw(message);
 use Imapsync::Proc qw(spew give_away);
 use Imapsync::Server;
+use Imapsync::Sides;
 
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');
@@ -151,7 +152,7 @@ sub acl
 	give_away($file);
 }
 
-for my $side ('local', 'remote') {
+for my $side (sides('local', 'remote')) {
 	scenario($side, $_, what => 'no right to expunge',
 	    setup => sub { acl($_[0], 'lrwstik') },
 	    begin => sub { $_[0]->expunge('INBOX', '2') },

@@ -20,6 +20,7 @@ use Imapsync::Imapsync;
 use Imapsync::Mail qw(message);
 use Imapsync::Server;
 use Imapsync::Wire;
+use Imapsync::Sides;
 
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');
@@ -87,7 +88,7 @@ sub lines_of
 	    Imapsync::Wire::uid_set($1 =~ s/ //gr)) } split /\n/, $err;
 }
 
-for my $side ('local', 'remote') {
+for my $side (sides('local', 'remote')) {
 	my $odd = odd(map { $_ + 1 => $dates[$_][0] } 0 .. $#dates);
 	my $other = Imapsync::Server->new(name => 'other' . ++$number);
 	my $to = $side eq 'local' ? 'remote' : 'local';

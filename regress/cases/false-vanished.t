@@ -18,6 +18,7 @@ use lib "$FindBin::Bin/../lib";
 use Test::More;
 use Imapsync::Case;
 use Imapsync::Server;
+use Imapsync::Sides;
 
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');
@@ -104,7 +105,7 @@ sub lie
 	$p->{$side}->set($_) for keys %set;
 }
 
-for my $side ('remote', 'local') {
+for my $side (sides('remote', 'local')) {
 	for my $rule ('new flags', 'flags') {
 		subtest "A7: propagate = $rule, 2:3 vanished on $side" => sub {
 			my $p = pair($side, propagate => $rule);
@@ -131,7 +132,7 @@ for my $side ('remote', 'local') {
 }
 
 # The target of the only direction says it: nothing is deleted on the source.
-for my $target ('local', 'remote') {
+for my $target (sides('local', 'remote')) {
 	for my $how ({ vanished => '2:3' },
 	    { vanished => '1:10', empty => 1, once => 1 }) {
 		subtest "A7: direction = to-$target, $how->{vanished}" => sub {

@@ -19,6 +19,7 @@ use Imapsync::Compare qw(same_content);
 use Imapsync::Imapsync;
 use Imapsync::Mail qw(message date_of);
 use Imapsync::Server;
+use Imapsync::Sides;
 
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');
@@ -124,7 +125,7 @@ sub delete_refused
 	return $r;
 }
 
-for my $side ('local', 'remote') {
+for my $side (sides('local', 'remote')) {
 	my $s = gone($side, 'Work', 5);
 	my $what = "mail that came afterwards, gone on $side";
 	$s->{there}->append('Work', message($_)) for 21, 22;
@@ -143,7 +144,7 @@ for my $side ('local', 'remote') {
 }
 
 # It is there on both, and one has more than the state knows.
-for my $side ('local', 'remote') {
+for my $side (sides('local', 'remote')) {
 	my $what = "new mail on $side";
 	my $s = gone($side, 'Work', 3);
 	$s->{i}->run('--delete', '--target=database', 'Work');

@@ -18,6 +18,7 @@ use Imapsync::Compare qw(same_content flag_string);
 use Imapsync::Imapsync;
 use Imapsync::Mail qw(message date_of);
 use Imapsync::Server;
+use Imapsync::Sides;
 
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');
@@ -148,7 +149,7 @@ SKIP: {
 
 # ---- F3: too many for a line of PERMANENTFLAGS (64 KB) ----
 
-for my $side ('local', 'remote') {
+for my $side (sides('local', 'remote')) {
 	my $other = $side eq 'local' ? 'remote' : 'local';
 	my %s = map { $_ => Imapsync::Server->new(name => $_ . ++$number) }
 	    'local', 'remote';

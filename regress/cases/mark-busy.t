@@ -21,6 +21,7 @@ use Imapsync::Imapsync;
 use Imapsync::Mail qw(message date_of);
 use Imapsync::Proc qw(forked stop slurp wait_for);
 use Imapsync::Server;
+use Imapsync::Sides;
 
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');
@@ -84,7 +85,7 @@ sub killed
 	return ($i, \%server, $edit, $from);
 }
 
-for my $side ('remote', 'local') {
+for my $side (sides('remote', 'local')) {
 	my $other = $side eq 'local' ? 'remote' : 'local';
 	my ($i, $server, $edit, $from) = killed($side, "to-$side-");
 	my $to = $server->{$side}->client;

@@ -21,6 +21,7 @@ use Imapsync::Edit;
 use Imapsync::Imapsync;
 use Imapsync::Mail qw(message);
 use Imapsync::Server;
+use Imapsync::Sides;
 
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');
@@ -80,7 +81,7 @@ sub scenario
 	    });
 }
 
-for my $side ('remote', 'local') {
+for my $side (sides('remote', 'local')) {
 	scenario("\"$_\", told by $side", $side, $_) for @names[0, 1, 3, 5];
 }
 scenario("\"$_\" in list-mailbox", 'remote', $_, 'list-mailbox' => "\"$_\"")

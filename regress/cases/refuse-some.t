@@ -20,6 +20,7 @@ use Imapsync::Cases qw(cases);
 use Imapsync::Case qw(set_of);
 use Imapsync::Proc qw(spew tmpdir);
 use Imapsync::Server;
+use Imapsync::Sides;
 
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');
@@ -113,7 +114,7 @@ sub looks
 	return scalar(() = $r->{err} =~ /\bC: \S+ STATUS /g);
 }
 
-for my $side ('remote', 'local') {
+for my $side (sides('remote', 'local')) {
 	push @cases, "B6: without the right to insert, $side" => sub {
 		my $p = Imapsync::Case->new($side => acl_server("acl$side"));
 		my $other = $p->other($side);
@@ -206,7 +207,7 @@ sub not_sticky
 	$p->settles('box', $first ? '1:4 11' : '3:6', 'its UIDs are kept');
 }
 
-for my $side ('remote', 'local') {
+for my $side (sides('remote', 'local')) {
 	push @cases, "B7: UIDNOTSTICKY, $side" => sub { not_sticky($side, 0) };
 	push @cases, "B7: UIDNOTSTICKY, $side, first run" =>
 	    sub { not_sticky($side, 1) };

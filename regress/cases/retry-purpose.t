@@ -17,6 +17,7 @@ use Test::More;
 use Imapsync::Imapsync;
 use Imapsync::Mail qw(message);
 use Imapsync::Server;
+use Imapsync::Sides;
 
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');
@@ -57,7 +58,7 @@ sub stays
 }
 
 # Deleted on one side, kept on the other, since deletions are not propagated.
-for my $side ('local', 'remote') {
+for my $side (sides('local', 'remote')) {
 	my $other = $side eq 'local' ? 'remote' : 'local';
 	for my $propagate ('new flags', 'new') {
 		my $what = "propagate = $propagate, deleted on $side";

@@ -18,6 +18,7 @@ use Test::More;
 use Imapsync::Mail;
 use Imapsync::Case;
 use Imapsync::Server;
+use Imapsync::Sides;
 
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');
@@ -74,7 +75,7 @@ sub stops
 	    for 'local', 'remote';
 }
 
-for my $side ('remote', 'local') {
+for my $side (sides('remote', 'local')) {
 	subtest "A6: replaced on $side, a deletion on the other" => sub {
 		my $p = pair($side);
 		my $other = $p->other($side);
@@ -143,7 +144,7 @@ for my $side ('remote', 'local') {
 }
 
 # A survivor that one side does not show is not shown by the other's.
-for my $side ('remote', 'local') {
+for my $side (sides('remote', 'local')) {
 	subtest "A6: $side is at work, both tell" => sub {
 		my $p = pair($side);
 		my $other = $p->other($side);

@@ -18,6 +18,7 @@ use Test::More;
 use Imapsync::Case;
 use Imapsync::Server;
 use Imapsync::Withhold qw(withhold);
+use Imapsync::Sides;
 
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');
@@ -43,7 +44,7 @@ sub without
 	return Imapsync::Case::set_of(grep { !$not{$_} } 1 .. 6);
 }
 
-for my $side ('remote', 'local') {
+for my $side (sides('remote', 'local')) {
 	for my $how ('none', 'nil') {
 		for my $uid (1, 4, 6) {
 			my $what = "UID $uid of $side, $how";

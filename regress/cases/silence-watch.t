@@ -21,6 +21,7 @@ use Imapsync::Proc qw(wait_for);
 use Imapsync::Server;
 use Imapsync::Watch;
 use Imapsync::Withhold qw(withhold);
+use Imapsync::Sides;
 
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');
@@ -39,7 +40,7 @@ sub comes
 		$have eq $numbers }) }, $what) or diag("there is $have");
 }
 
-for my $side ('remote', 'local') {
+for my $side (sides('remote', 'local')) {
 	for my $how ('none', 'nil') {
 		my $what = "$side does not give one, $how";
 

@@ -19,6 +19,7 @@ use Imapsync::Mail qw(message date_of);
 use Imapsync::Case;
 use Imapsync::Server;
 use Imapsync::Withhold qw(withhold);
+use Imapsync::Sides;
 
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');
@@ -64,7 +65,7 @@ sub one_of_four
 	$p->mends('INBOX', '1:4 11', 'given');
 }
 
-for my $side ('remote', 'local') {
+for my $side (sides('remote', 'local')) {
 	for my $how ('none', 'nil') {
 		subtest "A1: $side does not give one, $how" => sub {
 			one_of_four($side, $how);
@@ -73,7 +74,7 @@ for my $side ('remote', 'local') {
 }
 
 # Whether the rest of that mailbox is copied in the same run is not said.
-for my $side ('remote', 'local') {
+for my $side (sides('remote', 'local')) {
 	subtest "A1: $side gives one without its UID" => sub {
 		my $p = pair($side, 'nouid', old => 1);
 		my $other = $p->other($side);

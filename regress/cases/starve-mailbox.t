@@ -17,6 +17,7 @@ use Test::More;
 use Imapsync::Mail;
 use Imapsync::Case;
 use Imapsync::Server;
+use Imapsync::Sides;
 
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');
@@ -57,7 +58,7 @@ sub third
 	return $r;
 }
 
-for my $side ('remote', 'local') {
+for my $side (sides('remote', 'local')) {
 	my $other = $side eq 'local' ? 'remote' : 'local';
 
 	subtest "B: opened, $side" => sub {
@@ -110,7 +111,7 @@ for my $side ('remote', 'local') {
 }
 
 # A LIST that can't be read as a whole, or leaves a mailbox out, is silence.
-for my $side ('remote', 'local') {
+for my $side (sides('remote', 'local')) {
 	my $other = $side eq 'local' ? 'remote' : 'local';
 
 	subtest "B4: not in the list, $side" => sub {

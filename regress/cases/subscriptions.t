@@ -20,6 +20,7 @@ use Imapsync::Mail qw(message date_of);
 use Imapsync::Model;
 use Imapsync::Server;
 use Imapsync::Watch;
+use Imapsync::Sides;
 
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');
@@ -61,7 +62,7 @@ sub files { my ($s, $side) = @_; return $s->{$side}->dir . '/home/user/Maildir' 
 
 # ---- a mailbox that is stopped ----
 
-for my $side ('local', 'remote') {
+for my $side (sides('local', 'remote')) {
 	my $other = $side eq 'local' ? 'remote' : 'local';
 	# How it comes to be stopped, and what the line has.
 	my %how = (
@@ -143,7 +144,7 @@ $c->close;
 
 my @eight = map { "box$_" } 1 .. 8;
 
-for my $side ('local', 'remote') {
+for my $side (sides('local', 'remote')) {
 	my $other = $side eq 'local' ? 'remote' : 'local';
 	my $what = "the list of $side is lost";
 	my $s = pair($what, @eight);

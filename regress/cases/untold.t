@@ -21,6 +21,7 @@ use Imapsync::Imapsync;
 use Imapsync::Mail qw(message date_of);
 use Imapsync::Server;
 use Imapsync::Watch;
+use Imapsync::Sides;
 
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');
@@ -134,7 +135,7 @@ for my $what (sort keys %told) {
 }
 
 # ... and all of them in a watch.
-for my $side ('local', 'remote') {
+for my $side (sides('local', 'remote')) {
 	for my $args ('--watch=1', '--notify') {
 		my $name = "$side, $args";
 		my $s = pair($side, drizzle(map { $told{$_} } sort keys %told));

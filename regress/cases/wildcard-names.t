@@ -19,6 +19,7 @@ use Imapsync::Imapsync;
 use Imapsync::Mail qw(message);
 use Imapsync::Server;
 use Imapsync::Tap;
+use Imapsync::Sides;
 
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');
@@ -45,7 +46,7 @@ my @odd = ('50%', 'a*b', '%', '*', 'x%/y', '%%50**', 'In%box');
 
 # Unsubscribed on one side, the other still lists it; what a pattern of that name
 # would also match stays out of it.
-for my $side ('local', 'remote') {
+for my $side (sides('local', 'remote')) {
 	my ($local, $remote) = (dovecot('local'), dovecot('remote'));
 	my ($lc, $rc) = map { $_->client } $local, $remote;
 	my ($here, $there) = $side eq 'local' ? ($lc, $rc) : ($rc, $lc);
@@ -154,7 +155,7 @@ sub nested
 	$i->silent_ok("E6: $what: nothing is left");
 }
 
-for my $side ('local', 'remote') {
+for my $side (sides('local', 'remote')) {
 	nested("an empty reference, $side", dovecot('from', sep => '.'),
 	    dovecot('to', reference => 'work/'), $side);
 	nested("an empty reference, the same delimiter, $side",

@@ -20,6 +20,7 @@ use Imapsync::Edit;
 use Imapsync::Imapsync;
 use Imapsync::Mail qw(message);
 use Imapsync::Server;
+use Imapsync::Sides;
 
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');
@@ -176,7 +177,7 @@ subtest 'E1: CREATE of what somebody else has just made' => sub {
 
 # ---- messages ----
 
-for my $side ('remote', 'local') {
+for my $side (sides('remote', 'local')) {
 	subtest "E1: EXPUNGE is refused, $side" => sub {
 		my $s = pair($side, refuse(qr/ UID EXPUNGE /));
 		$s->{c}->expunge('INBOX', '1:2');
