@@ -227,6 +227,7 @@ test_pause(void)
 int
 main(void)
 {
+	signal(SIGHUP, SIG_DFL);		/* whoever starts us */
 	test_kinds();
 	test_series();
 	test_first();
