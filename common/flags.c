@@ -232,6 +232,33 @@ flags_has(const char *set, const char *flag)
 }
 
 int
+flags_new(struct flags_new *fn, const char *known, const char *keyword)
+{
+	char	*list;
+
+	if (flags_has(known, keyword) ||
+	    (fn->list != NULL && flags_has(fn->list, keyword)))
+		return 1;
+	if (fn->n >= FLAGS_NEW_MAX)
+		return 0;
+	if (asprintf(&list, "%s%s%s", fn->list != NULL ? fn->list : "",
+	    fn->list != NULL ? " " : "", keyword) == -1)
+		fatal("asprintf");
+	free(fn->list);
+	fn->list = list;
+	fn->n++;
+	return 1;
+}
+
+void
+flags_new_free(struct flags_new *fn)
+{
+	free(fn->list);
+	fn->list = NULL;
+	fn->n = 0;
+}
+
+int
 flags_or(char *dst, const char *a, const char *b)
 {
 	const char	*p = a, *q = b;

@@ -46,4 +46,21 @@ void		 flags_sub(char *dst, const char *a, const char *b);
  */
 int		 flags_next(const char **p, char *one);
 
+/*
+ * Keywords that a mailbox has not had before: a server must not be made to grow
+ * without bounds by the other one's.
+ */
+#define FLAGS_NEW_MAX	100	/* a mailbox, in one run */
+struct flags_new {
+	char		*list;
+	unsigned int	 n;
+};
+/*
+ * 1 if the keyword is among "known", which the mailbox has, or is one of the
+ * first FLAGS_NEW_MAX others; else 0.
+ */
+int		 flags_new(struct flags_new *, const char *known,
+		    const char *keyword);
+void		 flags_new_free(struct flags_new *);
+
 #endif /* FLAGS_H */

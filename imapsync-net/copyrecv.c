@@ -285,7 +285,7 @@ append_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 
 /* The flags to send, and those that the mailbox does not keep. */
 static void
-recv_flags(const struct copyrecv *rs, char **sent, char **lost,
+recv_flags(struct copyrecv *rs, char **sent, char **lost,
     int *keywords)
 {
 	char		 yes[FLAGS_MAX] = "", no[FLAGS_MAX] = "", one[FLAG_MAX];
@@ -296,8 +296,9 @@ recv_flags(const struct copyrecv *rs, char **sent, char **lost,
 	while (flags_next(&p, one)) {
 		ok = flags_has(rs->req->flags, one);
 		if (one[0] != '\\')
-			ok = !rs->req->recv.nokeywords &&
-			    (ok || rs->req->recv.perm_any);
+			ok = !rs->req->recv.nokeywords && (ok ||
+			    (rs->req->recv.perm_any && flags_new(&rs->req->
+			    handle->made, rs->req->flags, one)));
 		if (ok && one[0] != '\\')
 			*keywords = 1;
 		strlcat(ok ? yes : no, " ", FLAGS_MAX);

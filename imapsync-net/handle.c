@@ -77,6 +77,7 @@ handle_release(struct net *net, struct handle *h)
 	TAILQ_REMOVE(&net->handles.all, h, entry);
 	free(h->mailbox);
 	free(h->perm);
+	flags_new_free(&h->made);
 	free(h->mailboxid);
 	uidset_free(&h->vanished);
 	free(h);

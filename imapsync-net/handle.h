@@ -43,6 +43,7 @@ struct handle {
 	int			 spoilt;	/* SPOILT was sent */
 	int			 has_perm;
 	int			 perm_any;
+	struct flags_new	 made;		/* keywords, by us */
 	char			*perm;
 	char			*mailboxid;
 	struct uidset		 vanished;	/* in this session; not all */

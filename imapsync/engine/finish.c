@@ -459,7 +459,9 @@ finish_mbox(struct engine *e, struct mbox *mb)
 	finish_overflow(e, mb);
 	for (side = 0; side < SIDES; side++)
 		if (mb->s[side].did.lost != NULL)
-			log_warnx("%s: the %s server does not keep %s",
+			log_warnx("%s: these flags are not set on the %s "
+			    "server, which does not keep them, or would get "
+			    "more than %d new keywords at once: %s",
 			    name_show(e, mb->name), side_name[side],
-			    mb->s[side].did.lost);
+			    FLAGS_NEW_MAX, mb->s[side].did.lost);
 }

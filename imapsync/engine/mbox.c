@@ -245,6 +245,7 @@ plan_free(struct side_plan *p)
 	uidset_free(&p->after);
 	uidset_free(&p->alone);
 	stores_free(&p->stores);
+	flags_new_free(&p->made);
 }
 
 static void

@@ -160,6 +160,7 @@ struct side_plan {
 	struct uidset	 doomed;	/* to be expunged */
 	struct uidset	 alone;		/* gone on the other side, stays here */
 	struct stores	 stores;
+	struct flags_new made;		/* keywords that the mailbox has not */
 	uint32_t	 nflags;	/* messages whose flags are changed */
 	int		 hold;		/* what this side told of messages that
 					   vanished has no consequences */

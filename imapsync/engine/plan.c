@@ -21,7 +21,7 @@ plan_store(struct mside *ms, int add, const char *flag, uint32_t uid)
 
 /* Can the mailbox keep this flag (PERMANENTFLAGS, RFC 3501 section 7.1)? */
 static int
-keeps(const struct mside *ms, const char *flag)
+keeps(struct mside *ms, const char *flag)
 {
 	/* EXAMINE (a dry run) tells of no permanent flags. */
 	if (ms->found.disc == NULL || ms->found.disc->permflags == NULL ||
@@ -32,7 +32,8 @@ keeps(const struct mside *ms, const char *flag)
 		return 0;
 	if (flags_has(ms->found.disc->permflags, flag))
 		return 1;
-	return ms->found.disc->perm_any && flag[0] != '\\';
+	return ms->found.disc->perm_any && flag[0] != '\\' &&
+	    flags_new(&ms->plan.made, ms->found.disc->permflags, flag);
 }
 
 /* Bring one side from "have" to "want", one STORE a flag. */

@@ -204,6 +204,28 @@ test_sets(void)
 	is_str(d, "bar", "sub without case");
 }
 
+/* So many keywords, and no more; those that it has don't count. */
+static void
+test_new(void)
+{
+	struct flags_new	 fn = { NULL, 0 };
+	char			 one[32];
+	int			 i, n = 0;
+
+	for (i = 0; i < 3 * FLAGS_NEW_MAX; i++) {
+		snprintf(one, sizeof(one), "k%d", i);
+		n += flags_new(&fn, "k5 Known", one);
+	}
+	is_num(n, FLAGS_NEW_MAX + 1, "so many new ones, and the known one");
+	ok(flags_new(&fn, "Known", "k0") && flags_new(&fn, "Known", "K99"),
+	    "those that were made can be set again");
+	ok(!flags_new(&fn, "Known", "k200") && flags_new(&fn, "Known",
+	    "known"), "others can't, but for the known ones");
+	flags_new_free(&fn);
+	ok(flags_new(&fn, "", "k200"), "it begins anew");
+	flags_new_free(&fn);
+}
+
 int
 main(void)
 {
@@ -211,5 +233,6 @@ main(void)
 	test_valid();
 	test_limits();
 	test_sets();
+	test_new();
 	return tap_done();
 }
