@@ -45,7 +45,8 @@ my %layers = (
 	'imapsync/engine' => [
 		[qw(end mbox names)],
 		[qw(ask plan)],
-		[qw(progress refusal)],
+		[qw(progress)],
+		[qw(refusal)],
 		[qw(events json look)],
 		[qw(loop)],
 		[qw(guard list report rules)],

@@ -310,6 +310,91 @@ test_unproved(void)
 	ok(jotted("store: DELETED") == 0, "and was not deleted");
 }
 
+/* A dry run copies nothing, so what is seen has to do. */
+static void
+test_dry(void)
+{
+	struct mbox	*mb, *b;
+	uint32_t	 u;
+
+	box_start();
+	mb = box_new("INBOX", 40);
+	eng.want.cfg.dryrun = 1;
+	vanish(mb, side, T(1), T(40));
+	appear(mb, mb, 1, 40);
+	pass();
+	ok(said("--allow-delete"), "%s: a dry run: the same mailbox",
+	    side_name[side]);
+	box_start();
+	mb = box_new("INBOX", 40);
+	b = box_new("b", 0);
+	eng.want.cfg.dryrun = 1;
+	vanish(mb, side, T(1), T(40));
+	for (u = 1; u <= 30; u++)
+		appear(mb, b, 1, 1);
+	pass();
+	ok(said("--allow-delete"), "30 copies of one");
+	box_start();
+	mb = box_new("INBOX", 40);
+	b = box_new("b", 0);
+	eng.want.cfg.dryrun = 1;
+	vanish(mb, side, T(1), T(40));
+	appear(mb, b, 1, 40);
+	pass();
+	ok(!said("--allow-delete"), "moved");
+}
+
+/* How much is recorded as deleted is what was not moved. */
+static void
+test_recorded(void)
+{
+	struct mbox	*mb, *b;
+	uint32_t	 u;
+
+	box_start();
+	mb = box_new("INBOX", 40);
+	vanish(mb, side, T(1), T(10));
+	appear(mb, mb, 1, 10);
+	pass();
+	journal(line("store: DELETED 10"), "%s: in the same mailbox",
+	    side_name[side]);
+	box_start();
+	mb = box_new("INBOX", 40);
+	b = box_new("b", 0);
+	vanish(mb, side, T(1), T(10));
+	for (u = 1; u <= 3; u++)
+		appear(mb, b, 1, 1);
+	pass();
+	journal(line("store: DELETED 9"), "three copies of one that was moved");
+}
+
+/* The connection ends before it is known whether they were copied. */
+static void
+ends(struct req *r, const struct sent *s)
+{
+	(void)s;
+	eng.end.lost[r->side] = 1;
+	end_begin(&eng, END_FAILED, EX_SYNC_TEMP);
+}
+
+static void
+test_put_off(void)
+{
+	struct mbox	*inbox, *archive;
+
+	box_start();
+	inbox = box_new("INBOX", 40);
+	archive = box_new("Archive", 0);
+	vanish(inbox, side, T(1), T(40));
+	appear(inbox, archive, 1, 40);
+	box_answers[ASK_SEND] = box_answers[ASK_RECV] = ends;
+	(void)box_pass();
+	box_salvage();
+	journal(untouched(inbox) && told_again(inbox, side),
+	    "%s: lost while deletions were put off: they are told again",
+	    side_name[side]);
+}
+
 /* What was deleted within a day counts with what would be. */
 static void
 since(uint32_t earlier, uint32_t gone, int wanted)
@@ -447,6 +532,9 @@ main(void)
 		test_suspect();
 		test_unproved();
 		test_day();
+		test_dry();
+		test_recorded();
+		test_put_off();
 		test_rules();
 		test_once();
 		test_allowed();
