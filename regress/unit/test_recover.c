@@ -441,9 +441,31 @@ lost_under(enum ask_type type, uint32_t tries, int came, int was_alone)
 	box_salvage();
 }
 
+/* Several are under way when it ends. */
+static void
+loses_all(struct req *r, const struct sent *s)
+{
+	(void)s;
+	eng.end.lost[r->side] = 1;
+	end_begin(&eng, END_FAILED, EX_SYNC_TEMP);
+}
+
 static void
 test_target(void)
 {
+	struct mbox	*b;
+
+	fresh();
+	b = box_new("z", 10);
+	arrive(b, LOCAL, 11, 11);
+	arrive(mb, LOCAL, 101, 101);
+	box_answers[ASK_RECV] = loses_all;
+	(void)box_pass();
+	box_salvage();
+	journal(line("store INBOX: MARKFAIL remote") &&
+	    jotted("store z: MARKFAIL") == 0,
+	    "it counts against the one that was first");
+
 	lost_under(ASK_RECV, 0, 0, 0);
 	journal(line("store INBOX: MARKFAIL remote") &&
 	    jotted("store INBOX: REFUSE") == 0,
