@@ -26,6 +26,7 @@ use Imapsync::Model;
 use Imapsync::Server;
 use Imapsync::Tls qw(start_tls);
 use Imapsync::Watch;
+use Imapsync::Sides;
 
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');
@@ -43,7 +44,7 @@ sub pair
 	my %s;
 
 	$number++;
-	for my $s ('local', 'remote') {
+	for my $s (sides('local', 'remote')) {
 		my $login = $s eq $side && $o{login};
 		my $server = Imapsync::Server->new(name => "$s$number",
 		    $login ? (daemon => 1, mechs => $login) : ());
@@ -93,7 +94,7 @@ sub begin
 {
 	my ($what, $re, %o) = @_;
 
-	for my $side ('remote', 'local') {
+	for my $side (sides('remote', 'local')) {
 		my $name = "$what, $side";
 		my $s = pair($side, what => $name, %o);
 		$s->{$side}->hooks(bye($re, $o{then}));

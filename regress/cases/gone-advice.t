@@ -80,8 +80,9 @@ sub line
 	return $line;
 }
 
-for my $name ('Work', 'Old mail', "it's a \"quoted\" one", 'R&-D (2)') {
-	for my $side ('local', 'remote') {
+my @names = ('Old mail', "it's a \"quoted\" one", 'Work', 'R&-D (2)');
+for my $name (all_cases() ? @names : @names[0, 1]) {
+	for my $side (sides('local', 'remote')) {
 		my $s = gone($side, $name, 5);
 		my @args = advice(line($s, $side, 5),
 		    '--delete --target=database');

@@ -104,7 +104,7 @@ subtest 'A2: a standing one, then --repair or --adopt is given it' => sub {
 };
 
 subtest 'A2: all that is known is deleted' => sub {
-	for my $side ('remote', 'local') {
+	for my $side (sides('remote', 'local')) {
 		my $p = withheld($side, 'none', 1, 4);
 
 		$p->expunge($side, 'INBOX', 2, 3, 5, 6);
@@ -117,7 +117,7 @@ subtest 'A2: all that is known is deleted' => sub {
 };
 
 subtest 'A2: the withheld one and another are deleted' => sub {
-	for my $side ('remote', 'local') {
+	for my $side (sides('remote', 'local')) {
 		for my $uids ([1], [4], [6], [1, 4, 6]) {
 			my $p = withheld($side, 'nil', @$uids);
 

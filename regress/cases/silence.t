@@ -217,7 +217,7 @@ subtest 'A1: withheld, then it is deleted indeed' => sub {
 for my $text ('[EXPUNGEISSUED] some are gone', '[SERVERBUG] internal error',
     'try again') {
 	subtest "A3: two of six, then NO $text" => sub {
-		for my $side ('remote', 'local') {
+		for my $side (sides('remote', 'local')) {
 			my $p = pair($side, 'none', old => 1);
 			my $other = $p->other($side);
 

@@ -35,7 +35,7 @@ sub pair
 	my ($side, %hooks) = @_;
 	my %s;
 
-	for my $s ('local', 'remote') {
+	for my $s (sides('local', 'remote')) {
 		my $server = Imapsync::Server->new(name => $s . ++$number);
 		$s{$s} = $s eq $side ? Imapsync::Edit->new(server => $server,
 		    %hooks) : $server;
@@ -185,7 +185,7 @@ sub replaced
 my %when = ('ahead of the SELECT that precedes APPEND' => [2, qr/ SELECT "?Work/],
     'ahead of APPEND' => [1, qr/ APPEND "?Work/]);
 for my $when (sort keys %when) {
-	for my $side ('remote', 'local') {
+	for my $side (sides('remote', 'local')) {
 		my ($nth, $re) = @{ $when{$when} };
 		my $other = $side eq 'local' ? 'remote' : 'local';
 		my $what = "replaced $when, $side";
