@@ -344,7 +344,6 @@ static const struct proto_field f_engine_mark[] = {
 	U32(m_engine_mark, uidvalidity),
 	U32(m_engine_mark, uidnext),
 	I64(m_engine_mark, time),
-	STR(m_engine_mark, mailboxid, OBJECTID_MAX),
 	SET(m_engine_mark, set),
 	END
 };

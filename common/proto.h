@@ -619,7 +619,6 @@ struct m_engine_mark {
 	uint32_t	 uidvalidity;	/* of the target */
 	uint32_t	 uidnext;	/* T */
 	int64_t		 time;		/* when it was made, seconds since 1970 */
-	const char	*mailboxid;
 	struct uidset	 set;		/* source UIDs */
 };
 

@@ -37,7 +37,7 @@ static const char *const statement[DB_NSTMT] = {
 	    WATER_COLUMNS("local") ", " WATER_COLUMNS("remote")
 	    " FROM mailbox LEFT JOIN lost ON lost.mailbox = id ORDER BY id",
 	[DB_MARKS] = "SELECT mailbox, target, tries, uidvalidity, uidnext,"
-	    " time, mailboxid FROM mark ORDER BY mailbox, target",
+	    " time FROM mark ORDER BY mailbox, target",
 	[DB_MARKSET] = "SELECT lo, hi FROM markset"
 	    " WHERE mailbox = ?1 AND target = ?2 ORDER BY lo",
 	[DB_REFUSALS] = "SELECT mailbox, side, uid, code, attempts, size, lim,"
@@ -516,7 +516,6 @@ load_marks(struct db *db)
 		m.uidvalidity = sqlite3_column_int64(st, 3);
 		m.uidnext = sqlite3_column_int64(st, 4);
 		m.time = sqlite3_column_int64(st, 5);
-		m.mailboxid = db_text(db, st, 6);
 		ranges = db_stmt(db, DB_MARKSET, LOCAL,
 		    DB_INTS(m.mailbox, m.target));
 		while (db_step(db, ranges))

@@ -214,9 +214,9 @@ on_mark(const struct msg *msg)
 	const struct m_engine_mark	*m = msg->rec;
 	time_t				 now = time(NULL);
 
-	add(msg->arg, "mark %u %s first %d tries %u %u/%u/%s %zu %u:%u%s\n",
+	add(msg->arg, "mark %u %s first %d tries %u %u/%u %zu %u:%u%s\n",
 	    m->mailbox, side_name[m->target], m->first, m->tries,
-	    m->uidvalidity, m->uidnext, m->mailboxid, m->set.n,
+	    m->uidvalidity, m->uidnext, m->set.n,
 	    uidset_min(&m->set), uidset_max(&m->set),
 	    m->time <= now && m->time > now - 600 ? "" : " time");
 }

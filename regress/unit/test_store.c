@@ -20,9 +20,9 @@ static const char *const loaded =
     "mbox 1 INBOX adopt 1 sub 1 rows 2 "
     "7/43/12/fedcba9876543210/M1 0/1/0/0/\n"
     "mbox 9 a\001b adopt 1 sub 2 rows 0 0/1/0/0/ 0/1/0/0/\n"
-    "mark 1 remote first 1 tries 2 77/500/M2 1024 1:10231\n"
-    "mark 1 remote first 0 tries 2 77/500/M2 476 10241:14991\n"
-    "mark 9 local first 1 tries 0 1/1/ 1 5:9\n"
+    "mark 1 remote first 1 tries 2 77/500 1024 1:10231\n"
+    "mark 1 remote first 0 tries 2 77/500 476 10241:14991\n"
+    "mark 9 local first 1 tries 0 1/1 1 5:9\n"
     "refusal 1 local 8 code 8 attempts 3 900 800 1234567890123 too\tbig\n";
 
 /* Every kind of record goes in, and comes out again of a reopened file. */
@@ -638,12 +638,12 @@ test_tries(void)
 	mark.uidnext = 7;
 	say(&p, M_STORE_MARK, &mark);
 	load(&p);
-	ok(strstr(p.text, "mark 1 local first 1 tries 1 5/7/ 1 3:4\n") != NULL,
+	ok(strstr(p.text, "mark 1 local first 1 tries 1 5/7 1 3:4\n") != NULL,
 	    "tries: kept by a mark that replaces it");
 	say(&p, M_STORE_UNMARK, &un);
 	say(&p, M_STORE_MARK, &mark);
 	load(&p);
-	ok(strstr(p.text, "mark 1 local first 1 tries 0 5/7/ 1 3:4\n") != NULL,
+	ok(strstr(p.text, "mark 1 local first 1 tries 0 5/7 1 3:4\n") != NULL,
 	    "tries: from 0 after UNMARK");
 	say(&p, M_STORE_UNMARK, &un);
 	say(&p, M_STORE_MARKFAIL, &fail);
