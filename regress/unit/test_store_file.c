@@ -270,7 +270,8 @@ old_file(uint32_t rows, int version)
 
 	fresh(&p, rows);
 	stop(&p);
-	edit("DROP TABLE account; PRAGMA user_version = 2");
+	edit("DROP TABLE account; DROP TABLE lost; DROP TABLE deleted;"
+	    "PRAGMA user_version = 2");
 	if (version < 2)
 		edit("DROP TABLE leftout; PRAGMA user_version = 1");
 	edit("VACUUM");
