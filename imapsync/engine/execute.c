@@ -92,8 +92,10 @@ static int
 exec_finish(struct engine *e, int last)
 {
 	struct mbox	*mb;
+	int		 pending = 0;
 
 	FOREACH_MBOX(mb, &e->list) {
+		pending |= mb->turn;
 		if (mb->skip || mb->finished || mb->later)
 			continue;
 		if (mb->stopped)
@@ -109,9 +111,11 @@ exec_finish(struct engine *e, int last)
 	}
 	guard_record(e);
 	/* Both servers were reached, and all was done but for what was named. */
-	ask_tell(e, STORE, M_STORE_SYNCED, NULL);
-	e->synced = time(NULL);
-	e->want.cfg.late = 0;
+	if (!pending) {
+		ask_tell(e, STORE, M_STORE_SYNCED, NULL);
+		e->synced = time(NULL);
+		e->want.cfg.late = 0;
+	}
 	return loop_commit(e);
 }
 

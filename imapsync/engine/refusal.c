@@ -14,6 +14,7 @@
 
 #include "engine.h"
 
+#define REST_S		600	/* of a mailbox that ended it twice */
 #define WITHHELD_LINES	10	/* that name messages, a mailbox */
 #define UNNAMED_RANGES	60	/* of UIDs, a line: 22 octets each at most */
 
@@ -159,10 +160,13 @@ refusal_lost(struct engine *e, struct mbox *mb, int side, uint32_t uid)
 {
 	struct strikes		*l = &mb->strikes;
 	struct m_store_lost	 m;
+	int64_t			 now = time(NULL);
 
 	l->side = side;
 	l->uid = uid;
-	l->next = refusal_next(++l->count, time(NULL));
+	/* Lines are cut, too: a mailbox does not rest as long as a message. */
+	l->next = ++l->count == 2 ? now + REST_S :
+	    refusal_next(l->count - 1, now);
 	m.mailbox = mb->id;
 	m.count = l->count;
 	m.side = side;

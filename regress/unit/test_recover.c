@@ -590,7 +590,7 @@ test_mbox(void)
 	(void)box_pass();
 	box_salvage();
 	journal(before("store z: ADD 11 ", "store INBOX: LOST 2 remote 0 next "
-	    "3600"), "it comes last, and counts again");
+	    "600"), "it comes last, and counts again");
 	ok(said("left alone from now on") && said("--retry"), "that is said");
 
 	(void)struck(2, 0, 3600);
