@@ -44,7 +44,7 @@ sub pair
 	my %s;
 
 	$number++;
-	for my $s (sides('local', 'remote')) {
+	for my $s ('local', 'remote') {
 		my $login = $s eq $side && $o{login};
 		my $server = Imapsync::Server->new(name => "$s$number",
 		    $login ? (daemon => 1, mechs => $login) : ());

@@ -35,7 +35,7 @@ sub pair
 	my ($side, %hooks) = @_;
 	my %s;
 
-	for my $s (sides('local', 'remote')) {
+	for my $s ('local', 'remote') {
 		my $server = Imapsync::Server->new(name => $s . ++$number);
 		$s{$s} = $s eq $side ? Imapsync::Edit->new(server => $server,
 		    %hooks) : $server;
