@@ -44,7 +44,8 @@ struct mbox {
 	int		 planned;	/* by a dry run */
 	int		 stopped;	/* advice was given: touch nothing more */
 	int		 touched;	/* something is to be committed */
-	int		 soon;		/* to be looked at again before long */
+	int		 soon;		/* to be looked at again at once */
+	int		 again;		/* the same, in a moment */
 	struct mside	 s[SIDES];
 	struct mark	 mark[SIDES];	/* by target */
 	struct strikes	 strikes;

@@ -73,8 +73,11 @@ name_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 	if (m->status == ST_OK) {
 		*ans = ANS_OK;
 		note(e, r->mb);
-		/* Another change of it is not told while this goes on. */
-		r->mb->soon = 1;
+		/*
+		 * Another change of it is not told while this goes on, nor
+		 * while a look at once would: in a moment it is.
+		 */
+		r->mb->again = 1;
 		return;
 	}
 	*ans = ANS_NONE;

@@ -76,6 +76,9 @@ news(struct engine *e, const char *name, int unknown)
 		e->watch.nnoises++;
 	}
 	n->told = 1;
+	/* It has come to be known. */
+	if (n->unknown && !unknown)
+		n->unknown = n->until = n->pause = 0;
 	until = n->until;
 	if (n->unknown && until < e->watch.strange_until)
 		until = e->watch.strange_until;
@@ -128,9 +131,12 @@ brake(struct engine *e)
 	}
 	e->watch.wake = INT64_MAX;
 	/* What waits for somebody else's work is looked at again by itself. */
-	FOREACH_MBOX(mb, &e->list)
+	FOREACH_MBOX(mb, &e->list) {
 		if (mb->soon)
 			news(e, mb->name, 0);
+		if (mb->again && end_now() + PAUSE_MS < e->watch.wake)
+			e->watch.wake = end_now() + PAUSE_MS;
+	}
 }
 
 /* ---- what the servers tell ---- */
