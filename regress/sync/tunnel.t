@@ -174,7 +174,8 @@ subtest '--watch' => sub {
 	$i->change(remote => tunnel("echo words >&2; echo x >>$dir/count; " .
 	    $tail));
 	my $w = Imapsync::Watch->new($i, '--watch=600');
-	wait_for(30, 'three sessions', sub { -s "$dir/count" >= 6 });
+	wait_for(30, 'three sessions', sub {
+	    (-s "$dir/count" // 0) >= 6 });
 	$w->status;
 	is(scalar(() = $w->err =~ /words/g), 1, 'its words, once');
 	is(scalar(() = $w->err =~ /status 255/g), 1, 'its status, once');
