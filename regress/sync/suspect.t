@@ -37,6 +37,20 @@ sub pair
 	return $p;
 }
 
+# All of INBOX stands in Archive now.
+sub archives
+{
+	my ($p, $side) = @_;
+
+	$p->{$side}->change(sub {
+		my ($st) = @_;
+		$st->create('Archive');
+		$st->deliver('Archive', $p->body($_),
+		    date => Imapsync::Mail::date_of($_)) for 1 .. 200;
+	});
+	removes($p, $side, 'INBOX', 1 .. 200);
+}
+
 # The words of a command, lists and all.
 sub flat { return join ' ', map { ref ? flat(@$_) : $_ } @_ }
 
@@ -84,13 +98,7 @@ for my $side ('remote', 'local') {
 	subtest "F2: archived, $side" => sub {
 		my $p = pair($side);
 
-		$p->{$side}->change(sub {
-			my ($st) = @_;
-			$st->create('Archive');
-			$st->deliver('Archive', $p->body($_),
-			    date => Imapsync::Mail::date_of($_)) for 1 .. 200;
-		});
-		removes($p, $side, 'INBOX', 1 .. 200);
+		archives($p, $side);
 		$p->run(0, 'all of INBOX was archived');
 		$p->has($other, 'INBOX', '', 'it is empty');
 		$p->has($other, 'Archive', '1:200', 'all is there');
@@ -125,13 +133,7 @@ for my $side ('remote', 'local') {
 			return 1;
 		} });
 
-		$p->{$side}->change(sub {
-			my ($st) = @_;
-			$st->create('Archive');
-			$st->deliver('Archive', $p->body($_),
-			    date => Imapsync::Mail::date_of($_)) for 1 .. 200;
-		});
-		removes($p, $side, 'INBOX', 1 .. 200);
+		archives($p, $side);
 		my $r = $p->run(3, 'no body');
 		$p->has($other, 'INBOX', '1:200', 'nothing is deleted');
 		like($r->{err}, qr/--allow-delete/, 'F2: says so');
