@@ -52,8 +52,9 @@ void		 proto_free(uint32_t type, union proto_rec *rec);
 
 /*
  * The most ranges a message may carry; larger sets go as several messages.
- * proto_set_part() takes ranges from *i on, at most PROTO_SET_MAX, and returns 1
- * while there are some: "part" borrows from "set" and must not be freed.
+ * proto_set_part() takes blocks from *i on, at most PROTO_SET_MAX ranges, and
+ * returns 1 while there are some: "part" borrows from "set", must not be freed,
+ * and "set" must not be changed meanwhile.
  */
 #define PROTO_SET_MAX	1024
 int		 proto_set_part(const struct uidset *set, size_t *i,

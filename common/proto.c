@@ -153,34 +153,46 @@ proto_string_ok(const struct proto_field *f, const char *s, size_t len)
 	return 1;
 }
 
-static int
-proto_set_ok(const struct proto_field *f, const struct uidset *set)
-{
-	size_t	 i;
+/* ---- encoding and decoding of one field ---- */
 
-	if (set->n > f->max)
-		return 0;
-	for (i = 0; i < set->n; i++) {
-		if (set->r[i].lo == 0 || set->r[i].lo > set->r[i].hi)
-			return 0;
-		/* Sorted, disjoint and not adjacent. */
-		if (i > 0 && (set->r[i - 1].hi == UINT32_MAX ||
-		    set->r[i].lo <= set->r[i - 1].hi + 1))
-			return 0;
-	}
-	return 1;
+/* The next range of a set: sorted, disjoint, not adjacent to the one before. */
+static int
+proto_range_ok(uint64_t lo, uint64_t hi, uint64_t last)
+{
+	return lo != 0 && lo <= hi && (last == 0 || lo > last + 1);
 }
 
-/* ---- encoding and decoding of one field ---- */
+static int
+proto_encode_set(struct buf *b, const struct proto_field *f,
+    const struct uidset *set)
+{
+	const struct uidrange	*r;
+	uint64_t		 last = 0;
+	size_t			 k;
+	unsigned		 i;
+
+	if (set->n > f->max)
+		return -1;
+	proto_put(b, set->n, 4);
+	for (k = 0; k < set->nb; k++)
+		for (i = 0; i < set->b[k].n; i++) {
+			r = &set->b[k].r[i];
+			if (!proto_range_ok(r->lo, r->hi, last))
+				return -1;
+			proto_put(b, r->lo, 4);
+			proto_put(b, r->hi, 4);
+			last = r->hi;
+		}
+	return 0;
+}
 
 static int
 proto_encode_field(struct buf *b, const struct proto_field *f,
     const void *member)
 {
-	const struct uidset	*set;
-	const char		*s;
-	uint64_t		 v;
-	size_t			 i, len;
+	const char	*s;
+	uint64_t	 v;
+	size_t		 len;
 
 	if (proto_width(f->kind) != 0) {
 		v = proto_load(f->kind, member);
@@ -199,15 +211,7 @@ proto_encode_field(struct buf *b, const struct proto_field *f,
 		buf_add(b, s, len + 1);
 		return 0;
 	}
-	set = member;
-	if (!proto_set_ok(f, set))
-		return -1;
-	proto_put(b, set->n, 4);
-	for (i = 0; i < set->n; i++) {
-		proto_put(b, set->r[i].lo, 4);
-		proto_put(b, set->r[i].hi, 4);
-	}
-	return 0;
+	return proto_encode_set(b, f, member);
 }
 
 static int
@@ -233,23 +237,21 @@ static int
 proto_decode_set(const uint8_t **p, size_t *len, const struct proto_field *f,
     struct uidset *set)
 {
-	uint64_t	 n, lo, hi;
+	uint64_t	 n, lo, hi, last = 0;
 	size_t		 i;
 
 	if (proto_take(p, len, &n, 4) == -1 || n > f->max || *len < n * 8)
 		return -1;
-	if (n == 0)
-		return 0;
-	set->r = xcalloc(n, sizeof(*set->r));
-	set->n = set->cap = n;
 	for (i = 0; i < n; i++) {
 		if (proto_take(p, len, &lo, 4) == -1 ||
 		    proto_take(p, len, &hi, 4) == -1)
 			return -1;
-		set->r[i].lo = (uint32_t)lo;
-		set->r[i].hi = (uint32_t)hi;
+		if (!proto_range_ok(lo, hi, last))
+			return -1;
+		uidset_add(set, (uint32_t)lo, (uint32_t)hi);
+		last = hi;
 	}
-	return proto_set_ok(f, set) ? 0 : -1;
+	return 0;
 }
 
 static int
@@ -326,13 +328,13 @@ int
 proto_set_part(const struct uidset *set, size_t *i, struct uidset *part)
 {
 	uidset_init(part);
-	if (*i >= set->n)
+	if (*i >= set->nb)
 		return 0;
-	part->r = set->r + *i;
-	part->n = set->n - *i;
-	if (part->n > PROTO_SET_MAX)
-		part->n = PROTO_SET_MAX;
-	*i += part->n;
+	for (part->b = set->b + *i; *i < set->nb &&
+	    part->n + set->b[*i].n <= PROTO_SET_MAX; (*i)++) {
+		part->n += set->b[*i].n;
+		part->nb++;
+	}
 	return 1;
 }
 

@@ -9,7 +9,9 @@
 
 /*
  * Sets of UIDs as sorted, disjoint, non-adjacent ranges; never expanded, since
- * a server may say 1:4294967295.  Allocation failure is fatal.
+ * a server may say 1:4294967295.  They lie in blocks of bounded size, so that a
+ * range is found, put in or taken out in the same time wherever it is: the order
+ * is a server's to choose.  Allocation failure is fatal.
  */
 #ifndef UIDSET_H
 #define UIDSET_H
@@ -21,16 +23,33 @@ struct uidrange {
 	uint32_t	 hi;	/* lo or more */
 };
 
-struct uidset {
+#define UIDBLOCK_MAX	256	/* ranges of a block */
+struct uidblock {
 	struct uidrange	*r;
-	size_t		 n;	/* ranges used */
-	size_t		 cap;	/* ranges allocated */
+	unsigned	 n;	/* ranges used; never 0 */
+	unsigned	 cap;	/* ranges allocated */
 };
 
-#define UIDSET_INIT	{ NULL, 0, 0 }
+struct uidset {
+	struct uidblock	*b;
+	size_t		 nb;	/* blocks used */
+	size_t		 cap;	/* blocks allocated */
+	size_t		 n;	/* ranges in all */
+};
+
+#define UIDSET_INIT	{ NULL, 0, 0, 0 }
 
 void		 uidset_init(struct uidset *);
 void		 uidset_free(struct uidset *);	/* and empty: may be used again */
+/*
+ * The ranges one after the other: the one that holds or follows *after + 1, from
+ * there on.  *after (0 at first) becomes its end.  Returns 0 if there is none.
+ * The set may be changed between two calls.
+ */
+int		 uidset_next(const struct uidset *, uint32_t *after,
+		    struct uidrange *);
+#define UIDSET_FOREACH(range, set, after)				\
+	for ((after) = 0; uidset_next((set), &(after), &(range)); )
 /* dst is an initialised set; what it held is replaced. */
 void		 uidset_copy(struct uidset *dst, const struct uidset *src);
 /* Add or remove lo to hi, both included; 0 is ignored, order does not matter. */
@@ -43,7 +62,10 @@ uint64_t	 uidset_upto(const struct uidset *, uint32_t n);
 #define uidset_empty(s)	((s)->n == 0)
 uint32_t	 uidset_min(const struct uidset *);	/* 0 if empty */
 uint32_t	 uidset_max(const struct uidset *);	/* 0 if empty */
-/* dst |= src, dst &= src, dst &= ~src, in time linear in the ranges. */
+/*
+ * dst |= src, dst &= src, dst &= ~src.  The time is that of the smaller set's
+ * ranges, times a logarithm, or that of both if they are about as large.
+ */
 void		 uidset_or(struct uidset *dst, const struct uidset *src);
 void		 uidset_and(struct uidset *dst, const struct uidset *src);
 void		 uidset_sub(struct uidset *dst, const struct uidset *src);
@@ -54,12 +76,12 @@ void		 uidset_sub(struct uidset *dst, const struct uidset *src);
  */
 int		 uidset_parse(struct uidset *, const char *, size_t len);
 /*
- * Write the ranges from *i on into dst (size octets with the NUL) as far as
- * they fit, and advance *i past those written.  Returns the octets written; 0
- * when *i was at the end.  Call again for the rest.  size is 22 or more, so
- * that a range always fits.
+ * Write the ranges behind *after (see uidset_next()) into dst (size octets with
+ * the NUL) as far as they fit, and advance *after past those written.  Returns
+ * the octets written; 0 when there were none left.  Call again for the rest.
+ * size is 22 or more, so that a range always fits.
  */
-size_t		 uidset_format(const struct uidset *, size_t *i, char *dst,
+size_t		 uidset_format(const struct uidset *, uint32_t *after, char *dst,
 		    size_t size);
 /* The k-th UID of the set, k from 0; 0 if there are not so many. */
 uint32_t	 uidset_nth(const struct uidset *, uint64_t k);

@@ -168,17 +168,18 @@ cmd_string(struct net *net, struct cmd *c, const char *s)
 }
 
 void
-cmd_set(struct cmd *c, const struct uidset *set, size_t *pos, size_t other,
+cmd_set(struct cmd *c, const struct uidset *set, uint32_t *pos, size_t other,
     int keep)
 {
-	char	 text[LINE_MAX_LEN];
-	size_t	 i = *pos;
+	struct uidrange	 r;
+	char		 text[LINE_MAX_LEN];
+	uint32_t	 i = *pos;
 
 	uidset_format(set, pos, text, sizeof(text) - 128 - other);
 	cmd_puts(c, text);
 	if (keep)
-		for (; i < *pos; i++)
-			uidset_add(&c->set, set->r[i].lo, set->r[i].hi);
+		while (i < *pos && uidset_next(set, &i, &r))
+			uidset_add(&c->set, r.lo, r.hi);
 }
 
 void

@@ -108,7 +108,7 @@ int		 cmd_literal(struct net *, struct cmd *, uint64_t n, int sync);
  * Ranges of the set from *pos on that fit a line (with "other" octets in it)
  * into the command's text, and into its set if "keep"; *pos moves on.
  */
-void		 cmd_set(struct cmd *, const struct uidset *, size_t *pos,
+void		 cmd_set(struct cmd *, const struct uidset *, uint32_t *pos,
 		    size_t other, int keep);
 /* CRLF: the command is complete. */
 void		 cmd_end(struct net *, struct cmd *);

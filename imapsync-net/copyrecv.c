@@ -206,9 +206,9 @@ static void
 append_done(struct net *net, struct cmd *c, const struct resp *resp)
 {
 	struct m_engine_copied	 m;
+	struct uidrange		 given = { 0, 0 };
 	struct rmsg		*msg;
 	int			 known;
-	size_t			 r = 0;
 	uint32_t		 uid = 0;
 
 	known = resp->code == C_APPENDUID && resp->ordered &&
@@ -217,12 +217,11 @@ append_done(struct net *net, struct cmd *c, const struct resp *resp)
 	TAILQ_FOREACH(msg, &c->append->msgs, entry) {
 		m.newuid = 0;
 		if (known) {
-			if (uid == 0)
-				uid = resp->set.r[r].lo;
+			if (uid == given.hi &&
+			    !uidset_next(&resp->set, &given.hi, &given))
+				break;
+			uid = uid < given.lo ? given.lo : uid + 1;
 			m.newuid = uid;
-			uid = uid == resp->set.r[r].hi ? 0 : uid + 1;
-			if (uid == 0)
-				r++;
 		}
 		m.uid = msg->uid;
 		m.size = msg->len;

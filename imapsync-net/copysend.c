@@ -142,7 +142,7 @@ missing_ask(struct net *net, const struct cmd *fetch, const struct uidset *set,
 	struct handle	*at = fetch->handle, *other = net->handles.sent;
 	struct missing	*m;
 	struct cmd	*c;
-	size_t		 pos = 0;
+	uint32_t	 pos = 0;
 
 	if (other != at) {
 		if (other != NULL)
@@ -150,7 +150,7 @@ missing_ask(struct net *net, const struct cmd *fetch, const struct uidset *set,
 		at = handle_twin(net, at);
 		select_box(net, fetch->req, at, missing_selected);
 	}
-	while (pos < set->n) {
+	while (pos < uidset_max(set)) {
 		c = select_search(net, fetch->req, missing_tagged);
 		c->missing = m = xcalloc(1, sizeof(*m));
 		c->free = missing_free;
@@ -217,7 +217,7 @@ send_emit(struct net *net, struct req *r)
 
 	if (send_waits(net, r))
 		return 0;
-	while (r->pos < r->set.n) {
+	while (r->pos < uidset_max(&r->set)) {
 		if (net->out.len >= QUEUE_HIGH)
 			return 0;
 		c = cmd_new(net, K_SEND, r, send_tagged);

@@ -35,7 +35,7 @@ search_emit(struct net *net, struct req *r)
 {
 	struct cmd	*c;
 
-	while (r->pos < r->set.n) {
+	while (r->pos < uidset_max(&r->set)) {
 		if (net->out.len >= QUEUE_HIGH)
 			return 0;
 		c = select_search(net, r, search_tagged);
@@ -149,7 +149,7 @@ meta_emit(struct net *net, struct req *r)
 {
 	struct cmd	*c;
 
-	while (r->pos < r->set.n) {
+	while (r->pos < uidset_max(&r->set)) {
 		if (net->out.len >= QUEUE_HIGH)
 			return 0;
 		c = cmd_new(net, K_META, r, req_answer);
@@ -181,7 +181,7 @@ store_emit(struct net *net, struct req *r)
 {
 	struct cmd	*c;
 
-	while (r->pos < r->set.n && r->flags[0] != '\0') {
+	while (r->pos < uidset_max(&r->set) && r->flags[0] != '\0') {
 		if (net->out.len >= QUEUE_HIGH)
 			return 0;
 		c = cmd_new(net, K_STORE, r, req_answer);
@@ -222,7 +222,7 @@ expunge_emit(struct net *net, struct req *r)
 
 	if (uidset_empty(&r->set))
 		return 1;
-	while (r->pos < r->set.n) {
+	while (r->pos < uidset_max(&r->set)) {
 		c = cmd_new(net, K_STORE, r, req_answer);
 		cmd_puts(c, "UID STORE ");
 		cmd_set(c, &r->set, &r->pos, 0, 0);
@@ -230,7 +230,7 @@ expunge_emit(struct net *net, struct req *r)
 		cmd_end(net, c);
 	}
 	select_box(net, r, r->handle, req_answer);
-	for (r->pos = 0; r->pos < r->set.n; ) {
+	for (r->pos = 0; r->pos < uidset_max(&r->set); ) {
 		c = cmd_new(net, K_EXPUNGE, r, req_answer);
 		cmd_puts(c, "UID EXPUNGE ");
 		cmd_set(c, &r->set, &r->pos, 0, 0);

@@ -46,7 +46,7 @@ req_free(struct net *net, struct req *r)
 void
 req_queue(struct net *net, struct req *r)
 {
-	r->cost += r->set.n * sizeof(*r->set.r);
+	r->cost += r->set.n * sizeof(struct uidrange);
 	net->queue.cost += r->cost;
 	TAILQ_INSERT_TAIL(&net->queue.reqs, r, entry);
 	if (net->queue.next == NULL)

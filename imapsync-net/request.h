@@ -51,7 +51,7 @@ struct req {
 	enum resp_code		 code;
 	char			*text;
 	struct uidset		 set;
-	size_t			 pos;		/* ranges that were emitted */
+	uint32_t		 pos;		/* the last UID emitted; 0 */
 	char			*mailbox;
 	char			*flags;		/* STORE; RECV: permanent ones */
 	uint32_t		 transfer;	/* SEND, RECV */

@@ -721,11 +721,11 @@ rows_range(struct db *db, uint32_t mailbox, int side, uint32_t lo, uint32_t hi)
 void
 db_rows(struct db *db, const struct m_store_rows *m)
 {
-	size_t	 i;
+	struct uidrange	 r;
+	uint32_t	 uid;
 
-	for (i = 0; i < m->set.n; i++)
-		rows_range(db, m->mailbox, m->side, m->set.r[i].lo,
-		    m->set.r[i].hi);
+	UIDSET_FOREACH(r, &m->set, uid)
+		rows_range(db, m->mailbox, m->side, r.lo, r.hi);
 }
 
 /*
@@ -737,20 +737,19 @@ db_sample(struct db *db, const struct m_store_sample *m)
 {
 	struct uidset	 rest = UIDSET_INIT;
 	sqlite3_stmt	*st;
+	struct uidrange	 r;
 	uint64_t	 count, n, rank = 0, k = 0;
-	size_t		 i;
-	uint32_t	 uid;
+	uint32_t	 at, uid;
 
 	n = query(db, DB_NROWS, LOCAL, DB_INTS(m->mailbox));
-	for (i = 0; i < m->set.n; i++)
-		n -= db_nrows(db, m->mailbox, m->side, m->set.r[i].lo,
-		    m->set.r[i].hi);
+	UIDSET_FOREACH(r, &m->set, at)
+		n -= db_nrows(db, m->mailbox, m->side, r.lo, r.hi);
 	count = m->count < n ? m->count : n;
 	uidset_add(&rest, 1, UINT32_MAX);
 	uidset_sub(&rest, &m->set);
-	for (i = 0; i < rest.n && k < count; i++) {
+	for (at = 0; k < count && uidset_next(&rest, &at, &r); ) {
 		st = db_stmt(db, DB_UIDS, m->side, DB_INTS(m->mailbox,
-		    rest.r[i].lo, rest.r[i].hi));
+		    r.lo, r.hi));
 		while (k < count && db_step(db, st)) {
 			if (rank++ != (count == 1 ? n - 1 :
 			    k * (n - 1) / (count - 1)))
@@ -801,12 +800,12 @@ db_base(struct db *db, const struct m_store_base *m)
 void
 db_drop(struct db *db, const struct m_store_drop *m)
 {
-	size_t	 i;
+	struct uidrange	 r;
+	uint32_t	 uid;
 
 	db_change(db, m->mailbox);
-	for (i = 0; i < m->set.n; i++)
-		drop_range(db, m->mailbox, m->side, m->set.r[i].lo,
-		    m->set.r[i].hi);
+	UIDSET_FOREACH(r, &m->set, uid)
+		drop_range(db, m->mailbox, m->side, r.lo, r.hi);
 }
 
 /* Every later part and every MARKFAIL needs the mark. */
@@ -824,8 +823,9 @@ need_mark(struct db *db, uint32_t mailbox, int target)
 void
 db_mark(struct db *db, const struct m_store_mark *m)
 {
+	struct uidrange	 r;
 	sqlite3_stmt	*st;
-	size_t		 i;
+	uint32_t	 uid;
 
 	db_change(db, m->mailbox);
 	if (m->first) {
@@ -836,9 +836,9 @@ db_mark(struct db *db, const struct m_store_mark *m)
 		run(db, st);
 	} else
 		need_mark(db, m->mailbox, m->target);
-	for (i = 0; i < m->set.n; i++)
+	UIDSET_FOREACH(r, &m->set, uid)
 		db_run(db, DB_MARKADD, LOCAL, DB_INTS(m->mailbox, m->target,
-		    m->set.r[i].lo, m->set.r[i].hi));
+		    r.lo, r.hi));
 }
 
 void

@@ -84,24 +84,25 @@ db_left_del(struct db *db, uint32_t mailbox, int side, uint32_t lo,
 void
 db_left(struct db *db, const struct m_store_left *m)
 {
-	size_t	 i;
+	struct uidrange	 r;
+	uint32_t	 uid;
 
 	db_change(db, m->mailbox);
 	db->left = 1;
-	for (i = 0; i < m->set.n; i++)
-		left_add(db, m->mailbox, m->side + (m->alone ? ALONE : 0),
-		    m->set.r[i].lo, m->set.r[i].hi);
+	UIDSET_FOREACH(r, &m->set, uid)
+		left_add(db, m->mailbox, m->side + (m->alone ? ALONE : 0), r.lo,
+		    r.hi);
 }
 
 void
 db_unleft(struct db *db, const struct m_store_unleft *m)
 {
-	size_t	 i;
+	struct uidrange	 r;
+	uint32_t	 uid;
 
 	db_change(db, m->mailbox);
-	for (i = 0; i < m->set.n; i++)
-		db_left_del(db, m->mailbox, m->side, m->set.r[i].lo,
-		    m->set.r[i].hi);
+	UIDSET_FOREACH(r, &m->set, uid)
+		db_left_del(db, m->mailbox, m->side, r.lo, r.hi);
 }
 
 static void

@@ -565,7 +565,7 @@ ask_send(struct engine *e, struct sess *s, uint32_t transfer,
 	m.handle = s->handle;
 	m.transfer = transfer;
 	SET_PARTS(set, i, &m.set) {
-		m.last = i >= set->n;
+		m.last = i >= set->nb;
 		r = req_new(e, s->side, ASK_SEND, s->mb, s, to);
 		req_limit(r, &m.set);
 		req_send(e, r, M_NET_SEND, &m);
@@ -696,15 +696,14 @@ ask_sample(struct engine *e, struct mbox *mb, int side, uint32_t count,
 {
 	struct m_store_sample	 m;
 	struct req		*r;
+	size_t			 i = 0;
 
 	r = req_new(e, STORE, ASK_SAMPLE, mb, NULL, to);
 	r->side = side;
 	m.mailbox = mb->id;
 	m.side = side;
 	m.count = count;
-	m.set = *without;	/* borrowed */
-	if (m.set.n > PROTO_SET_MAX)
-		m.set.n = PROTO_SET_MAX;
+	(void)proto_set_part(without, &i, &m.set);
 	req_send(e, r, M_STORE_SAMPLE, &m);
 }
 

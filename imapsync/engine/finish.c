@@ -17,15 +17,12 @@
 static uint32_t
 first_gap(const struct uidset *set, uint32_t u)
 {
-	size_t	 i;
+	struct uidrange	 r;
+	uint32_t	 after = u == 0 ? 0 : u - 1;
 
-	for (i = 0; i < set->n; i++)
-		if (set->r[i].lo <= u && u <= set->r[i].hi) {
-			if (set->r[i].hi == UINT32_MAX)
-				return UINT32_MAX;
-			u = set->r[i].hi + 1;
-		}
-	return u;
+	if (!uidset_next(set, &after, &r) || r.lo > u)
+		return u;
+	return r.hi == UINT32_MAX ? UINT32_MAX : r.hi + 1;
 }
 
 /*

@@ -102,19 +102,21 @@ progress_uids(const struct uidset *set, char *buf, size_t size)
 {
 	char		 one[32];
 	uint64_t	 n = uidset_count(set);
-	size_t		 i, len;
+	struct uidrange	 r;
+	uint32_t	 after = 0;
+	size_t		 len;
 
 	len = strlcpy(buf, n == 1 ? "UID" : "UIDs", size);
 	/* Room for one more and for how many are left. */
-	for (i = 0; i < set->n && len + 64 < size; i++) {
-		uint32_t	 lo = set->r[i].lo, hi = set->r[i].hi;
+	while (len + 64 < size && uidset_next(set, &after, &r)) {
+		char		 sep = len > 4 ? ',' : ' ';
+		uint32_t	 lo = r.lo, hi = r.hi;
 
 		if (lo == hi)
-			snprintf(one, sizeof(one), "%c%u", i == 0 ? ' ' : ',',
-			    lo);
+			snprintf(one, sizeof(one), "%c%u", sep, lo);
 		else
-			snprintf(one, sizeof(one), "%c%u:%u", i == 0 ? ' ' :
-			    ',', lo, hi);
+			snprintf(one, sizeof(one), "%c%u:%u", sep, lo,
+			    hi);
 		len = strlcat(buf, one, size);
 		n -= (uint64_t)hi - lo + 1;
 	}

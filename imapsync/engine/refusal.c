@@ -131,20 +131,23 @@ void
 refusal_unnamed(struct engine *e, struct mbox *mb, int side)
 {
 	struct uidset	*set = &mb->s[side].did.unnamed, part = UIDSET_INIT;
+	struct uidrange	 r;
 	char		 uids[1500];
-	size_t		 i, line;
+	uint32_t	 after = 0;
+	size_t		 line, named = 0;
 
-	for (i = line = 0; i < set->n && line < WITHHELD_LINES; line++) {
-		for (; i < set->n && part.n < UNNAMED_RANGES; i++)
-			uidset_add(&part, set->r[i].lo, set->r[i].hi);
+	for (line = 0; named < set->n && line < WITHHELD_LINES; line++) {
+		while (part.n < UNNAMED_RANGES && uidset_next(set, &after, &r))
+			uidset_add(&part, r.lo, r.hi);
+		named += part.n;
 		log_warnx("%s: the %s server does not give %s either",
 		    name_show(e, mb->name), side_name[side],
 		    progress_uids(&part, uids, sizeof(uids)));
 		uidset_free(&part);
 	}
-	if (i < set->n)
+	if (named < set->n)
 		log_warnx("%s: nor %zu further ranges of UIDs",
-		    name_show(e, mb->name), set->n - i);
+		    name_show(e, mb->name), set->n - named);
 	uidset_free(set);
 }
 

@@ -49,21 +49,22 @@ check_name(const char *name)
 static void
 check_set(const struct uidset *set)
 {
-	size_t	 i;
+	struct uidrange	 r;
+	uint32_t	 uid;
 
-	for (i = 0; i < set->n; i++)
-		must(set->r[i].lo != 0 && set->r[i].hi >= set->r[i].lo,
-		    "a range");
+	UIDSET_FOREACH(r, set, uid)
+		must(r.lo != 0 && r.hi >= r.lo, "a range");
 }
 
 static void
 log_set(struct buf *log, const struct uidset *set)
 {
-	size_t	 i;
+	struct uidrange	 r;
+	uint32_t	 uid;
 
 	check_set(set);
-	for (i = 0; i < set->n; i++)
-		buf_printf(log, " %u:%u", set->r[i].lo, set->r[i].hi);
+	UIDSET_FOREACH(r, set, uid)
+		buf_printf(log, " %u:%u", r.lo, r.hi);
 }
 
 static void

@@ -284,12 +284,13 @@ honest_expunge(struct req *r, const struct sent *s)
 {
 	struct place	*p = at(r->mb, r->side);
 	struct uidset	 gone = UIDSET_INIT;
-	size_t		 i;
+	struct uidrange	 range;
+	uint32_t	 uid;
 
 	uidset_copy(&gone, &s->set);
 	uidset_and(&gone, &p->uids);
-	for (i = 0; i < gone.n; i++)
-		vanish(r->mb, r->side, gone.r[i].lo, gone.r[i].hi);
+	UIDSET_FOREACH(range, &gone, uid)
+		vanish(r->mb, r->side, range.lo, range.hi);
 	tell_vanished(r, 0, &gone);
 	uidset_free(&gone);
 	done(r, ST_OK, RC_NONE, "");

@@ -57,7 +57,7 @@ static inline const char *
 set_text(const struct uidset *set)
 {
 	static char	 text[1024];
-	size_t		 i = 0;
+	uint32_t	 i = 0;
 
 	text[uidset_format(set, &i, text, sizeof(text))] = '\0';
 	return text;

@@ -114,12 +114,12 @@ test_sets(void)
 	struct peer	*p = peer_ready(CAPS);
 	struct uidset	 set = UIDSET_INIT;
 	struct cmd	*c;
-	uint32_t	 uid;
-	size_t		 pos = 0, n, max = 0, total = 0;
+	uint32_t	 uid, pos = 0;
+	size_t		 n, max = 0, total = 0;
 
 	for (uid = 1; uid <= 20000; uid += 2)
 		uidset_add(&set, 1000000000 + uid, 1000000000 + uid);
-	for (n = 0; pos < set.n; n++) {
+	for (n = 0; pos < uidset_max(&set); n++) {
 		c = cmd_new(&p->net, K_META, NULL, answered);
 		cmd_puts(c, "UID FETCH ");
 		cmd_set(c, &set, &pos, 100, 1);

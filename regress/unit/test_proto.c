@@ -165,6 +165,18 @@ some_rec(uint32_t type, union proto_rec *rec, enum fill fill)
 }
 
 static int
+same_set(const struct uidset *a, const struct uidset *b)
+{
+	struct uidrange	 r, q;
+	uint32_t	 i = 0, j = 0;
+
+	while (uidset_next(a, &i, &r))
+		if (!uidset_next(b, &j, &q) || r.lo != q.lo || r.hi != q.hi)
+			return 0;
+	return !uidset_next(b, &j, &q);
+}
+
+static int
 same(uint32_t type, const union proto_rec *x, const union proto_rec *y)
 {
 	const struct proto_field	*f;
@@ -177,8 +189,7 @@ same(uint32_t type, const union proto_rec *x, const union proto_rec *y)
 		a = (const struct uidset *)p;
 		b = (const struct uidset *)q;
 		if (f->kind == F_SET) {
-			if (a->n != b->n || (a->n > 0 && memcmp(a->r, b->r,
-			    a->n * sizeof(*a->r)) != 0))
+			if (!same_set(a, b))
 				return 0;
 		} else if (is_string(f->kind)) {
 			if (strcmp(*(const char *const *)p,
@@ -453,10 +464,9 @@ static int
 encodes_set(uint32_t type, const struct proto_field *f, struct uidrange *r,
     size_t n)
 {
-	struct uidset	 set = UIDSET_INIT;
+	struct uidblock	 block = { r, n, n };
+	struct uidset	 set = { &block, 1, 1, n };
 
-	set.r = r;
-	set.n = n;
 	return encodes_with(type, f, &set, sizeof(set));
 }
 

@@ -207,11 +207,9 @@ test_commands(void)
 	int			 n = 0;
 
 	opened(p, 10, "A3");
-	comb(&m.set, 1000);
-	for (n = 0; n < 1000; n++) {
-		m.set.r[n].lo += 1000000000;
-		m.set.r[n].hi += 1000000000;
-	}
+	for (n = 0; n < 1000; n++)
+		uidset_add(&m.set, 1000000000 + 2 * n,
+		    1000000000 + 2 * n);
 	asks(p, M_NET_META, 11, &m);
 	for (c = text_of(&p->got), n = 0; (c = strchr(c, '\n')) != NULL; c++)
 		n++;

@@ -21,15 +21,24 @@ struct model {
 static int
 well_formed(const struct uidset *s)
 {
-	size_t	 i;
+	const struct uidblock	*k;
+	uint32_t		 last = 0;
+	size_t			 b, n = 0;
+	unsigned		 i;
 
-	for (i = 0; i < s->n; i++) {
-		if (s->r[i].lo == 0 || s->r[i].lo > s->r[i].hi)
+	for (b = 0; b < s->nb; b++) {
+		k = &s->b[b];
+		if (k->n == 0 || k->n > k->cap || k->n > UIDBLOCK_MAX)
 			return 0;
-		if (i > 0 && s->r[i].lo - 1 <= s->r[i - 1].hi)
-			return 0;
+		for (i = 0; i < k->n; i++, n++) {
+			if (k->r[i].lo == 0 || k->r[i].lo > k->r[i].hi)
+				return 0;
+			if (n > 0 && k->r[i].lo - 1 <= last)
+				return 0;
+			last = k->r[i].hi;
+		}
 	}
-	return s->n <= s->cap;
+	return s->nb <= s->cap && s->n == n;
 }
 
 static int
@@ -131,11 +140,102 @@ test_model(uint32_t base, const char *where)
 	uidset_free(&c);
 }
 
+#define LARGE	8192
+
+static int
+same_large(const struct uidset *s, const uint8_t *has)
+{
+	struct uidrange	 r;
+	uint32_t	 after, uid = 1, n = 0;
+
+	UIDSET_FOREACH(r, s, after) {
+		for (; uid < r.lo; uid++)
+			if (has[uid])
+				return 0;
+		for (; uid <= r.hi; uid++, n++)
+			if (uid > LARGE || !has[uid])
+				return 0;
+	}
+	for (; uid <= LARGE; uid++)
+		if (has[uid])
+			return 0;
+	return well_formed(s) && uidset_count(s) == n;
+}
+
+/* A few ranges, in one call or as a set of their own. */
+static void
+change_large(struct uidset *s, uint8_t *has, int op)
+{
+	struct uidset	 few = UIDSET_INIT;
+	uint32_t	 lo, hi, uid;
+	int		 i, n = op < 2 ? 1 : 1 + tap_random() % 20;
+
+	for (i = 0; i < n; i++) {
+		lo = 1 + tap_random() % LARGE;
+		hi = tap_random() % 50 == 0 ? lo + tap_random() % 400 : lo;
+		if (hi > LARGE)
+			hi = LARGE;
+		for (uid = lo; uid <= hi; uid++)
+			has[uid] = op % 2 == 0;
+		if (op == 0)
+			uidset_add(s, lo, hi);
+		else if (op == 1)
+			uidset_del(s, lo, hi);
+		else
+			uidset_add(&few, lo, hi);
+	}
+	if (op == 2)
+		uidset_or(s, &few);
+	else if (op == 3)
+		uidset_sub(s, &few);
+	uidset_free(&few);
+}
+
+/* Sets of many blocks: filled in three orders, then changed at random. */
+static void
+test_blocks(void)
+{
+	static uint8_t	 has[LARGE + 1];
+	struct uidset	 s = UIDSET_INIT, t = UIDSET_INIT;
+	int		 i, order, good = 1;
+
+	for (order = 0; order < 3; order++) {
+		uidset_free(&s);
+		memset(has, 0, sizeof(has));
+		for (i = 1; i <= LARGE / 2; i++) {
+			uint32_t	 uid = order == 0 ? 2 * i : order == 1 ?
+					    LARGE + 2 - 2 * i :
+					    2 * (i * 1021 % (LARGE / 2)) + 2;
+
+			has[uid] = 1;
+			uidset_add(&s, uid, uid);
+		}
+		ok(same_large(&s, has) && s.n == LARGE / 2, "a comb, %s",
+		    order == 0 ? "rising" : order == 1 ? "falling" : "mixed");
+		if (order < 2)
+			is_num(s.nb, LARGE / 2 / UIDBLOCK_MAX,
+			    "its blocks are full");
+	}
+	for (i = 0; i < 40000 && good; i++) {
+		change_large(&s, has, i / 500 % 2 * 2 + tap_random() % 2);
+		if (i % 50 == 0)
+			good = same_large(&s, has);
+	}
+	ok(good && same_large(&s, has), "40,000 changes to it");
+	uidset_copy(&t, &s);
+	uidset_and(&t, &s);
+	ok(same_large(&t, has), "a copy of it");
+	uidset_del(&s, 1, UINT32_MAX);
+	is_num(s.nb, 0, "emptied");
+	uidset_free(&s);
+	uidset_free(&t);
+}
+
 static const char *
 whole(const struct uidset *s)
 {
 	static char	 text[256];
-	size_t		 i = 0;
+	uint32_t	 i = 0;
 
 	uidset_format(s, &i, text, sizeof(text));
 	return text;
@@ -193,6 +293,7 @@ test_large(void)
 {
 	struct uidset	 s = UIDSET_INIT, t = UIDSET_INIT;
 	char		*text, line[64];
+	uint32_t	 at;
 	size_t		 i, n, len = 0, parts = 0;
 	const size_t	 ranges = 200000;
 
@@ -203,27 +304,27 @@ test_large(void)
 	is_num(uidset_count(&s), ranges, "all of them");
 	free(text);
 
-	i = 0;
-	while ((n = uidset_format(&s, &i, line, sizeof(line))) > 0) {
+	at = 0;
+	while ((n = uidset_format(&s, &at, line, sizeof(line))) > 0) {
 		parts++;
 		if (n != strlen(line) || uidset_parse(&t, line, n) == -1)
 			break;
 		if (parts > 2000)
 			break;
 	}
-	ok(parts > 2000 && i < s.n, "formatted in parts");
+	ok(parts > 2000 && at < uidset_max(&s), "formatted in parts");
 	uidset_and(&s, &t);
 	is_num(uidset_count(&s), uidset_count(&t), "which are what they were");
-	is_num(t.n, i, "and *i counts them");
+	is_num(uidset_max(&t), at, "and *after is the last");
 
 	uidset_free(&t);
 	uidset_add(&t, 4294967290U, 4294967295U);
 	uidset_add(&t, 4000000000U, 4100000000U);
-	i = 0;
-	is_num(uidset_format(&t, &i, line, 22), 21, "a range just fits");
+	at = 0;
+	is_num(uidset_format(&t, &at, line, 22), 21, "a range just fits");
 	is_str(line, "4000000000:4100000000", "the first");
-	is_num(uidset_format(&t, &i, line, 22), 21, "the second");
-	is_num(uidset_format(&t, &i, line, 22), 0, "then no more");
+	is_num(uidset_format(&t, &at, line, 22), 21, "the second");
+	is_num(uidset_format(&t, &at, line, 22), 0, "then no more");
 	uidset_free(&s);
 	uidset_free(&t);
 }
@@ -233,6 +334,7 @@ main(void)
 {
 	test_model(1, "low UIDs");
 	test_model(UINT32_MAX - MODEL + 1, "the highest UIDs");
+	test_blocks();
 	test_parse();
 	test_large();
 	return tap_done();
