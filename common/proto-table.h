@@ -155,6 +155,10 @@ static const struct proto_field f_engine_stats[] = {
 	U64(m_engine_stats, received),
 	END
 };
+static const struct proto_field f_engine_alive[] = {
+	BOOL(m_engine_alive, bridge),
+	END
+};
 #define OPEN_MASK							\
 	(OPEN_EXAMINE | OPEN_FULL | OPEN_NEW | OPEN_ALL)
 static const struct proto_field f_net_open[] = {
@@ -182,6 +186,11 @@ static const struct proto_field f_net_send[] = {
 	U32(m_net_send, transfer),
 	BOOL(m_net_send, last),
 	SET(m_net_send, set),
+	END
+};
+static const struct proto_field f_net_expect[] = {
+	U32(m_net_expect, transfer),
+	SET(m_net_expect, set),
 	END
 };
 static const struct proto_field f_net_recv[] = {
@@ -445,6 +454,8 @@ static const struct proto_field f_engine_setup[] = {
 	U32(m_engine_setup, max_age),
 	U8(m_engine_setup, delete_rule, DELETE_PERCENT, DELETE_ANY),
 	U32(m_engine_setup, max_delete),
+	U32(m_engine_setup, timeout[LOCAL]),
+	U32(m_engine_setup, timeout[REMOTE]),
 	U32(m_engine_setup, patience),
 	BOOL(m_engine_setup, late),
 	STR(m_engine_setup, reference[LOCAL], NAME_MAX_LEN),
@@ -640,6 +651,7 @@ static const struct proto_field f_store_diff[] = {
 	X(NET_META, net_meta, f_net_meta, 0)				\
 	X(NET_SEARCH, net_search, f_net_search, 0)			\
 	X(NET_SEND, net_send, f_net_send, 0)				\
+	X(NET_EXPECT, net_expect, f_net_expect, 0)			\
 	X(NET_RECV, net_recv, f_net_recv, 0)				\
 	X(NET_STORE, net_store, f_net_store, 0)				\
 	X(NET_EXPUNGE, net_expunge, f_net_expunge, 0)			\
@@ -663,6 +675,7 @@ static const struct proto_field f_store_diff[] = {
 	X(ENGINE_SPOILT, engine_spoilt, f_engine_spoilt, 0)		\
 	X(ENGINE_CHANGED, engine_changed, f_engine_changed, P_MANY)	\
 	X(ENGINE_STATS, engine_stats, f_engine_stats, 0)		\
+	X(ENGINE_ALIVE, engine_alive, f_engine_alive, 0)		\
 	X(ENGINE_MBOX, engine_mbox, f_engine_mbox, P_MANY)		\
 	X(ENGINE_MARK, engine_mark, f_engine_mark, 0)			\
 	X(ENGINE_REFUSAL, engine_refusal, f_engine_refusal, P_MANY)	\

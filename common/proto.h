@@ -33,7 +33,7 @@
 #include "imsg.h"
 #include "uidset.h"
 
-#define PROTO_VERSION	3
+#define PROTO_VERSION	4
 
 #define NAME_MAX_LEN	1024	/* octets of a mailbox name, NUL included */
 #define NAME_SEP	'\001'	/* the NUL of a neutral name */
@@ -75,6 +75,7 @@ enum proto_type {
 	M_NET_META,
 	M_NET_SEARCH,
 	M_NET_SEND,
+	M_NET_EXPECT,
 	M_NET_RECV,
 	M_NET_STORE,
 	M_NET_EXPUNGE,
@@ -100,6 +101,7 @@ enum proto_type {
 	M_ENGINE_SPOILT,
 	M_ENGINE_CHANGED,
 	M_ENGINE_STATS,
+	M_ENGINE_ALIVE,
 
 	/* to the engine, from the store */
 	M_ENGINE_MBOX,
@@ -295,9 +297,19 @@ struct m_net_send {
 };
 
 /*
+ * M_NET_EXPECT: a part of what the RECV that follows may append, by their UIDs
+ * on the source.  No answer.
+ */
+struct m_net_expect {
+	uint32_t	 transfer;
+	struct uidset	 set;
+};
+
+/*
  * M_NET_RECV: append to "mailbox" what comes over the bridge under "transfer"
  * until END.  "handle" is its OPEN, whose answer is not waited for; permflags
- * decide which keywords are sent.  Mode:
+ * decide which keywords are sent.  What was not EXPECTed, or comes twice, ends
+ * the worker before any of it is appended.  Mode:
  *   MULTI	MULTIAPPEND where offered; refused as a whole -> FAILED
  *   SINGLE	one APPEND a message, pipelined; refused -> REFUSED
  *   ONE	as SINGLE, a synchronising literal, the next only after the answer
@@ -585,6 +597,21 @@ struct m_engine_stats {
 	uint64_t	 received;
 };
 
+/*
+ * M_ENGINE_ALIVE: the worker owes an answer and has had nothing to say for
+ * ALIVE_SECONDS (alive_ms()).  No id.
+ */
+struct m_engine_alive {
+	uint8_t		 bridge;	/* all that it waits for is the bridge */
+};
+/*
+ * In a session whose server may take "timeout" seconds for an answer: how often
+ * a worker has something to say, in ms.  The engine waits for three times that.
+ */
+#define ALIVE_SECONDS	20
+#define alive_ms(timeout)						\
+	(((timeout) < ALIVE_SECONDS ? (timeout) : ALIVE_SECONDS) * 1000)
+
 /* ---- to the engine, from the store ---- */
 
 /* A watermark (design.md section 1). */
@@ -750,6 +777,7 @@ struct m_engine_setup {
 	uint32_t	 max_age;	/* seconds; 0: no limit */
 	uint8_t		 delete_rule;	/* enum delete_rule */
 	uint32_t	 max_delete;	/* percent, or messages */
+	uint32_t	 timeout[SIDES]; /* seconds that a server has to answer */
 	uint32_t	 patience;	/* not 0: EX_SYNC_TEMP is for the log ... */
 	uint8_t		 late;		/* ... unless that is over */
 	const char	*reference[SIDES];

@@ -83,6 +83,8 @@ TAILQ_HEAD(drops, drop);
 enum recv_stage { RS_HEAD = 0, RS_START, RS_BODY, RS_DROP, RS_TRAILER };
 
 struct copyrecv {
+	struct uidset		 expect;	/* for the RECV that follows, */
+	uint32_t		 expects;	/* and its transfer */
 	struct req		*req;		/* the RECV under way; held */
 	enum recv_stage		 stage;
 	struct drops		 drops;
@@ -109,6 +111,7 @@ struct copyrecv {
 	uint64_t		 dying;		/* ms; 0 */
 };
 
+void		 recv_on_expect(const struct msg *);
 void		 recv_on_recv(const struct msg *);
 /* Octets came over the bridge, or time has passed. */
 void		 recv_input(struct net *);

@@ -162,6 +162,15 @@ head_ours(struct net *net, uint32_t transfer, int *drop)
 	return 1;
 }
 
+/* Only what the engine wants copied, and that once. */
+static void
+head_expected(struct copyrecv *rs)
+{
+	if (!uidset_has(&rs->req->set, rs->uid))
+		recv_bad("a message that was not asked for, or one twice,");
+	uidset_del(&rs->req->set, rs->uid, rs->uid);
+}
+
 /* ---- what becomes of a message ---- */
 
 static void
@@ -508,6 +517,8 @@ step_head(struct net *net)
 	if (p[0] != BR_MSG)
 		recv_bad("an unknown record");
 	if (head_message(net, &used)) {
+		if (!drop)
+			head_expected(rs);
 		buf_drain(&net->bridge.in, used);
 		rs->taken = 0;
 		rs->left = rs->len;
@@ -694,12 +705,31 @@ static const struct req_ops recv_ops = {
 };
 
 void
+recv_on_expect(const struct msg *msg)
+{
+	const struct m_net_expect	*m = msg->rec;
+	struct net			*net = msg->arg;
+	struct copyrecv			*rs = &net->recv;
+
+	if (!uidset_empty(&rs->expect) && rs->expects != m->transfer)
+		fatalx("imapsync expects messages of two transfers");
+	rs->expects = m->transfer;
+	uidset_or(&rs->expect, &m->set);
+}
+
+void
 recv_on_recv(const struct msg *msg)
 {
 	const struct m_net_recv	*m = msg->rec;
+	struct net		*net = msg->arg;
 	struct req		*r;
 
+	if (!uidset_empty(&net->recv.expect) &&
+	    net->recv.expects != m->transfer)
+		fatalx("imapsync expects messages of another transfer");
 	r = req_bound(msg, m->handle, &recv_ops, NULL);
+	r->set = net->recv.expect;
+	uidset_init(&net->recv.expect);
 	r->recv = *m;
 	r->recv.mailbox = r->mailbox = xstrdup(m->mailbox);
 	r->recv.permflags = r->flags = xstrdup(m->permflags);

@@ -56,6 +56,7 @@ bridge_read(struct net *net)
 		return;
 	n = read(br->fd, buf_room(&br->in, READ_MAX), READ_MAX);
 	if (n > 0) {
+		net->loop.bridged = net_now();
 		buf_wrote(&br->in, n);
 	} else if (n == 0 || (errno != EAGAIN && errno != EINTR))
 		br->eof = 1;
@@ -195,6 +196,7 @@ const struct proto_handler loop_handlers[] = {
 	{ M_NET_META,	 CH_READY,		ops_on_meta },
 	{ M_NET_SEARCH,	 CH_READY,		ops_on_search },
 	{ M_NET_SEND,	 CH_READY,		send_on_send },
+	{ M_NET_EXPECT,	 CH_READY,		recv_on_expect },
 	{ M_NET_RECV,	 CH_READY,		recv_on_recv },
 	{ M_NET_STORE,	 CH_READY,		ops_on_store },
 	{ M_NET_EXPUNGE, CH_READY,		ops_on_expunge },
@@ -210,6 +212,9 @@ channel_read(struct net *net)
 {
 	int	 n = chan_read(&net->chan);
 
+	/* From the first of them on an answer is owed. */
+	if (TAILQ_EMPTY(&net->queue.reqs))
+		net->loop.told = net_now();
 	if (n == -1 || chan_dispatch(&net->chan, loop_handlers, net) == -1)
 		fatalx("a bad message from imapsync: %s", net->chan.error);
 	/* Without LOGOUT: the session is over, nothing more may be sent. */
@@ -251,6 +256,36 @@ nudge(struct net *net)
 	net->loop.nudged = net_now();
 	if (net->loop.nudge_ms < NUDGE_MAX_MS)
 		net->loop.nudge_ms *= 2;
+}
+
+/*
+ * The engine is owed an answer: when it must have heard from us, at the latest;
+ * UINT64_MAX if nothing is owed, or all that was is under way to it.
+ */
+static uint64_t
+alive_end(const struct net *net)
+{
+	if (net->st == NULL || TAILQ_EMPTY(&net->queue.reqs) ||
+	    watch_idle(net) || chan_pending((struct chan *)&net->chan) > 0)
+		return UINT64_MAX;
+	return net->loop.told + alive_ms((uint64_t)net->setup.timeout);
+}
+
+static void
+say_alive(struct net *net)
+{
+	struct m_engine_alive	 m;
+	uint64_t		 now = net_now();
+
+	if (chan_pending(&net->chan) > 0)
+		net->loop.told = now;
+	if (alive_end(net) > now)
+		return;
+	m.bridge = recv_expects(net) && net->out.len == 0 &&
+	    net->bridge.in.len < READ_MAX && now - net->loop.bridged >=
+	    alive_ms((uint64_t)net->setup.timeout);
+	chan_send(&net->chan, M_ENGINE_ALIVE, 0, &m);
+	net->loop.told = now;
 }
 
 /* How long the server may stay silent now: 0 if nothing is due. */
@@ -302,7 +337,10 @@ loop_timeout(struct net *net, int reading)
 		ms = left;
 	if (patience(net) == 0)
 		net->alive = now;
-	if ((end = wait_end(net)) == UINT64_MAX)
+	end = wait_end(net);
+	if (alive_end(net) < end)
+		end = alive_end(net);
+	if (end == UINT64_MAX)
 		return ms;
 	left = end <= now ? 0 : end - now > INT32_MAX ? INT32_MAX :
 	    (int)(end - now);
@@ -410,6 +448,7 @@ loop_turn(struct net *net, int most)
 	int		 n, reading, ms;
 
 	work(net);
+	say_alive(net);
 	if (chan_write(&net->chan) == -1)
 		_exit(EX_SYNC_ERROR);
 	reading = net->st != NULL && !throttled(net);

@@ -76,6 +76,8 @@ struct loop {
 	uint64_t		 nudged;	/* ms: when, and until the next */
 	uint64_t		 nudge_ms;
 	uint64_t		 corked;	/* ms: output is held since */
+	uint64_t		 told;		/* ms: when the engine was */
+	uint64_t		 bridged;	/* ms: when octets came by the bridge */
 };
 
 /* session.c's */

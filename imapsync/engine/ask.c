@@ -101,7 +101,10 @@ req_new(struct engine *e, int chan, enum ask_type type, struct mbox *mb,
 	r->mb = mb;
 	r->sess = s;
 	RB_INSERT(reqs, &e->ask.reqs, r);
-	e->ask.pending[chan]++;
+	if (e->ask.pending[chan]++ == 0 && chan != STORE)
+		e->ask.told[chan] = e->ask.moved[chan] = end_now();
+	if (type == ASK_SEND || type == ASK_RECV)
+		e->ask.bodies[chan]++;
 	return r;
 }
 
@@ -358,6 +361,8 @@ a_done(struct engine *e, struct req *r, const void *rec)
 
 	r->state = REQ_ANSWERED;
 	e->ask.pending[r->chan]--;
+	if (r->type == ASK_SEND || r->type == ASK_RECV)
+		e->ask.bodies[r->chan]--;
 	if (r->sess != NULL && r->chan != STORE && m->status != ST_UNSENT) {
 		r->sess->exists_end = m->exists;
 		r->sess->modseq_end = m->modseq;
@@ -438,6 +443,7 @@ ask_answer(const struct msg *msg)
 {
 	struct source	*src = msg->arg;
 	struct req	 find, *r;
+	int		 answers;
 
 	src->e->ask.heard = end_now();
 	find.id = msg->id;
@@ -450,9 +456,15 @@ ask_answer(const struct msg *msg)
 	if (r == NULL || r->chan != src->chan)
 		fatalx("the %s worker answered a request that was not made "
 		    "(%s)", who(src->chan), proto_name(msg->type));
+	/* It may be no request any more once it has its answer. */
+	answers = r->state & UNANSWERED;
 	if (!answer_fits(src->e, r, msg))
 		fatalx("the %s worker sent what does not answer its request "
 		    "(%s)", who(src->chan), proto_name(msg->type));
+	if (answers && src->chan != STORE) {
+		src->e->ask.moved[src->chan] = end_now();
+		src->e->ask.idle[LOCAL] = src->e->ask.idle[REMOTE] = 0;
+	}
 }
 
 /* ---- to a network worker ---- */
@@ -576,10 +588,15 @@ uint32_t
 ask_recv(struct engine *e, struct sess *s, struct m_net_recv *m,
     const struct uidset *set, const struct answers *to, void *arg)
 {
-	struct req	*r = req_new(e, s->side, ASK_RECV, s->mb, s, to);
+	struct req		*r = req_new(e, s->side, ASK_RECV, s->mb, s, to);
+	struct m_net_expect	 part;
+	size_t			 i;
 
 	r->arg = arg;
 	req_limit(r, set);
+	part.transfer = m->transfer;
+	SET_PARTS(set, i, &part.set)
+		req_send(e, r, M_NET_EXPECT, &part);
 	m->handle = s->handle;
 	req_send(e, r, M_NET_RECV, m);
 	return r->id;

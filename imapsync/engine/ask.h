@@ -174,6 +174,11 @@ struct asks {
 	struct reqs	 reqs;
 	struct sesses	 sesses;
 	int64_t		 heard;		/* ms: the last answer, or question */
+	/* Workers that owe an answer: see loop.c. */
+	int64_t		 told[SIDES];	/* ms: the last frame */
+	int64_t		 moved[SIDES];	/* ms: the last one that answers */
+	unsigned	 idle[SIDES];	/* ALIVEs since, waiting for the bridge */
+	unsigned	 bodies[SIDES];	/* SENDs and RECVs that it owes */
 	uint32_t	 last_id;
 	uint32_t	 reset_id;	/* the last one of the pass before */
 	uint32_t	 pending[CHANNELS]; /* requests that are not answered */

@@ -80,7 +80,19 @@ h_ready(const struct msg *msg)
 		    m->cipher[0] != '\0' ? ", " : "", m->cipher);
 }
 
+/* It owes an answer, and waits for its server, or for the other worker. */
+static void
+h_alive(const struct msg *msg)
+{
+	struct source			*src = msg->arg;
+	const struct m_engine_alive	*m = msg->rec;
+	struct asks			*l = &src->e->ask;
+
+	l->idle[src->chan] = m->bridge ? l->idle[src->chan] + 1 : 0;
+}
+
 const struct proto_handler events_net[] = {
+	{ M_ENGINE_ALIVE,	1, h_alive },
 	{ M_ENGINE_READY,	1, h_ready },
 	{ M_ENGINE_LOG,		1, h_log },
 	{ M_ENGINE_FATAL,	1, h_fatal },

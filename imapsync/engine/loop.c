@@ -43,6 +43,8 @@ channel_read(struct engine *e, int chan)
 
 	if ((n = chan_read(c)) == -1 && errno != ECONNRESET)
 		fatal("channel of the %s", c->peer);
+	if (chan != STORE)
+		e->ask.told[chan] = end_now();
 	if (chan_dispatch(c, chan == STORE ? events_store : events_net,
 	    &src) == -1)
 		fatalx("%s", c->error);
@@ -62,6 +64,54 @@ control_read(struct engine *e)
 		fatalx("%s", e->control.error);
 }
 
+/*
+ * Between our own processes there is a limit as well.  A worker that owes an
+ * answer has something to say every alive_ms(): that it is alive, if nothing
+ * else.  That is not enough where its server would have had to answer by now, but
+ * a body may take as long as the line needs; then the one at its other end says
+ * whether octets come.
+ */
+static const char *
+worker_fault(const struct engine *e, int side, int64_t now)
+{
+	const struct asks	*l = &e->ask;
+	uint32_t		 timeout = e->want.cfg.timeout[side];
+	int64_t			 most = 3 * alive_ms((int64_t)timeout);
+	int64_t			 all = most + (int64_t)timeout * 1000;
+
+	if (now - l->told[side] > most)
+		return "says nothing any more";
+	if (l->bodies[side] == 0 && now - l->moved[side] > all)
+		return "does not answer any more";
+	if (l->idle[OTHER(side)] * alive_ms((int64_t)e->want.cfg.timeout[
+	    OTHER(side)]) > all)
+		return "does not send the messages that the other one waits for";
+	return NULL;
+}
+
+static void
+check_workers(struct engine *e)
+{
+	struct asks	*l = &e->ask;
+	int64_t		 now = end_now();
+	const char	*fault;
+	int		 side;
+
+	for (side = 0; side < SIDES; side++) {
+		if (!l->open[side] || e->watch.on || (l->pending[side] == 0 &&
+		    l->idle[OTHER(side)] == 0))
+			l->told[side] = l->moved[side] = now;
+		if ((fault = worker_fault(e, side, now)) == NULL)
+			continue;
+		log_warnx("the %s network worker %s", side_name[side], fault);
+		if (l->open[side])
+			ask_closed(e, side);
+		l->idle[OTHER(side)] = 0;
+		end_begin(e, END_FAILED, EX_SYNC_ERROR);
+		end_hurry(e, 0);
+	}
+}
+
 static void
 poll_once(struct engine *e, int timeout)
 {
@@ -71,6 +121,10 @@ poll_once(struct engine *e, int timeout)
 
 	memset(pfd, 0, sizeof(pfd));
 	throttled = l->open[STORE] && chan_pending(&l->ch[STORE]) > QUEUE_HIGH;
+	/* Who is not read can't be heard. */
+	if (throttled)
+		for (i = 0; i < SIDES; i++)
+			l->told[i] = l->moved[i] = end_now();
 	for (i = 0; i < CHANNELS; i++) {
 		pfd[i].fd = -1;
 		if (!l->open[i])
@@ -150,6 +204,7 @@ loop_wait(struct engine *e, int64_t ms)
 		if (ended(e) && e->end.at - now < left)
 			left = e->end.at - now;
 		poll_once(e, (int)left);
+		check_workers(e);
 		progress_tick(e);
 	}
 	return ended(e) ? -1 : 0;

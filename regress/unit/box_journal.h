@@ -241,6 +241,30 @@ on_open(const struct msg *msg)
 	    m->what & OPEN_ALL ? " all" : "");
 }
 
+/* What the RECV that follows may append. */
+static struct uidset	 box_expect;
+
+static inline void
+on_expect(const struct msg *msg)
+{
+	const struct m_net_expect	*m = msg->rec;
+
+	uidset_or(&box_expect, &m->set);
+}
+
+static inline int
+same_set(const struct uidset *a, const struct uidset *b)
+{
+	struct uidset	 rest = UIDSET_INIT;
+	int		 same;
+
+	uidset_copy(&rest, a);
+	uidset_sub(&rest, b);
+	same = uidset_empty(&rest) && uidset_count(a) == uidset_count(b);
+	uidset_free(&rest);
+	return same;
+}
+
 static inline void
 on_net(const struct msg *msg)
 {
@@ -271,6 +295,9 @@ on_net(const struct msg *msg)
 		jot("%s %s: SEND %s", side, mb, set_text(set = &send->set));
 		break;
 	case M_NET_RECV:
+		if (!same_set(&box_expect, &r->set))
+			fatalx("RECV of other messages than those expected");
+		uidset_free(&box_expect);
 		jot("%s %s: RECV %s%s%s %s", side, mb, modes[recv->mode],
 		    recv->nodate ? " nodate" : "",
 		    recv->nokeywords ? " nokeywords" : "",
@@ -474,6 +501,7 @@ static const struct proto_handler box_handlers[] = {
 	{ M_NET_META,		1,	on_net },
 	{ M_NET_SEARCH,		1,	on_net },
 	{ M_NET_SEND,		1,	on_net },
+	{ M_NET_EXPECT,		1,	on_expect },
 	{ M_NET_RECV,		1,	on_net },
 	{ M_NET_STORE,		1,	on_net },
 	{ M_NET_EXPUNGE,	1,	on_net },

@@ -603,6 +603,19 @@ opened(struct peer *p, uint32_t id, const char *tag)
 	is_told(p, line, "opened");
 }
 
+/* What the RECV that follows may append. */
+static inline void
+asks_expect(struct peer *p, uint32_t transfer, const char *set)
+{
+	struct m_net_expect	 m = { transfer, UIDSET_INIT };
+
+	uidset_parse(&m.set, set, strlen(set));
+	asks(p, M_NET_EXPECT, 0, &m);
+	uidset_free(&m.set);
+}
+
+#define ANY_UID	"1:4294967295"
+
 static inline void
 asks_recv(struct peer *p, uint32_t id, uint32_t handle, uint32_t transfer,
     int mode)
@@ -616,6 +629,7 @@ asks_recv(struct peer *p, uint32_t id, uint32_t handle, uint32_t transfer,
 	m.perm_any = 1;
 	m.permflags = SYSTEM_FLAGS;
 	m.mailbox = "box";
+	asks_expect(p, transfer, ANY_UID);
 	asks(p, M_NET_RECV, id, &m);
 }
 

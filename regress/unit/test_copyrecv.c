@@ -330,6 +330,62 @@ test_heads(void)
 	peer_end(p);
 }
 
+static void
+send_uid(struct peer *p)
+{
+	head(p, 5, bad->uid, 3);
+}
+
+static void
+send_other_transfer(struct peer *p)
+{
+	asks_expect(p, 7, "1");
+	asks_expect(p, 8, "1");
+}
+
+static void
+send_other_recv(struct peer *p)
+{
+	struct m_net_recv	 m = { 10, 8, RECV_ONE, 0, 0, 0, "", "box" };
+
+	asks_expect(p, 7, "1");
+	asks(p, M_NET_RECV, 12, &m);
+}
+
+/* RECV names its messages: no other is taken, and none of them twice. */
+static void
+test_expected(void)
+{
+	struct rec		 other = { 5, 4, 3, NULL, "", 0 };
+	struct rec		 twice = { 5, 2, 3, NULL, "", 0 };
+	struct m_net_recv	 m = { 10, 5, RECV_SINGLE, 0, 0, 0, "", "box" };
+	struct peer		*p = peer_ready(CAPS);
+
+	opened(p, 10, "A3");
+	asks_expect(p, 5, "1:2");
+	asks_expect(p, 5, "5");
+	asks(p, M_NET_RECV, 11, &m);
+	bad = &other;
+	ends(p, send_uid, EX_SYNC_ERROR, "not asked for", "another UID");
+	message(p, 5, 2, "abc");
+	bad = &twice;
+	ends(p, send_uid, EX_SYNC_ERROR, "one twice", "the same once more");
+	message(p, 5, 5, "def");
+	end(p, 5, 1);
+	is_sent(p, "A4 APPEND \"box\" {3+}\r\nabc\r\nA5 APPEND \"box\" "
+	    "{3+}\r\ndef\r\nA6 UID FETCH * (UID MODSEQ)\r\n",
+	    "what was asked for is appended");
+	asks(p, M_NET_RECV, 12, &m);
+	bad = &twice;
+	ends(p, send_uid, EX_SYNC_ERROR, "not asked for",
+	    "a RECV that names none");
+	ends(p, send_other_transfer, EX_SYNC_ERROR, "two transfers",
+	    "an EXPECT of two");
+	ends(p, send_other_recv, EX_SYNC_ERROR, "another transfer",
+	    "an EXPECT of another");
+	peer_end(p);
+}
+
 /* A head in pieces of one octet; records wait for their RECV. */
 static void
 test_pieces(void)
@@ -433,6 +489,7 @@ test_flags(void)
 	m.mode = RECV_SINGLE;
 	m.permflags = "\\Seen Work";
 	m.mailbox = "b\"x";
+	asks_expect(p, 5, ANY_UID);
 	asks(p, M_NET_RECV, 11, &m);
 	flagged(p, 1, DATE, "\\Flagged \\Seen Other Work");
 	end(p, 5, 1);
@@ -442,12 +499,14 @@ test_flags(void)
 	is_told(p, "COPIED 11 1->0 3 ab (\\Seen Work) (\\Flagged Other)\n"
 	    "DONE 11 ok\n", "and what not");
 	m.perm_any = m.nodate = 1;
+	asks_expect(p, 5, ANY_UID);
 	asks(p, M_NET_RECV, 12, &m);
 	flagged(p, 1, DATE, "\\Flagged \\Seen Other Work");
 	end(p, 5, 1);
 	is_sent(p, "A6 APPEND \"b\\\"x\" (\\Seen Other Work) {3+}\r\nabc\r\n"
 	    "A7 UID FETCH * (UID MODSEQ)\r\n", "any keyword, no date");
 	m.nokeywords = 1;
+	asks_expect(p, 5, ANY_UID);
 	asks(p, M_NET_RECV, 13, &m);
 	flagged(p, 1, NULL, "\\Seen Other Work");
 	end(p, 5, 1);
@@ -632,6 +691,7 @@ main(void)
 	test_no_mailbox_before();
 	test_answered_twice();
 	test_heads();
+	test_expected();
 	test_pieces();
 	test_appenduid();
 	test_refused();
