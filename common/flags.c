@@ -145,7 +145,18 @@ flag_sort(const void *a, const void *b)
 }
 
 int
-flags_canon(char *dst, size_t size, const char *src)
+flags_atom(const char *p, size_t len)
+{
+	struct flag	 f;
+
+	f.p = p;
+	f.len = len;
+	return flag_ok(&f);
+}
+
+/* 0; -1 if a flag is malformed, 1 if they don't all fit. */
+static int
+flags_sorted(char *dst, size_t size, const char *src)
 {
 	struct flag	*list = NULL, f;
 	size_t		 cap = 0, i, n = 0, used = 0;
@@ -172,7 +183,7 @@ flags_canon(char *dst, size_t size, const char *src)
 		if (i > 0 && flag_cmp(&list[i - 1], &list[i]) == 0)
 			continue;
 		if (flag_put(dst, size, &used, &list[i]) == -1) {
-			dst[0] = '\0';
+			ret = 1;
 			goto done;
 		}
 	}
@@ -180,6 +191,22 @@ flags_canon(char *dst, size_t size, const char *src)
 done:
 	free(list);
 	return ret;
+}
+
+int
+flags_canon(char *dst, size_t size, const char *src)
+{
+	if (flags_sorted(dst, size, src) == 0)
+		return 0;
+	if (size > 0)
+		dst[0] = '\0';
+	return -1;
+}
+
+int
+flags_fit(char *dst, const char *src)
+{
+	return flags_sorted(dst, FLAGS_MAX, src);
 }
 
 int
@@ -231,31 +258,60 @@ flags_has(const char *set, const char *flag)
 	return 0;
 }
 
-int
-flags_new(struct flags_new *fn, const char *known, const char *keyword)
+/* Is it one of them already, or can it be made one? */
+static int
+flags_make(struct flags_new *fn, const struct flag *f)
 {
-	char	*list;
+	struct flag	 other;
+	unsigned int	 lo = 0, hi = fn->n, mid;
+	int		 diff;
 
-	if (flags_has(known, keyword) ||
-	    (fn->list != NULL && flags_has(fn->list, keyword)))
-		return 1;
-	if (fn->n >= FLAGS_NEW_MAX)
+	while (lo < hi) {
+		mid = lo + (hi - lo) / 2;
+		other.p = fn->word[mid];
+		other.len = strlen(other.p);
+		if ((diff = flag_casecmp(&other, f)) == 0)
+			return 1;
+		if (diff < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	if (fn->n == FLAGS_NEW_MAX)
 		return 0;
-	if (asprintf(&list, "%s%s%s", fn->list != NULL ? fn->list : "",
-	    fn->list != NULL ? " " : "", keyword) == -1)
-		fatal("asprintf");
-	free(fn->list);
-	fn->list = list;
+	if (fn->word == NULL)
+		fn->word = xcalloc(FLAGS_NEW_MAX, sizeof(*fn->word));
+	memmove(fn->word + lo + 1, fn->word + lo,
+	    (fn->n - lo) * sizeof(*fn->word));
+	if ((fn->word[lo] = strndup(f->p, f->len)) == NULL)
+		fatal("strndup");
 	fn->n++;
 	return 1;
 }
 
 void
+flags_new(struct flags_new *fn, char *dst, const char *src)
+{
+	const char	*p = src;
+	char		 new[FLAGS_MAX];
+	struct flag	 f;
+	size_t		 used = 0;
+
+	new[0] = '\0';
+	while (flag_take(&p, &f))
+		if (f.p[0] != '\\' && flags_make(fn, &f) &&
+		    flag_put(new, sizeof(new), &used, &f) == -1)
+			fatalx("flags_new: flags that are not canonical");
+	memcpy(dst, new, used + 1);
+}
+
+void
 flags_new_free(struct flags_new *fn)
 {
-	free(fn->list);
-	fn->list = NULL;
-	fn->n = 0;
+	while (fn->n > 0)
+		free(fn->word[--fn->n]);
+	free(fn->word);
+	fn->word = NULL;
 }
 
 int

@@ -19,6 +19,7 @@
 #include "compat.h"
 
 #define FLAGS_MAX	4096	/* octets of a canonical string, NUL included */
+#define FLAGS_SYSTEM	"\\Answered \\Flagged \\Deleted \\Seen \\Draft"
 #define FLAG_MAX	512	/* octets of one flag, NUL included */
 
 /*
@@ -28,6 +29,13 @@
  * "".
  */
 int		 flags_canon(char *dst, size_t size, const char *src);
+/*
+ * The same, into dst[FLAGS_MAX]; 1 if they don't all fit: those that come first
+ * in the canonical order are in dst then.
+ */
+int		 flags_fit(char *dst, const char *src);
+/* 1 if that is a flag: an atom, or "\" and an atom. */
+int		 flags_atom(const char *, size_t len);
 /* 1 if the string is canonical as flags_canon() would make it. */
 int		 flags_valid(const char *);
 int		 flags_eq(const char *, const char *);
@@ -52,15 +60,15 @@ int		 flags_next(const char **p, char *one);
  */
 #define FLAGS_NEW_MAX	100	/* a mailbox, in one run */
 struct flags_new {
-	char		*list;
+	char		**word;		/* FLAGS_NEW_MAX, sorted; or NULL */
 	unsigned int	 n;
 };
 /*
- * 1 if the keyword is among "known", which the mailbox has, or is one of the
- * first FLAGS_NEW_MAX others; else 0.
+ * Of canonical flags that the mailbox does not have, the keywords that it may be
+ * given: the first FLAGS_NEW_MAX that were asked for.  Canonical in
+ * dst[FLAGS_MAX], which may be src.
  */
-int		 flags_new(struct flags_new *, const char *known,
-		    const char *keyword);
+void		 flags_new(struct flags_new *, char *dst, const char *src);
 void		 flags_new_free(struct flags_new *);
 
 #endif /* FLAGS_H */

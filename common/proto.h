@@ -137,6 +137,7 @@ enum proto_type {
 	M_STORE_RENAME,
 	M_STORE_INFO,
 	M_STORE_ROWS,
+	M_STORE_HAVE,
 	M_STORE_SAMPLE,
 	M_STORE_ADD,
 	M_STORE_BASE,
@@ -849,6 +850,12 @@ struct m_store_info {
 };
 /* Rows whose UID on that side is in the set, in UID order: ROW*, DONE. */
 struct m_store_rows {
+	uint32_t	 mailbox;
+	uint8_t		 side;
+	struct uidset	 set;
+};
+/* Which of that side's UIDs in the set have a row: UIDS*, DONE. */
+struct m_store_have {
 	uint32_t	 mailbox;
 	uint8_t		 side;
 	struct uidset	 set;

@@ -296,24 +296,22 @@ static void
 recv_flags(struct copyrecv *rs, char **sent, char **lost,
     int *keywords)
 {
-	char		 yes[FLAGS_MAX] = "", no[FLAGS_MAX] = "", one[FLAG_MAX];
-	const char	*p = rs->flags;
-	int		 ok;
+	char		 yes[FLAGS_MAX], no[FLAGS_MAX], made[FLAGS_MAX];
 
-	*keywords = 0;
-	while (flags_next(&p, one)) {
-		ok = flags_has(rs->req->flags, one);
-		if (one[0] != '\\')
-			ok = !rs->req->recv.nokeywords && (ok ||
-			    (rs->req->recv.perm_any && flags_new(&rs->req->
-			    handle->made, rs->req->flags, one)));
-		if (ok && one[0] != '\\')
-			*keywords = 1;
-		strlcat(ok ? yes : no, " ", FLAGS_MAX);
-		strlcat(ok ? yes : no, one, FLAGS_MAX);
+	flags_and(yes, rs->flags, rs->req->flags);
+	flags_sub(no, rs->flags, yes);
+	if (rs->req->recv.nokeywords) {
+		flags_and(yes, yes, FLAGS_SYSTEM);
+		flags_sub(no, rs->flags, yes);
+	} else if (rs->req->recv.perm_any) {
+		flags_new(&rs->req->handle->made, made, no);
+		(void)flags_or(yes, yes, made);
+		flags_sub(no, no, made);
 	}
-	*sent = xstrdup(yes[0] == ' ' ? yes + 1 : yes);
-	*lost = xstrdup(no[0] == ' ' ? no + 1 : no);
+	flags_sub(made, yes, FLAGS_SYSTEM);
+	*keywords = made[0] != '\0';
+	*sent = xstrdup(yes);
+	*lost = xstrdup(no);
 }
 
 static void

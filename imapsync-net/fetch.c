@@ -27,28 +27,25 @@ flag_token(struct lex *l, struct lex *out)
 	out->end = l->p;
 }
 
-/* One more for the set: FLAGS_ALL; FLAGS_CUT: no room; FLAGS_NONE: no flag. */
-static int
-flag_add(char *dst, const struct lex *w)
+/* What is no flag is left out; the first of that kind is told. */
+static void
+flag_none(const struct lex *w, char *noflag)
 {
-	char	 one[FLAG_MAX], canon[FLAG_MAX];
-	size_t	 n = w->end - w->p;
+	size_t	 i, n = w->end - w->p;
 
-	if (n >= sizeof(one) || memchr(w->p, '\0', n) != NULL)
-		return FLAGS_NONE;
-	memcpy(one, w->p, n);
-	one[n] = '\0';
-	if (flags_canon(canon, sizeof(canon), one) == -1)
-		return FLAGS_NONE;
-	return flags_or(dst, dst, canon) == 0 ? FLAGS_ALL : FLAGS_CUT;
+	if (noflag[0] != '\0')
+		return;
+	for (i = 0; i < n && i < NOFLAG_SIZE - 1; i++)
+		noflag[i] = w->p[i] == '\0' ? '?' : w->p[i];
+	noflag[i] = '\0';
 }
 
 int
 parse_flags(struct lex *l, char *dst, int *any, char *noflag)
 {
+	struct buf	 all = BUF_INIT;
 	struct lex	 w;
-	size_t		 i, n;
-	int		 had, all = FLAGS_ALL;
+	int		 ret = -1;
 
 	dst[0] = noflag[0] = '\0';
 	*any = 0;
@@ -57,21 +54,21 @@ parse_flags(struct lex *l, char *dst, int *any, char *noflag)
 	for (lex_sp(l); !lex_ch(l, ')'); lex_sp(l)) {
 		flag_token(l, &w);
 		if (w.p == w.end)
-			return -1;
-		if (lex_is(&w, "\\*")) {
+			goto done;
+		if (lex_is(&w, "\\*"))
 			*any = 1;
-			continue;
-		}
-		if ((had = flag_add(dst, &w)) == FLAGS_CUT)
-			all = FLAGS_CUT;
-		if (had != FLAGS_NONE || noflag[0] != '\0')
-			continue;
-		n = w.end - w.p;
-		for (i = 0; i < n && i < NOFLAG_SIZE - 1; i++)
-			noflag[i] = w.p[i] == '\0' ? '?' : w.p[i];
-		noflag[i] = '\0';
+		else if (flags_atom(w.p, w.end - w.p)) {
+			buf_add(&all, w.p, w.end - w.p);
+			buf_add(&all, " ", 1);
+		} else
+			flag_none(&w, noflag);
 	}
-	return all;
+	buf_add(&all, "", 1);
+	ret = flags_fit(dst, (char *)buf_ptr(&all)) == 0 ? FLAGS_ALL :
+	    FLAGS_CUT;
+done:
+	buf_free(&all);
+	return ret;
 }
 
 /* The usual case of parse_flags(), in one go. */

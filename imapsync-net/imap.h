@@ -19,16 +19,11 @@
 
 #include <sha2.h>
 
+#include "bounds.h"
 #include "buf.h"
 #include "proto.h"
 
 /* ---- lex.c: octets to responses, responses to tokens ---- */
-
-#define LEX_SOFT	(32 * 1024)	/* text of a response: LX_FULL */
-#define LEX_HARD	(64 * 1024)	/* more is not kept: LX_LONG */
-#define LEX_DROPPED	(64 * 1024 * 1024) /* nor more than that passed over */
-#define LEX_INLINE	(16 * 1024)	/* a literal that is kept in the text */
-#define LEX_LITERALS	64		/* literals of one response */
 
 /* A part of a response that is being read. */
 struct lex {

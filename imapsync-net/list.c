@@ -174,6 +174,18 @@ status_emit(struct net *net, struct req *r)
 
 /* ---- answers ---- */
 
+/* No server has so many; one that does not stop is not waited for. */
+static void
+list_bound(struct net *net, struct req *r, const struct resp *resp)
+{
+	r->octets += strlen(resp->name);
+	if (++r->answers > LIST_ANSWERS || r->octets > 2 * NAMES_OCTETS)
+		fatalx("%s: the server goes on to list mailboxes: %u answers "
+		    "with %zu octets of names so far, which is more than can "
+		    "be handled (%u mailboxes, %u octets)", net->setup.host,
+		    r->answers, r->octets, NAMES_MAX, NAMES_OCTETS);
+}
+
 void
 list_untagged(struct net *net, const struct resp *resp)
 {
@@ -194,6 +206,7 @@ list_untagged(struct net *net, const struct resp *resp)
 		return;
 	net_heard(net);
 	r = c->req;
+	list_bound(net, r, resp);
 	find.name = (char *)resp->name;
 	b = resp->name[0] == '\0' ? NULL : RB_FIND(boxes, r->boxes, &find);
 	if (b != NULL && b->listed == (resp->type == R_LIST))

@@ -95,7 +95,6 @@ struct session {
 };
 
 /* once.c's: what of the server's is shown, or can't be read. */
-#define ONCE_MOST	20
 enum once_kind { ONCE_SAID = 0, ONCE_UNREAD, ONCE_FLAG, ONCE_DATE, ONCE_KINDS };
 struct once {
 	uint64_t		 said[ONCE_MOST];	/* hashes */

@@ -62,6 +62,8 @@ struct req {
 	size_t			 npatterns;
 	struct boxes		*boxes;
 	enum list_tried		 tried;
+	unsigned		 answers;	/* LISTs and STATUSes */
+	size_t			 octets;	/* of the names among them */
 	int			 early;		/* answered before READY; held */
 	/* META, SEND, STORE, NAME, WATCH */
 	int			 brief;

@@ -728,6 +728,25 @@ db_rows(struct db *db, const struct m_store_rows *m)
 		rows_range(db, m->mailbox, m->side, r.lo, r.hi);
 }
 
+void
+db_have(struct db *db, const struct m_store_have *m)
+{
+	struct m_engine_uids	 have = { 0, m->side, UIDSET_INIT };
+	struct uidrange		 r;
+	sqlite3_stmt		*st;
+	uint32_t		 at, uid;
+
+	UIDSET_FOREACH(r, &m->set, at) {
+		st = db_stmt(db, DB_UIDS, m->side, DB_INTS(m->mailbox, r.lo,
+		    r.hi));
+		while (db_step(db, st)) {
+			uid = sqlite3_column_int64(st, 0);
+			db_uids(db, &have, uid, uid);
+		}
+	}
+	db_uids_end(db, &have);
+}
+
 /*
  * Answer the rows at ranks k * (n - 1) / (count - 1) of the n that are not in
  * the set: one pass over an index, from the first to the last of them.

@@ -224,6 +224,7 @@ on_##name(const struct msg *msg)					\
 
 ON_ASK(info)
 ON_ASK(rows)
+ON_ASK(have)
 ON_ASK(sample)
 ON_ASK(diff)
 ON_CHANGE(newbox)
@@ -256,6 +257,7 @@ static const struct proto_handler handlers[] = {
 	{ M_STORE_RENAME,	STATE_OPEN,	on_rename },
 	{ M_STORE_INFO,		STATE_OPEN,	on_info },
 	{ M_STORE_ROWS,		STATE_OPEN,	on_rows },
+	{ M_STORE_HAVE,		STATE_OPEN,	on_have },
 	{ M_STORE_SAMPLE,	STATE_OPEN,	on_sample },
 	{ M_STORE_ADD,		STATE_OPEN,	on_add },
 	{ M_STORE_BASE,		STATE_OPEN,	on_base },

@@ -66,6 +66,29 @@ ask_reset(struct engine *e)
 	e->ask.reset_id = e->ask.last_id;
 }
 
+void
+ask_trim(struct engine *e)
+{
+	struct sess	*s, *nexts;
+	struct req	*r, *nextr;
+
+	for (r = RB_MIN(reqs, &e->ask.reqs); r != NULL; r = nextr) {
+		nextr = RB_NEXT(reqs, &e->ask.reqs, r);
+		if (r->state == REQ_ANSWERED && r->mb != NULL &&
+		    r->mb->finished)
+			req_free(e, r);
+	}
+	for (s = TAILQ_FIRST(&e->ask.sesses); s != NULL; s = nexts) {
+		nexts = TAILQ_NEXT(s, entry);
+		if (!s->mb->finished)
+			continue;
+		TAILQ_REMOVE(&e->ask.sesses, s, entry);
+		sess_free(s);
+	}
+	/* Their servers may go on to tell of them. */
+	e->ask.reset_id = e->ask.last_id;
+}
+
 int
 ask_isopen(const struct engine *e, int chan)
 {
@@ -283,12 +306,30 @@ a_opened(struct engine *e, struct req *r, const void *rec)
 	return 1;
 }
 
+/* What is told in more pieces than can be kept stops the mailbox. */
+static int
+has_room(struct engine *e, struct req *r, const struct uidset *set)
+{
+	if (r->mb->stopped)
+		return 0;
+	e->ranges += set->n;
+	if (e->ranges <= RANGES_MAX)
+		return 1;
+	progress_stop(e, r->mb, "the %s server tells of its messages in more "
+	    "pieces than can be handled at once (%u ranges of UIDs): it is left "
+	    "alone in this run", side_name[r->side], e->ranges);
+	e->ranges -= set->n;
+	return 0;
+}
+
 static int
 a_vanished(struct engine *e, struct req *r, const void *rec)
 {
 	const struct m_engine_vanished	*m = rec;
 	struct sess			*s = r->sess;
 
+	if (!has_room(e, r, &m->set))
+		return 1;
 	if (r->to->vanished != NULL)
 		r->to->vanished(e, s, m);
 	else
@@ -325,9 +366,10 @@ a_list(struct engine *e, struct req *r, const void *rec)
 {
 	const struct m_engine_uids	*m = rec;
 
-	(void)e;
 	if (!(r->what & m->what))
 		return 0;
+	if (!has_room(e, r, &m->set))
+		return 1;
 	uidset_or(m->what == OPEN_NEW ? &r->sess->fresh : &r->sess->all,
 	    &m->set);
 	return 1;
@@ -338,9 +380,10 @@ a_search(struct engine *e, struct req *r, const void *rec)
 {
 	const struct m_engine_uids	*m = rec;
 
-	(void)e;
 	if (!fits_set(r, &m->set))
 		return 0;
+	if (!has_room(e, r, &m->set))
+		return 1;
 	uidset_or(&r->sess->all, &m->set);
 	return 1;
 }
@@ -416,6 +459,7 @@ static const struct {
 	{ ASK_INFO,	M_ENGINE_UIDS,		ASKED,		a_uids },
 	{ ASK_INFO,	M_ENGINE_INFO,		ASKED,		a_info },
 	{ ASK_ROWS,	M_ENGINE_ROW,		ASKED,		a_row },
+	{ ASK_HAVE,	M_ENGINE_UIDS,		ASKED,		a_uids },
 	{ ASK_SAMPLE,	M_ENGINE_ROW,		ASKED,		a_row },
 	{ ASK_DIFF,	M_ENGINE_ROW,		ASKED,		a_row },
 	{ ASK_PAIR,	M_ENGINE_ROW,		ASKED,		a_row },
@@ -524,7 +568,7 @@ ask_open(struct engine *e, struct mbox *mb, int side, enum sess_kind kind,
 	m.modseq = modseq;
 	if (modseq != 0)
 		m.uidvalidity = ms->known.water.uidvalidity != 0 ?
-		    ms->known.water.uidvalidity : ms->found.disc->uidvalidity;
+		    ms->known.water.uidvalidity : ms->w->found.disc->uidvalidity;
 	req_send(e, r, M_NET_OPEN, &m);
 	return s;
 }
@@ -704,6 +748,23 @@ ask_rows(struct engine *e, struct mbox *mb, int side, const struct uidset *set,
 		r = req_new(e, STORE, ASK_ROWS, mb, NULL, to);
 		r->side = side;
 		req_send(e, r, M_STORE_ROWS, &m);
+	}
+}
+
+void
+ask_have(struct engine *e, struct mbox *mb, int side, const struct uidset *set,
+    const struct answers *to)
+{
+	struct m_store_have	 m;
+	struct req		*r;
+	size_t			 i;
+
+	m.mailbox = mb->id;
+	m.side = side;
+	SET_PARTS(set, i, &m.set) {
+		r = req_new(e, STORE, ASK_HAVE, mb, NULL, to);
+		r->side = side;
+		req_send(e, r, M_STORE_HAVE, &m);
 	}
 }
 

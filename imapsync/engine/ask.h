@@ -35,7 +35,7 @@ enum ask_type {
 	ASK_LIST, ASK_STATUS, ASK_OPEN, ASK_META, ASK_SEARCH, ASK_SEND,
 	ASK_RECV, ASK_STORE, ASK_EXPUNGE, ASK_NAME, ASK_WATCH, ASK_STATS,
 	/* to the store */
-	ASK_LOAD, ASK_INFO, ASK_ROWS, ASK_SAMPLE, ASK_DIFF, ASK_PAIR,
+	ASK_LOAD, ASK_INFO, ASK_ROWS, ASK_HAVE, ASK_SAMPLE, ASK_DIFF, ASK_PAIR,
 	ASK_COMMIT
 };
 
@@ -190,6 +190,8 @@ void		 ask_init(struct engine *);
 int		 ask_isopen(const struct engine *, int chan);
 /* Forget all requests and sessions of a pass. */
 void		 ask_reset(struct engine *);
+/* Forget those of the mailboxes that are finished. */
+void		 ask_trim(struct engine *);
 /* That worker is gone: nothing of it is awaited any more. */
 void		 ask_closed(struct engine *, int chan);
 /*
@@ -242,6 +244,9 @@ void		 ask_load(struct engine *, const struct answers *);
 void		 ask_info(struct engine *, struct mbox *,
 		    const struct answers *);
 void		 ask_rows(struct engine *, struct mbox *, int side,
+		    const struct uidset *, const struct answers *);
+/* Those of the set that have a row go to "uids". */
+void		 ask_have(struct engine *, struct mbox *, int side,
 		    const struct uidset *, const struct answers *);
 /* Rows spread evenly over those that are not in the set. */
 void		 ask_sample(struct engine *, struct mbox *, int side,

@@ -63,6 +63,7 @@ compare_adopt(struct engine *e)
 			fatalx("--adopt: there is no mailbox \"%s\" that both "
 			    "servers have", name_show(e, name));
 		mb->adopt = mb->adopt_asked = mb->dirty = 1;
+		mbox_begin(mb);
 		if (mb->id != 0)
 			mbox_forget_rows(&e->list, mb);
 	}
@@ -86,9 +87,8 @@ create_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 static void
 compare_create(struct engine *e, struct mbox *mb, int side)
 {
-	static const struct answers	 to = { .done = create_done };
-	char				 name[NAME_MAX_LEN];
-	struct side_told		*t = &mb->s[side].told;
+	char			 name[NAME_MAX_LEN];
+	struct side_told	*t = &mb->s[side].told;
 
 	if (t->name == NULL) {
 		if (name_server(e, side, mb->name, name) == -1)
@@ -97,8 +97,24 @@ compare_create(struct engine *e, struct mbox *mb, int side)
 	}
 	t->create = ANS_PLANNED;
 	t->attrs &= ~ATTR_NOSELECT;
-	if (!e->want.cfg.dryrun)
-		ask_name(e, mb, side, NAME_CREATE, t->name, "", &to);
+}
+
+void
+compare_begin(struct engine *e, struct mbox *mb)
+{
+	static const struct answers	 to = { .done = create_done };
+	struct side_told		*t;
+	int				 side;
+
+	if (mb->begun)
+		return;
+	mb->begun = 1;
+	mbox_begin(mb);
+	for (side = 0; side < SIDES; side++) {
+		t = &mb->s[side].told;
+		if (t->create == ANS_PLANNED && !e->want.cfg.dryrun)
+			ask_name(e, mb, side, NAME_CREATE, t->name, "", &to);
+	}
 }
 
 static void
@@ -146,7 +162,6 @@ compare_moved(const struct mside *ms)
 static int
 compare_offers(struct engine *e, struct mbox *mb, int side)
 {
-	struct side_told	*t = &mb->s[side].told;
 	uint64_t		 limit = e->srv[OTHER(side)].ready.appendlimit;
 	struct refusal		*f;
 	int64_t			 now = time(NULL);
@@ -159,10 +174,12 @@ compare_offers(struct engine *e, struct mbox *mb, int side)
 			due = limit != f->limit;
 		if (!due && !e->want.cfg.retry)
 			continue;
-		uidset_add(refusal_suspect(f) ? &t->suspect : &t->offer,
-		    f->uid, f->uid);
+		mbox_begin(mb);
+		uidset_add(refusal_suspect(f) ? &mb->s[side].w->suspect :
+		    &mb->s[side].w->offer, f->uid, f->uid);
 	}
-	return !uidset_empty(&t->offer) || !uidset_empty(&t->suspect);
+	return !uidset_empty(&mb->s[side].w->offer) ||
+	    !uidset_empty(&mb->s[side].w->suspect);
 }
 
 /* Whoever follows the advice must know what it does. */

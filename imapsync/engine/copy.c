@@ -97,14 +97,7 @@ recv_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 static void
 sent_add(struct mside *ms, uint32_t uid, const char *flags)
 {
-	struct store	*st;
-
-	TAILQ_FOREACH(st, &ms->did.sent, entry)
-		if (flags_eq(st->flag, flags))
-			break;
-	if (st == NULL)
-		st = store_add(&ms->did.sent, 1, flags);
-	uidset_add(&st->set, uid, uid);
+	uidset_add(&store_add(&ms->w->did.sent, 1, flags)->set, uid, uid);
 }
 
 /*
@@ -115,12 +108,12 @@ static int
 uid_fits(struct mbox *mb, int target, const struct m_engine_copied *m)
 {
 	const struct mside	*dst = &mb->s[target];
-	const struct sess	*d = dst->found.disc;
+	const struct sess	*d = dst->w->found.disc;
 
 	return m->newuid >= d->uidnext && m->newuid > dst->known.n &&
 	    m->newuid != UINT32_MAX &&
-	    !uidset_has(&dst->did.appended, m->newuid) &&
-	    !uidset_has(&mb->s[OTHER(target)].did.copied, m->uid) &&
+	    !uidset_has(&dst->w->did.appended, m->newuid) &&
+	    !uidset_has(&mb->s[OTHER(target)].w->did.copied, m->uid) &&
 	    row_find(mb, target, m->newuid) == NULL &&
 	    row_find(mb, OTHER(target), m->uid) == NULL;
 }
@@ -141,13 +134,13 @@ copied_row(struct engine *e, struct copy *c, const struct m_engine_copied *m)
 	a.flags = m->flags;
 	ask_note(e, M_STORE_ADD, &a);
 	refusal_end(e, mb, OTHER(c->target), m->uid);
-	uidset_add(&src->did.copied, m->uid, m->uid);
-	uidset_add(&dst->did.appended, m->newuid, m->newuid);
+	uidset_add(&src->w->did.copied, m->uid, m->uid);
+	uidset_add(&dst->w->did.appended, m->newuid, m->newuid);
 	sent_add(dst, m->newuid, m->flags);
 	mb->mark[c->target].gained = 1;
-	dst->did.ncopied++;
-	dst->did.octets += m->size;
-	dst->did.in_a_row = 0;
+	dst->w->did.ncopied++;
+	dst->w->did.octets += m->size;
+	dst->w->did.in_a_row = 0;
 }
 
 static void
@@ -187,7 +180,7 @@ static void
 copy_close(struct engine *e, struct copy *c, const struct uidset *set,
     const char *text)
 {
-	struct side_did	*d = &c->mb->s[c->target].did;
+	struct side_did	*d = &c->mb->s[c->target].w->did;
 	char		 uids[UIDS_TEXT];
 
 	if (!d->closed)
@@ -219,11 +212,11 @@ mailbox_fault(struct engine *e, struct copy *c, int code, const char *text,
 	case RC_CORRUPTION:
 	case RC_CONTACTADMIN:
 	case RC_SERVERBUG:
-		if (one && ++c->mb->s[c->target].did.in_a_row > FAULTS)
+		if (one && ++c->mb->s[c->target].w->did.in_a_row > FAULTS)
 			copy_close(e, c, set, text);
 		break;
 	}
-	return c->mb->s[c->target].did.closed;
+	return c->mb->s[c->target].w->did.closed;
 }
 
 static void
@@ -250,7 +243,7 @@ static void
 got_withheld(struct engine *e, struct req *r,
     const struct m_engine_withheld *m)
 {
-	struct side_did	*d = &r->mb->s[r->side].did;
+	struct side_did	*d = &r->mb->s[r->side].w->did;
 
 	(void)e;
 	uidset_or(&d->missing, &m->set);
@@ -266,7 +259,7 @@ missing_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 	(void)e;
 	/* No list: they may all be there. */
 	if (m->status != ST_OK)
-		r->mb->s[r->side].did.unlisted = 1;
+		r->mb->s[r->side].w->did.unlisted = 1;
 }
 
 /* A list that is taken now: only what it lacks is gone. */
@@ -275,7 +268,7 @@ missing_ask(struct engine *e, struct mbox *mb, int side)
 {
 	static const struct answers	 open = { .done = missing_done };
 	static const struct answers	 search = { .done = missing_done };
-	struct side_did			*d = &mb->s[side].did;
+	struct side_did			*d = &mb->s[side].w->did;
 
 	if (uidset_empty(&d->missing))
 		return;
@@ -289,7 +282,7 @@ gone(struct engine *e, struct mbox *mb, int side, const struct uidset *set)
 	struct mside	*ms = &mb->s[side];
 	struct refusal	*f, *next;
 
-	uidset_or(&ms->did.copied, set);
+	uidset_or(&ms->w->did.copied, set);
 	for (f = RB_MIN(refusals, &ms->known.refusals); f != NULL; f = next) {
 		next = RB_NEXT(refusals, &ms->known.refusals, f);
 		if (uidset_has(set, f->uid))
@@ -300,7 +293,7 @@ gone(struct engine *e, struct mbox *mb, int side, const struct uidset *set)
 static void
 missing_judge(struct engine *e, struct mbox *mb, int side)
 {
-	struct side_did	*d = &mb->s[side].did;
+	struct side_did	*d = &mb->s[side].w->did;
 	struct uidset	 absent = UIDSET_INIT;
 	uint32_t	 u;
 
@@ -329,7 +322,7 @@ copy_missing(struct engine *e)
 	int		 side, any = 0;
 
 	FOREACH_USABLE_SIDE(mb, side, &e->list) {
-		any |= !uidset_empty(&mb->s[side].did.missing);
+		any |= !uidset_empty(&mb->s[side].w->did.missing);
 		missing_ask(e, mb, side);
 	}
 	if (!any)
@@ -375,7 +368,9 @@ refuse(struct engine *e, struct copy *c, const struct m_engine_refused *m)
 {
 	int	 side = OTHER(c->target);
 
-	uidset_add(&c->mb->s[side].did.copied, m->uid, m->uid);
+	if (!refusal_room(e, c->mb, side, m->uid))
+		return;
+	uidset_add(&c->mb->s[side].w->did.copied, m->uid, m->uid);
 	if (refusal_set(e, c->mb, side, m->uid, m->code, m->size,
 	    e->srv[c->target].ready.appendlimit, m->text))
 		log_warnx("%s: the %s server refuses message UID %u of the %s "
@@ -464,7 +459,7 @@ copy_start(struct engine *e, const struct copy *like, const struct uidset *set)
 		.done = recv_done
 	};
 	struct mbox			*mb = like->mb;
-	struct sess			*disc = mb->s[like->target].found.disc;
+	struct sess			*disc = mb->s[like->target].w->found.disc;
 	struct m_net_recv		 m;
 	struct copy			*c;
 

@@ -20,9 +20,9 @@ static void
 got_left(struct engine *e, struct req *r, const struct m_engine_uids *m)
 {
 	(void)e;
-	uidset_or(&r->mb->s[m->side].known.left, &m->set);
+	uidset_or(&r->mb->s[m->side].w->left, &m->set);
 	if (m->what == LEFT_ALONE)
-		uidset_or(&r->mb->s[m->side].known.alone, &m->set);
+		uidset_or(&r->mb->s[m->side].w->alone, &m->set);
 }
 
 static void
@@ -58,12 +58,14 @@ disc_info(struct engine *e, struct mbox *mb)
 static void
 got_diff(struct engine *e, struct req *r, const struct m_engine_row *m)
 {
-	struct row	*row = look_row(r, m);
+	struct row	*row;
 
-	(void)e;
+	if (!look_room(e, r->mb, r->side))
+		return;
+	row = look_row(r, m);
 	if (m->gone)
 		row->gone[r->side] = 1;
-	else if (!uidset_has(&r->mb->s[r->side].found.cut, row->uid[r->side]))
+	else if (!uidset_has(&r->mb->s[r->side].w->found.cut, row->uid[r->side]))
 		row_now(row, r->side, m->now);
 }
 
@@ -99,12 +101,21 @@ disc_flags(struct engine *e, struct sess *s, const struct m_engine_flags *m)
 	if (m->has_flags == FLAGS_NONE || m->uid > s->n || s->opened)
 		return;
 	/* What is not among those that are told is not gone. */
-	if (m->has_flags == FLAGS_CUT)
-		uidset_add(&s->mb->s[s->side].found.cut, m->uid, m->uid);
-	else if (!s->full)
-		uidset_del(&s->mb->s[s->side].found.cut, m->uid, m->uid);
+	if (m->has_flags == FLAGS_CUT &&
+	    s->mb->s[s->side].w->found.cut.n < UNASKED_MAX)
+		uidset_add(&s->mb->s[s->side].w->found.cut, m->uid, m->uid);
+	else if (m->has_flags == FLAGS_CUT) {
+		if (!s->mb->stopped)
+			progress_stop(e, s->mb, "too many of its messages have "
+			    "more flags than can be handled on the %s server: "
+			    "it is left alone in this run", side_name[s->side]);
+		return;
+	} else if (!s->full)
+		uidset_del(&s->mb->s[s->side].w->found.cut, m->uid, m->uid);
 	if (!s->full) {
-		change_add(&s->mb->s[s->side], m->uid, m->flags);
+		if (change_add(&s->mb->s[s->side], m->uid, m->flags) &&
+		    !look_room(e, s->mb, s->side))
+			change_drop(&s->mb->s[s->side]);
 		return;
 	}
 	memset(&seen, 0, sizeof(seen));
@@ -134,10 +145,10 @@ disc_open(struct engine *e, struct mbox *mb, int side)
 	what |= OPEN_NEW;
 	if (modseq == 0 && mb->nrows > 0 && k->n > 0) {
 		what |= OPEN_FULL;
-		if (k->nrefused > 0 || !uidset_empty(&k->left))
+		if (k->nrefused > 0 || !uidset_empty(&mb->s[side].w->left))
 			what |= OPEN_ALL;
 	}
-	mb->s[side].found.disc = ask_open(e, mb, side, SESS_DISCOVER, what,
+	mb->s[side].w->found.disc = ask_open(e, mb, side, SESS_DISCOVER, what,
 	    k->n, modseq, &to);
 }
 
@@ -197,23 +208,32 @@ static void
 disc_new(struct mbox *mb, int side)
 {
 	struct mside	*ms = &mb->s[side];
-	struct sess	*s = ms->found.disc;
+	struct sess	*s = ms->w->found.disc;
 	struct refusal	*f;
 
 	if (s == NULL)
 		return;
-	uidset_copy(&ms->found.new, &s->fresh);
+	uidset_copy(&ms->w->found.new, &s->fresh);
 	RB_FOREACH(f, refusals, &ms->known.refusals)
-		uidset_del(&ms->found.new, f->uid, f->uid);
-	ms->found.nleft = uidset_count(&ms->known.left);
-	uidset_sub(&ms->found.new, &ms->known.left);
+		uidset_del(&ms->w->found.new, f->uid, f->uid);
+	ms->w->found.nleft = uidset_count(&ms->w->left);
+	uidset_sub(&ms->w->found.new, &ms->w->left);
+}
+
+/* What has a row is not new: copies of ours above U. */
+static void
+got_have(struct engine *e, struct req *r, const struct m_engine_uids *m)
+{
+	(void)e;
+	uidset_sub(&r->mb->s[r->side].w->found.new, &m->set);
 }
 
 static void
 disc_ask_rows(struct engine *e, struct mbox *mb, int side)
 {
 	static const struct answers	 diff = { .row = got_diff };
-	struct side_found		*f = &mb->s[side].found;
+	static const struct answers	 have = { .uids = got_have };
+	struct side_found		*f = &mb->s[side].w->found;
 	struct uidset			 set = UIDSET_INIT;
 	struct change			*c;
 
@@ -224,17 +244,17 @@ disc_ask_rows(struct engine *e, struct mbox *mb, int side)
 	RB_FOREACH(c, changes, &f->changes)
 		uidset_add(&set, c->uid, c->uid);
 	uidset_or(&set, &f->disc->earlier);
-	uidset_or(&set, &f->disc->fresh);
 	if (mb->s[side].known.n < UINT32_MAX)
 		uidset_del(&set, mb->s[side].known.n + 1, UINT32_MAX);
 	ask_rows(e, mb, side, &set, &look_rows);
+	ask_have(e, mb, side, &f->disc->fresh, &have);
 	uidset_free(&set);
 }
 
 static void
 disc_told(struct engine *e, struct mbox *mb, int side)
 {
-	struct sess	*s = mb->s[side].found.disc;
+	struct sess	*s = mb->s[side].w->found.disc;
 
 	if (s == NULL || disc_identity(e, s) == -1)
 		return;
@@ -251,12 +271,12 @@ disc_refusals(struct engine *e, struct mbox *mb, int side)
 
 	for (f = RB_MIN(refusals, &ms->known.refusals); f != NULL; f = next) {
 		next = RB_NEXT(refusals, &ms->known.refusals, f);
-		if (ms->found.disc->full ? uidset_has(&ms->found.disc->all, f->uid) :
-		    !uidset_has(&ms->found.disc->earlier, f->uid))
+		if (ms->w->found.disc->full ? uidset_has(&ms->w->found.disc->all, f->uid) :
+		    !uidset_has(&ms->w->found.disc->earlier, f->uid))
 			continue;
-		uidset_del(&ms->told.offer, f->uid, f->uid);
+		uidset_del(&ms->w->offer, f->uid, f->uid);
 		refusal_end(e, mb, side, f->uid);
-		ms->found.ngone_refused++;
+		ms->w->found.ngone_refused++;
 		mb->touched = 1;
 	}
 }
@@ -270,26 +290,26 @@ disc_left(struct engine *e, struct mbox *mb, int side)
 	struct m_store_unleft	 m;
 	size_t			 i;
 
-	uidset_copy(&gone, &ms->known.left);
-	if (ms->found.disc->full)
-		uidset_sub(&gone, &ms->found.disc->all);
+	uidset_copy(&gone, &ms->w->left);
+	if (ms->w->found.disc->full)
+		uidset_sub(&gone, &ms->w->found.disc->all);
 	else
-		uidset_and(&gone, &ms->found.disc->earlier);
-	ms->found.ngone_left = uidset_count(&gone);
+		uidset_and(&gone, &ms->w->found.disc->earlier);
+	ms->w->found.ngone_left = uidset_count(&gone);
 	m.mailbox = mb->id;
 	m.side = side;
 	SET_PARTS(&gone, i, &m.set) {
 		ask_note(e, M_STORE_UNLEFT, &m);
 		mb->touched = 1;
 	}
-	uidset_sub(&ms->known.left, &gone);
+	uidset_sub(&ms->w->left, &gone);
 	uidset_free(&gone);
 	/* --retry weighs again what was left out, and not what was deleted. */
 	if (!e->want.cfg.retry)
 		return;
-	uidset_copy(&gone, &ms->known.left);
-	uidset_sub(&gone, &ms->known.alone);
-	uidset_or(&ms->found.new, &gone);
+	uidset_copy(&gone, &ms->w->left);
+	uidset_sub(&gone, &ms->w->alone);
+	uidset_or(&ms->w->found.new, &gone);
 	uidset_free(&gone);
 }
 
@@ -301,20 +321,18 @@ disc_merge(struct engine *e, struct mbox *mb, int side)
 	struct change	*c;
 	struct row	*row;
 
-	if (ms->found.disc == NULL)
+	if (ms->w->found.disc == NULL)
 		return;
-	RB_FOREACH(c, changes, &ms->found.changes) {
+	RB_FOREACH(c, changes, &ms->w->found.changes) {
 		if ((row = row_find(mb, side, c->uid)) == NULL ||
-		    uidset_has(&ms->found.cut, c->uid))
+		    uidset_has(&ms->w->found.cut, c->uid))
 			continue;
 		row_now(row, side, c->flags);
 	}
-	RB_FOREACH(row, rows_local, &mb->rows_l) {
-		if (uidset_has(&ms->found.disc->earlier, row->uid[side]))
+	RB_FOREACH(row, rows_local, &mb->rows_l)
+		if (uidset_has(&ms->w->found.disc->earlier, row->uid[side]))
 			row->gone[side] = 1;
-		uidset_del(&ms->found.new, row->uid[side], row->uid[side]);
-	}
-	ms->found.nfresh = uidset_upto(&ms->found.new, ms->known.n);
+	ms->w->found.nfresh = uidset_upto(&ms->w->found.new, ms->known.n);
 	disc_refusals(e, mb, side);
 	disc_left(e, mb, side);
 }

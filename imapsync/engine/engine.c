@@ -48,6 +48,10 @@ engine_round(struct engine *e)
 {
 	struct mbox	*mb;
 
+	e->room = CHANGES_MAX;
+	e->ranges = 0;
+	FOREACH_USABLE(mb, &e->list)
+		compare_begin(e, mb);
 	if (disc_run(e) == -1 || pair_run(e) == -1 || repair_run(e) == -1 ||
 	    recover_run(e) == -1 || rules_run(e) == -1)
 		return -1;
@@ -58,8 +62,10 @@ engine_round(struct engine *e)
 	if (!e->want.cfg.dryrun)
 		return exec_run(e);
 	subscribe_run(e);
-	FOREACH_USABLE(mb, &e->list)
+	FOREACH_USABLE(mb, &e->list) {
+		progress_planned(mb);
 		mb->planned = mb->finished = 1;
+	}
 	return 0;
 }
 
@@ -80,22 +86,54 @@ is_careful(struct engine *e)
 	return 0;
 }
 
+/* What is done with costs no memory any more. */
+static void
+engine_rest(struct engine *e)
+{
+	struct mbox	*mb;
+
+	ask_trim(e);
+	guard_reset(e);
+	FOREACH_MBOX(mb, &e->list)
+		if (mb->w != NULL && mb->finished)
+			mbox_rest(mb);
+}
+
+/*
+ * The mailboxes with news, ROUND_MAX at a time: each costs memory while it is
+ * worked at.
+ */
 static int
 engine_rounds(struct engine *e)
 {
 	struct mbox	*mb;
+	unsigned int	 most = e->careful ? 1 : ROUND_MAX, n = 0;
 
-	if (!e->careful)
+	FOREACH_USABLE(mb, &e->list)
+		n++;
+	if (n <= most && !e->careful)
 		return engine_round(e);
 	FOREACH_USABLE(mb, &e->list)
 		mb->turn = mb->later = 1;
-	FOREACH_MBOX(mb, &e->list) {
-		if (!mb->turn)
-			continue;
-		mb->turn = mb->later = 0;
+	for (;;) {
+		n = 0;
+		FOREACH_MBOX(mb, &e->list)
+			if (mb->turn && n < most) {
+				mb->turn = mb->later = 0;
+				n++;
+			}
+		if (n == 0)
+			break;
 		if (engine_round(e) == -1)
 			return -1;
+		engine_rest(e);
+		/* For exec_last(), and for no other round. */
+		FOREACH_USABLE(mb, &e->list)
+			mb->last = mb->later = 1;
 	}
+	FOREACH_MBOX(mb, &e->list)
+		if (mb->last)
+			mb->last = mb->later = 0;
 	return 0;
 }
 

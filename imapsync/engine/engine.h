@@ -122,14 +122,16 @@ struct watching {
 
 /* progress.c: what a pass said, so that a watch says it once. */
 struct said {
-	TAILQ_ENTRY(said) entry;
+	RB_ENTRY(said)	 entry;
 	char		*text;
 };
-TAILQ_HEAD(saids, said);
+RB_HEAD(saids, said);
+int		 said_cmp(struct said *, struct said *);
 enum drawn { DRAWN_NONE = 0, DRAWN_COPY, DRAWN_WAIT };
 struct progress {
 	enum drawn	 drawn;		/* the line that stands there */
 	int64_t		 last;		/* ms: when it was drawn */
+	unsigned int	 lines;		/* warnings of this pass */
 	struct saids	 now;
 	struct saids	 before;
 };
@@ -144,6 +146,9 @@ struct engine {
 	struct exec	 exec;
 	struct due_last	 due;
 	int		 careful;	/* one mailbox at a time */
+	uint32_t	 room;		/* for changes, in this round */
+	uint32_t	 ranges;	/* that were told in it */
+	int		 crowded;	/* REFUSALS_MAX was said */
 	struct same	 same[SIDES];
 	struct kcounts	 kcounts[SIDES];
 	uint32_t	 deleted;	/* guard.c: in the last 24 hours */
@@ -253,6 +258,8 @@ void		 progress_clear(struct engine *);
 void		 progress_tick(struct engine *);
 /* A pass of a session that watches begins. */
 void		 progress_pass(struct engine *);
+/* The pass ends: how many warnings were not shown. */
+void		 progress_rest(struct engine *);
 /*
  * What was done on one side of a mailbox, as the server answered; in a dry run
  * what would be.
@@ -266,6 +273,8 @@ struct figures {
 	int		 subscribed;
 	int		 unsubscribed;
 };
+/* A dry run has planned it: this is what it would do. */
+void		 progress_planned(struct mbox *);
 void		 progress_figures(const struct engine *, const struct mbox *,
 		    int side, struct figures *);
 /* Something was done to the mailbox in this pass. */

@@ -20,17 +20,17 @@ pass_mbox(struct engine *e, struct mbox *mb, int target)
 	struct copy	 c = { .mb = mb, .target = target, .mode = RECV_ONE };
 	int		 side;
 
-	if (!uidset_empty(&src->told.offer))
-		copy_again(e, &c, &src->told.offer);
+	if (!uidset_empty(&src->w->offer))
+		copy_again(e, &c, &src->w->offer);
 	c.mode = RECV_MULTI;
 	/* What has ended a connection comes last: exec_last(). */
-	if (!uidset_empty(&src->found.new) && !e->exec.full[target] &&
+	if (!uidset_empty(&src->w->found.new) && !e->exec.full[target] &&
 	    mb->mark[target].tries == 0) {
-		copy_start(e, &c, &src->found.new);
+		copy_start(e, &c, &src->w->found.new);
 		return;
 	}
 	/* What has nothing to copy now may have it in the next pass. */
-	if (target == LOCAL && !uidset_empty(&mb->s[LOCAL].found.new))
+	if (target == LOCAL && !uidset_empty(&mb->s[LOCAL].w->found.new))
 		return;
 	for (side = 0; side < SIDES; side++)
 		if (session_has_ops(mb, side))
@@ -48,7 +48,7 @@ pass_again(struct engine *e, int target)
 	while ((c = TAILQ_FIRST(&now)) != NULL) {
 		TAILQ_REMOVE(&now, c, entry);
 		if (mbox_usable(c->mb) && !e->exec.full[target] &&
-		    !c->mb->s[target].did.closed)
+		    !c->mb->s[target].w->did.closed)
 			copy_start(e, c, &c->set);
 		copy_free(c);
 	}
@@ -80,9 +80,9 @@ has_suspects(const struct mbox *mb)
 	int	 side;
 
 	for (side = 0; side < SIDES; side++)
-		if (!uidset_empty(&mb->s[side].told.suspect) ||
+		if (!uidset_empty(&mb->s[side].w->suspect) ||
 		    (mb->mark[OTHER(side)].tries > 0 &&
-		    !uidset_empty(&mb->s[side].found.new)))
+		    !uidset_empty(&mb->s[side].w->found.new)))
 			return 1;
 	return 0;
 }
@@ -159,15 +159,15 @@ last_mbox(struct engine *e, struct mbox *mb, int target)
 	struct uidset	 one = UIDSET_INIT, rest = UIDSET_INIT;
 	uint32_t	 u;
 
-	if (e->exec.full[target] || mb->s[target].did.closed)
+	if (e->exec.full[target] || mb->s[target].w->did.closed)
 		return;
 	if (mb->mark[target].tries > 0) {
-		uidset_copy(&rest, &src->found.new);
-		uidset_sub(&rest, &src->did.copied);
+		uidset_copy(&rest, &src->w->found.new);
+		uidset_sub(&rest, &src->w->did.copied);
 		if (!uidset_empty(&rest))
 			copy_start(e, &c, &rest);
 	}
-	uidset_copy(&rest, &src->told.suspect);
+	uidset_copy(&rest, &src->w->suspect);
 	while ((u = uidset_min(&rest)) != 0) {
 		uidset_add(&one, u, u);
 		copy_start(e, &c, &one);

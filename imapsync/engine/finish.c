@@ -33,13 +33,13 @@ first_gap(const struct uidset *set, uint32_t u)
 static int
 others_mail(const struct mside *ms)
 {
-	uint64_t	 want = (uint64_t)ms->found.disc->exists +
-			    uidset_count(&ms->did.appended) -
-			    uidset_count(&ms->did.expunged);
+	uint64_t	 want = (uint64_t)ms->w->found.disc->exists +
+			    uidset_count(&ms->w->did.appended) -
+			    uidset_count(&ms->w->did.expunged);
 
-	return ms->did.others || uidset_empty(&ms->did.appended) ||
-	    uidset_min(&ms->did.appended) != ms->found.disc->uidnext ||
-	    ms->did.exec->exists_end != want;
+	return ms->w->did.others || uidset_empty(&ms->w->did.appended) ||
+	    uidset_min(&ms->w->did.appended) != ms->w->found.disc->uidnext ||
+	    ms->w->did.exec->exists_end != want;
 }
 
 /*
@@ -51,16 +51,16 @@ static uint32_t
 lowest(const struct mside *ms, int orderly)
 {
 	struct uidset	 left = UIDSET_INIT;
-	uint32_t	 u = ms->found.disc->uidnext;
+	uint32_t	 u = ms->w->found.disc->uidnext;
 
 	if (u == 0)
 		u = ms->known.n + 1;
 	if (orderly && !others_mail(ms))
-		u = uidset_max(&ms->did.appended) + 1;
+		u = uidset_max(&ms->w->did.appended) + 1;
 	else
-		u = first_gap(&ms->did.appended, u);
-	uidset_copy(&left, &ms->found.new);
-	uidset_sub(&left, &ms->did.copied);
+		u = first_gap(&ms->w->did.appended, u);
+	uidset_copy(&left, &ms->w->found.new);
+	uidset_sub(&left, &ms->w->did.copied);
 	if (!uidset_empty(&left) && uidset_min(&left) < u)
 		u = uidset_min(&left);
 	uidset_free(&left);
@@ -72,7 +72,7 @@ water_send(struct engine *e, struct mbox *mb, int side, uint32_t uidnext,
     uint32_t messages, uint64_t modseq)
 {
 	struct water		*w = &mb->s[side].known.water;
-	struct sess		*d = mb->s[side].found.disc;
+	struct sess		*d = mb->s[side].w->found.disc;
 	struct m_store_water	 m;
 
 	if (w->uidvalidity == d->uidvalidity && w->uidnext == uidnext &&
@@ -132,8 +132,8 @@ finish_first(struct engine *e, struct mbox *mb)
 	for (side = 0; side < SIDES; side++)
 		if (mb->s[side].known.water.uidvalidity == 0)
 			water_send(e, mb, side, lowest(&mb->s[side], 0),
-			    mb->s[side].found.disc->exists,
-			    mb->s[side].found.disc->modseq);
+			    mb->s[side].w->found.disc->exists,
+			    mb->s[side].w->found.disc->modseq);
 }
 
 void
@@ -143,7 +143,7 @@ finish_water(struct engine *e, struct mbox *mb)
 	int		 side;
 
 	for (side = 0; side < SIDES; side++) {
-		d = mb->s[side].found.disc;
+		d = mb->s[side].w->found.disc;
 		if (mb->s[side].known.water.uidvalidity == 0 && d != NULL &&
 		    d->opened)
 			water_send(e, mb, side, lowest(&mb->s[side], 0),
@@ -158,7 +158,7 @@ finish_paired(struct engine *e, struct mbox *mb)
 
 	for (side = 0; side < SIDES; side++)
 		water_send(e, mb, side, lowest(&mb->s[side], 0),
-		    mb->s[side].found.disc->exists, 0);
+		    mb->s[side].w->found.disc->exists, 0);
 	mb->touched = 1;
 }
 
@@ -170,10 +170,10 @@ finish_checkpoint(struct engine *e, struct mbox *mb)
 	for (side = 0; side < SIDES; side++) {
 		struct mside	*ms = &mb->s[side];
 
-		if (ms->found.disc == NULL || !ms->found.disc->opened ||
+		if (ms->w->found.disc == NULL || !ms->w->found.disc->opened ||
 		    ms->known.water.uidvalidity == 0 || mb->stopped)
 			continue;
-		if (uidset_empty(&ms->did.copied) && uidset_empty(&ms->did.appended))
+		if (uidset_empty(&ms->w->did.copied) && uidset_empty(&ms->w->did.appended))
 			continue;
 		water_send(e, mb, side, lowest(ms, 0), ms->known.water.messages,
 		    ms->known.water.modseq);
@@ -187,8 +187,7 @@ static void
 achieved(struct mbox *mb, struct row *row, int side, char *out)
 {
 	struct mside	*ms = &mb->s[side];
-	const char	*have = row->now[side] != NULL ? row->now[side] :
-			    row->base;
+	const char	*have = row_has(row, side);
 	char		 diff[FLAGS_MAX], one[FLAG_MAX];
 	struct store	*st;
 	const char	*p;
@@ -198,13 +197,13 @@ achieved(struct mbox *mb, struct row *row, int side, char *out)
 		return;
 	flags_sub(diff, row->want[side], have);
 	for (p = diff; flags_next(&p, one); ) {
-		st = store_find(&ms->plan.stores, 1, one);
+		st = store_find(&ms->w->plan.stores, 1, one);
 		if (st != NULL && uidset_has(&st->done, row->uid[side]))
 			(void)flags_or(out, out, one);
 	}
 	flags_sub(diff, have, row->want[side]);
 	for (p = diff; flags_next(&p, one); ) {
-		st = store_find(&ms->plan.stores, 0, one);
+		st = store_find(&ms->w->plan.stores, 0, one);
 		if (st != NULL && uidset_has(&st->done, row->uid[side]))
 			flags_sub(out, out, one);
 	}
@@ -227,7 +226,7 @@ finish_alone(struct engine *e, struct mbox *mb)
 	RB_FOREACH(row, rows_local, &mb->rows_l)
 		for (side = 0; side < SIDES; side++)
 			if (row->gone[side] && uidset_has(
-			    &mb->s[OTHER(side)].plan.alone,
+			    &mb->s[OTHER(side)].w->plan.alone,
 			    row->uid[OTHER(side)]))
 				uidset_add(&gone[side], row->uid[side],
 				    row->uid[side]);
@@ -242,7 +241,7 @@ finish_alone(struct engine *e, struct mbox *mb)
 	l.alone = 1;
 	for (side = 0; side < SIDES; side++) {
 		l.side = side;
-		SET_PARTS(&mb->s[side].plan.alone, i, &l.set)
+		SET_PARTS(&mb->s[side].w->plan.alone, i, &l.set)
 			ask_note(e, M_STORE_LEFT, &l);
 	}
 	rules_commit(e, mb);
@@ -257,8 +256,8 @@ static void
 both_have(const struct mbox *mb, const struct row *row,
     char has[SIDES][FLAGS_MAX], char *base)
 {
-	int	 l = mb->s[LOCAL].found.allow & PROP_FLAGS;
-	int	 r = mb->s[REMOTE].found.allow & PROP_FLAGS;
+	int	 l = mb->s[LOCAL].w->found.allow & PROP_FLAGS;
+	int	 r = mb->s[REMOTE].w->found.allow & PROP_FLAGS;
 	int	 target = l ? LOCAL : REMOTE;
 	char	 was[FLAGS_MAX];
 
@@ -270,25 +269,43 @@ both_have(const struct mbox *mb, const struct row *row,
 		flags_and(base, has[LOCAL], has[REMOTE]);
 }
 
+/* Is the change of this flag answered, or refused for good? */
+static int
+is_settled(struct mside *ms, int add, const char *flag, uint32_t uid)
+{
+	struct store	*st = store_find(&ms->w->plan.stores, add, flag);
+
+	return st == NULL || !uidset_has(&st->set, uid) ||
+	    uidset_has(&st->done, uid) || uidset_has(&st->refused, uid);
+}
+
 /* A flag whose change is not answered, or refused for now, stays as it was. */
 static void
 keep_pending(struct mbox *mb, const struct row *row, char *base)
 {
-	struct store	*st;
-	uint32_t	 uid;
-	int		 side;
+	char		 diff[FLAGS_MAX], one[FLAG_MAX], open[FLAGS_MAX];
+	const char	*have, *p;
+	int		 add, side;
 
-	for (side = 0; side < SIDES; side++)
-		TAILQ_FOREACH(st, &mb->s[side].plan.stores, entry) {
-			uid = row->uid[side];
-			if (!uidset_has(&st->set, uid) ||
-			    uidset_has(&st->done, uid) ||
-			    uidset_has(&st->refused, uid))
-				continue;
-			flags_sub(base, base, st->flag);
-			if (flags_has(row->base, st->flag))
-				(void)flags_or(base, base, st->flag);
+	for (side = 0; side < SIDES; side++) {
+		if (row->want[side] == NULL)
+			continue;
+		have = row_has(row, side);
+		open[0] = '\0';
+		for (add = 0; add < 2; add++) {
+			if (add)
+				flags_sub(diff, row->want[side], have);
+			else
+				flags_sub(diff, have, row->want[side]);
+			for (p = diff; flags_next(&p, one); )
+				if (!is_settled(&mb->s[side], add, one,
+				    row->uid[side]))
+					(void)flags_or(open, open, one);
 		}
+		flags_sub(base, base, open);
+		flags_and(open, open, row->base);
+		(void)flags_or(base, base, open);
+	}
 }
 
 static void
@@ -324,7 +341,7 @@ finish_rows(struct engine *e, struct mbox *mb)
 	finish_alone(e, mb);
 	RB_FOREACH(row, rows_local, &mb->rows_l) {
 		if (row->gone[LOCAL] && row->gone[REMOTE] &&
-		    !mb->s[LOCAL].plan.hold && !mb->s[REMOTE].plan.hold)
+		    !mb->s[LOCAL].w->plan.hold && !mb->s[REMOTE].w->plan.hold)
 			uidset_add(&both, row->uid[LOCAL], row->uid[LOCAL]);
 		finish_base(e, mb, row);
 	}
@@ -342,7 +359,7 @@ was_changed(struct mbox *mb, const struct row *row)
 	int	 side;
 
 	for (side = 0; side < SIDES; side++)
-		if (uidset_has(&mb->s[side].did.flagged, row->uid[side]))
+		if (uidset_has(&mb->s[side].w->did.flagged, row->uid[side]))
 			return 1;
 	return 0;
 }
@@ -352,8 +369,8 @@ finish_confirmed(struct engine *e, struct mbox *mb)
 {
 	struct row	*row;
 
-	if (uidset_empty(&mb->s[LOCAL].did.flagged) &&
-	    uidset_empty(&mb->s[REMOTE].did.flagged))
+	if (uidset_empty(&mb->s[LOCAL].w->did.flagged) &&
+	    uidset_empty(&mb->s[REMOTE].w->did.flagged))
 		return;
 	RB_FOREACH(row, rows_local, &mb->rows_l)
 		if (was_changed(mb, row))
@@ -373,9 +390,9 @@ all_ours(struct engine *e, struct mbox *mb, int side)
 		if (s->mb != mb || s->side != side || s->kind != SESS_EXEC)
 			continue;
 		uidset_copy(&rest, &s->bare);
-		uidset_sub(&rest, &ms->did.touched);
-		uidset_sub(&rest, &ms->did.appended);
-		uidset_sub(&rest, &ms->did.copied);
+		uidset_sub(&rest, &ms->w->did.touched);
+		uidset_sub(&rest, &ms->w->did.appended);
+		uidset_sub(&rest, &ms->w->did.copied);
 		if (s->foreign || s->failed || !uidset_empty(&rest))
 			ok = 0;
 		uidset_free(&rest);
@@ -392,16 +409,18 @@ final_modseq(struct engine *e, struct mbox *mb, int side)
 	 * What this side told and the other did not take must be told again:
 	 * deletions that were held back or not confirmed.
 	 */
-	if (ms->found.disc->unsure ||
-	    (ms->did.exec != NULL && ms->did.exec->unsure))
+	if (ms->w->found.more)
+		return 0;
+	if (ms->w->found.disc->unsure ||
+	    (ms->w->did.exec != NULL && ms->w->did.exec->unsure))
 		return ms->known.water.modseq;
-	if (ms->plan.again || uidset_count(&os->plan.doomed) !=
-	    uidset_count(&os->did.expunged))
+	if (ms->w->plan.again || uidset_count(&os->w->plan.doomed) !=
+	    uidset_count(&os->w->did.expunged))
 		return ms->known.water.modseq;
-	if (ms->did.exec == NULL || !all_ours(e, mb, side) ||
-	    ms->did.exec->modseq_end < ms->found.disc->modseq)
-		return ms->found.disc->modseq;
-	return ms->did.exec->modseq_end;
+	if (ms->w->did.exec == NULL || !all_ours(e, mb, side) ||
+	    ms->w->did.exec->modseq_end < ms->w->found.disc->modseq)
+		return ms->w->found.disc->modseq;
+	return ms->w->did.exec->modseq_end;
 }
 
 /* Only VANISHED says that a message is gone; an OK does not (Dovecot, M). */
@@ -412,8 +431,8 @@ finish_unexpunged(struct engine *e, struct mbox *mb, int side)
 	struct uidset	 left = UIDSET_INIT;
 	char		 uids[UIDS_TEXT];
 
-	uidset_copy(&left, &ms->plan.doomed);
-	uidset_sub(&left, &ms->did.expunged);
+	uidset_copy(&left, &ms->w->plan.doomed);
+	uidset_sub(&left, &ms->w->did.expunged);
 	if (!uidset_empty(&left)) {
 		log_warnx("%s: the %s server did not expunge %llu message%s "
 		    "that should be gone (%s); the next run tries again",
@@ -439,6 +458,19 @@ finish_overflow(struct engine *e, struct mbox *mb)
 	e->partial = 1;
 }
 
+/* The next run lists all its flags, and sees what is left to be done. */
+static void
+finish_more(struct engine *e, struct mbox *mb, int side)
+{
+	if (!mb->s[side].w->found.more)
+		return;
+	log_warnx("%s: more has changed on the %s server than one run takes "
+	    "(%u messages): the rest follows in the next run",
+	    name_show(e, mb->name), side_name[side], CHANGES_MAX);
+	mb->soon = 1;
+	e->partial = 1;
+}
+
 void
 finish_mbox(struct engine *e, struct mbox *mb)
 {
@@ -448,17 +480,18 @@ finish_mbox(struct engine *e, struct mbox *mb)
 	for (side = 0; side < SIDES; side++) {
 		struct mside	*ms = &mb->s[side];
 
-		water_send(e, mb, side, lowest(ms, 1), ms->did.exec != NULL ?
-		    ms->did.exec->exists_end : ms->found.disc->exists,
+		water_send(e, mb, side, lowest(ms, 1), ms->w->did.exec != NULL ?
+		    ms->w->did.exec->exists_end : ms->w->found.disc->exists,
 		    final_modseq(e, mb, side));
 		finish_unexpunged(e, mb, side);
+		finish_more(e, mb, side);
 	}
 	finish_overflow(e, mb);
 	for (side = 0; side < SIDES; side++)
-		if (mb->s[side].did.lost != NULL)
+		if (mb->s[side].w->did.lost != NULL)
 			log_warnx("%s: these flags are not set on the %s "
 			    "server, which does not keep them, or would get "
 			    "more than %d new keywords at once: %s",
 			    name_show(e, mb->name), side_name[side],
-			    FLAGS_NEW_MAX, mb->s[side].did.lost);
+			    FLAGS_NEW_MAX, mb->s[side].w->did.lost);
 }

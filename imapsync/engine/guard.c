@@ -94,11 +94,14 @@ guard_count(struct engine *e, struct guard *g, enum moved moved)
 		if (is_trash(mb, OTHER(side)) || mb->skip || mb->stopped ||
 		    mb->later)
 			continue;
-		/* An earlier round of this pass counts as well. */
-		n = (uint32_t)(uidset_count(&mb->s[OTHER(side)].plan.doomed) +
-		    uidset_count(&mb->s[OTHER(side)].plan.after));
+		/* Earlier rounds of this pass: the rest is in "recorded". */
+		n = mb->s[OTHER(side)].sum.deleted;
+		if (n > GUARD_MIN && n >= mb->nrows)
+			g->emptied++;
+		n = (uint32_t)(uidset_count(&mb->s[OTHER(side)].w->plan.doomed) +
+		    uidset_count(&mb->s[OTHER(side)].w->plan.after));
 		back = moved == MOVED_NOT ? 0 : moved == MOVED_SEEN ?
-		    mb->s[side].check.reappeared : mb->s[side].check.credited;
+		    mb->s[side].w->check.reappeared : mb->s[side].w->check.credited;
 		n -= n < back ? n : back;
 		by[side] += n;
 		if (n > GUARD_MIN && n >= mb->nrows)
@@ -163,7 +166,7 @@ guard_keys(struct engine *e, int side)
 static void
 got_new(struct engine *e, struct req *r, const struct m_engine_meta *m)
 {
-	struct side_check	*c = &r->mb->s[r->side].check;
+	struct side_check	*c = &r->mb->s[r->side].w->check;
 	struct kcount		 find, *k;
 
 	if (uidset_has(&c->moved, m->uid))
@@ -174,7 +177,7 @@ got_new(struct engine *e, struct req *r, const struct m_engine_meta *m)
 		return;
 	uidset_add(&c->moved, m->uid, m->uid);
 	k->n--;
-	k->mb->s[r->side].check.reappeared++;
+	k->mb->s[r->side].w->check.reappeared++;
 }
 
 void
@@ -187,7 +190,7 @@ guard_copied(struct engine *e, struct mbox *mb, int side, uint64_t key)
 	if (k == NULL || k->rest == 0 || k->mb == mb)
 		return;
 	k->rest--;
-	k->mb->s[side].check.credited++;
+	k->mb->s[side].w->check.credited++;
 }
 
 static void
@@ -212,7 +215,7 @@ guard_reappeared(struct engine *e)
 	int				 side;
 
 	FOREACH_USABLE_SIDE(mb, side, &e->list) {
-		f = &mb->s[side].found;
+		f = &mb->s[side].w->found;
 		if (RB_EMPTY(&e->kcounts[side]) || f->disc == NULL ||
 		    uidset_empty(&f->new))
 			continue;
@@ -242,12 +245,12 @@ guard_hold(struct engine *e, const struct guard *g)
 	    before);
 	e->partial = 1;
 	FOREACH_SIDE(mb, side, &e->list) {
-		if (mb->finished)
+		if (mb->finished || !mb->dirty)
 			continue;
 		/* What was put off is not done at all. */
-		uidset_or(&mb->s[OTHER(side)].plan.doomed,
-		    &mb->s[OTHER(side)].plan.after);
-		uidset_free(&mb->s[OTHER(side)].plan.after);
+		uidset_or(&mb->s[OTHER(side)].w->plan.doomed,
+		    &mb->s[OTHER(side)].w->plan.after);
+		uidset_free(&mb->s[OTHER(side)].w->plan.after);
 		if (plan_told(mb, side) > 0)
 			plan_hold(mb, side);
 	}
@@ -262,13 +265,13 @@ guard_delay(struct engine *e)
 	int			 side;
 
 	FOREACH_USABLE_SIDE(mb, side, &e->list) {
-		p = &mb->s[OTHER(side)].plan;
+		p = &mb->s[OTHER(side)].w->plan;
 		if (uidset_empty(&p->doomed) || is_trash(mb, OTHER(side)))
 			continue;
 		uidset_or(&p->after, &p->doomed);
 		uidset_free(&p->doomed);
 		/* If it comes to nothing it must be told again. */
-		mb->s[side].plan.again = 1;
+		mb->s[side].w->plan.again = 1;
 	}
 }
 
@@ -301,7 +304,7 @@ guard_after(struct engine *e)
 	int			 any = 0, side;
 
 	FOREACH_SIDE(mb, side, &e->list)
-		any |= !uidset_empty(&mb->s[side].plan.after);
+		any |= !uidset_empty(&mb->s[side].w->plan.after);
 	if (!any)
 		return 0;
 	guard_count(e, &g, MOVED_DONE);
@@ -310,13 +313,13 @@ guard_after(struct engine *e)
 		return 0;
 	}
 	FOREACH_SIDE(mb, side, &e->list) {
-		p = &mb->s[side].plan;
+		p = &mb->s[side].w->plan;
 		if (uidset_empty(&p->after) || mb->stopped)
 			continue;
 		uidset_or(&p->doomed, &p->after);
 		uidset_free(&p->after);
-		mb->s[OTHER(side)].plan.again = 0;
-		mb->s[side].did.ops_sent = 0;
+		mb->s[OTHER(side)].w->plan.again = 0;
+		mb->s[side].w->did.ops_sent = 0;
 	}
 	return 1;
 }
@@ -332,8 +335,9 @@ guard_record(struct engine *e)
 	FOREACH_SIDE(mb, side, &e->list) {
 		if (is_trash(mb, side))
 			continue;
-		gone = mb->s[side].did.nexpunged;
-		back = mb->s[OTHER(side)].check.credited;
+		gone = mb->s[side].sum.deleted + mb->s[side].w->did.nexpunged;
+		back = mb->s[OTHER(side)].sum.credited +
+		    mb->s[OTHER(side)].w->check.credited;
 		n += gone - (gone < back ? gone : back);
 	}
 	m.count = 0;

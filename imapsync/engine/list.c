@@ -59,6 +59,7 @@ got_mark(struct engine *e, struct req *r, const struct m_engine_mark *m)
 	(void)r;
 	if ((mb = mbox_by_id(&e->list, m->mailbox)) == NULL)
 		fatalx("the store sent a mark of a mailbox that it has not");
+	mbox_marks(mb);
 	k = &mb->mark[m->target];
 	if (m->first) {
 		k->set = 1;
@@ -122,8 +123,13 @@ got_name(struct engine *e, struct req *r, const struct m_engine_mailbox *m)
 	}
 	if (name_neutral(e, r->side, m->name, neutral) == -1)
 		return;
-	if ((mb = mbox_find(&e->list, neutral)) == NULL)
+	if ((mb = mbox_find(&e->list, neutral)) == NULL) {
+		if (e->list.n >= NAMES_MAX || e->list.octets > NAMES_OCTETS)
+			fatalx("%s: more mailboxes than can be handled (%u, "
+			    "with %zu octets of names)", side_name[r->side],
+			    e->list.n, e->list.octets);
 		mb = mbox_new(&e->list, neutral);
+	}
 	t = &mb->s[r->side].told;
 	if (t->name != NULL && strcmp(t->name, m->name) != 0) {
 		t->twice = 1;

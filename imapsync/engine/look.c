@@ -53,6 +53,17 @@ look_open(struct engine *e, struct mbox *mb, int side, int what,
 	    mb->s[side].known.n, 0, to);
 }
 
+int
+look_room(struct engine *e, struct mbox *mb, int side)
+{
+	if (e->room > 0) {
+		e->room--;
+		return 1;
+	}
+	mb->s[side].w->found.more = 1;
+	return 0;
+}
+
 struct row *
 look_row(struct req *r, const struct m_engine_row *m)
 {
@@ -68,8 +79,8 @@ look_row(struct req *r, const struct m_engine_row *m)
 static void
 got_row(struct engine *e, struct req *r, const struct m_engine_row *m)
 {
-	(void)e;
-	(void)look_row(r, m);
+	if (look_room(e, r->mb, r->side))
+		(void)look_row(r, m);
 }
 
 const struct answers	 look_rows = { .row = got_row };

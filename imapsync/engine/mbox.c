@@ -18,6 +18,10 @@ RB_GENERATE(rows_remote, row, entry[REMOTE], row_cmp_remote)
 RB_GENERATE(changes, change, entry, change_cmp)
 RB_GENERATE(refusals, refusal, entry, refusal_cmp)
 
+static int	 store_cmp(struct store *, struct store *);
+RB_PROTOTYPE(store_index, store, node, store_cmp)
+RB_GENERATE(store_index, store, node, store_cmp)
+
 int
 mbox_cmp(struct mbox *a, struct mbox *b)
 {
@@ -50,6 +54,64 @@ refusal_cmp(struct refusal *a, struct refusal *b)
 	return a->uid < b->uid ? -1 : a->uid > b->uid;
 }
 
+static int
+store_cmp(struct store *a, struct store *b)
+{
+	return a->add != b->add ? a->add - b->add :
+	    strcasecmp(a->flag, b->flag);
+}
+
+/* ---- flags ---- */
+
+struct word {
+	RB_ENTRY(word)	 entry;
+	char		 text[];
+};
+RB_HEAD(words, word);
+
+static struct words	 words = RB_INITIALIZER(&words);
+/* The last one; most messages that are told of in a row are alike. */
+static struct word	*word_last;
+
+static int
+word_cmp(struct word *a, struct word *b)
+{
+	return strcmp(a->text, b->text);
+}
+
+RB_PROTOTYPE(words, word, entry, word_cmp)
+RB_GENERATE(words, word, entry, word_cmp)
+
+const char *
+flags_keep(const char *text)
+{
+	struct word	*w, *other;
+	size_t		 size = strlen(text) + 1;
+
+	if (word_last != NULL && strcmp(word_last->text, text) == 0)
+		return word_last->text;
+	w = xcalloc(1, sizeof(*w) + size);
+	memcpy(w->text, text, size);
+	if ((other = RB_INSERT(words, &words, w)) != NULL) {
+		free(w);
+		w = other;
+	}
+	word_last = w;
+	return w->text;
+}
+
+static void
+words_free(void)
+{
+	struct word	*w;
+
+	while ((w = RB_MIN(words, &words)) != NULL) {
+		RB_REMOVE(words, &words, w);
+		free(w);
+	}
+	word_last = NULL;
+}
+
 /* ---- rows ---- */
 
 struct row *
@@ -73,7 +135,7 @@ row_add(struct mbox *mb, uint32_t local, uint32_t remote, const char *base)
 	row = xcalloc(1, sizeof(*row));
 	row->uid[LOCAL] = local;
 	row->uid[REMOTE] = remote;
-	row->base = xstrdup(base);
+	row->base = flags_keep(base);
 	RB_INSERT(rows_local, &mb->rows_l, row);
 	RB_INSERT(rows_remote, &mb->rows_r, row);
 	return row;
@@ -82,54 +144,59 @@ row_add(struct mbox *mb, uint32_t local, uint32_t remote, const char *base)
 void
 row_now(struct row *row, int side, const char *flags)
 {
-	free(row->now[side]);
-	row->now[side] = xstrdup(flags);
+	row->now[side] = flags_keep(flags);
 }
 
 static void
 rows_free(struct mbox *mb)
 {
 	struct row	*row;
-	int		 side;
 
 	while ((row = RB_MIN(rows_local, &mb->rows_l)) != NULL) {
 		RB_REMOVE(rows_local, &mb->rows_l, row);
 		RB_REMOVE(rows_remote, &mb->rows_r, row);
-		for (side = 0; side < SIDES; side++) {
-			free(row->now[side]);
-			free(row->want[side]);
-		}
-		free(row->base);
 		free(row);
 	}
 }
 
 /* ---- lists of a side ---- */
 
-void
+int
 change_add(struct mside *ms, uint32_t uid, const char *flags)
 {
 	struct change	 find, *c;
+	int		 first = 0;
 
 	find.uid = uid;
-	if ((c = RB_FIND(changes, &ms->found.changes, &find)) == NULL) {
+	if ((c = RB_FIND(changes, &ms->w->found.changes, &find)) == NULL) {
 		c = xcalloc(1, sizeof(*c));
 		c->uid = uid;
-		RB_INSERT(changes, &ms->found.changes, c);
+		RB_INSERT(changes, &ms->w->found.changes, c);
+		first = 1;
 	}
-	free(c->flags);
-	c->flags = xstrdup(flags);
+	c->flags = flags_keep(flags);
+	return first;
+}
+
+void
+change_drop(struct mside *ms)
+{
+	struct change	*c = RB_MAX(changes, &ms->w->found.changes);
+
+	if (c == NULL)
+		return;
+	RB_REMOVE(changes, &ms->w->found.changes, c);
+	free(c);
 }
 
 struct store *
 store_find(struct stores *list, int add, const char *flag)
 {
-	struct store	*st;
+	struct store	 find;
 
-	TAILQ_FOREACH(st, list, entry)
-		if (st->add == add && strcasecmp(st->flag, flag) == 0)
-			return st;
-	return NULL;
+	find.add = add;
+	find.flag = (char *)flag;
+	return RB_FIND(store_index, &list->index, &find);
 }
 
 struct store *
@@ -141,7 +208,8 @@ store_add(struct stores *list, int add, const char *flag)
 		st = xcalloc(1, sizeof(*st));
 		st->add = add;
 		st->flag = xstrdup(flag);
-		TAILQ_INSERT_TAIL(list, st, entry);
+		TAILQ_INSERT_TAIL(&list->list, st, entry);
+		RB_INSERT(store_index, &list->index, st);
 	}
 	return st;
 }
@@ -151,8 +219,9 @@ stores_free(struct stores *list)
 {
 	struct store	*st;
 
-	while ((st = TAILQ_FIRST(list)) != NULL) {
-		TAILQ_REMOVE(list, st, entry);
+	while ((st = TAILQ_FIRST(&list->list)) != NULL) {
+		TAILQ_REMOVE(&list->list, st, entry);
+		RB_REMOVE(store_index, &list->index, st);
 		uidset_free(&st->set);
 		uidset_free(&st->done);
 		uidset_free(&st->refused);
@@ -170,6 +239,14 @@ refusal_find(struct mside *ms, uint32_t uid)
 	return RB_FIND(refusals, &ms->known.refusals, &find);
 }
 
+static uint32_t	 refusals;
+
+uint32_t
+refusal_count(void)
+{
+	return refusals;
+}
+
 struct refusal *
 refusal_new(struct mside *ms, uint32_t uid)
 {
@@ -179,6 +256,7 @@ refusal_new(struct mside *ms, uint32_t uid)
 	f->uid = uid;
 	f->text = xstrdup("");
 	RB_INSERT(refusals, &ms->known.refusals, f);
+	refusals++;
 	return f;
 }
 
@@ -186,6 +264,7 @@ void
 refusal_free(struct mside *ms, struct refusal *f)
 {
 	RB_REMOVE(refusals, &ms->known.refusals, f);
+	refusals--;
 	free(f->text);
 	free(f);
 }
@@ -196,8 +275,6 @@ static void
 told_free(struct side_told *t)
 {
 	free(t->name);
-	uidset_free(&t->offer);
-	uidset_free(&t->suspect);
 }
 
 static void
@@ -216,8 +293,6 @@ known_free(struct mside *ms)
 
 	while ((f = RB_MIN(refusals, &ms->known.refusals)) != NULL)
 		refusal_free(ms, f);
-	uidset_free(&ms->known.left);
-	uidset_free(&ms->known.alone);
 	free(ms->known.water.mailboxid);
 }
 
@@ -228,7 +303,6 @@ found_free(struct side_found *d)
 
 	while ((c = RB_MIN(changes, &d->changes)) != NULL) {
 		RB_REMOVE(changes, &d->changes, c);
-		free(c->flags);
 		free(c);
 	}
 	uidset_free(&d->new);
@@ -273,24 +347,31 @@ did_free(struct side_did *d)
 }
 
 static void
-mside_init(struct mside *ms)
+stores_init(struct stores *list)
 {
-	known_init(&ms->known);
-	RB_INIT(&ms->found.changes);
-	TAILQ_INIT(&ms->plan.stores);
-	TAILQ_INIT(&ms->did.sent);
+	TAILQ_INIT(&list->list);
+	RB_INIT(&list->index);
 }
 
 static void
-mside_free(struct mside *ms)
+work_free(struct side_work *w)
 {
-	told_free(&ms->told);
-	known_free(ms);
-	found_free(&ms->found);
-	plan_free(&ms->plan);
-	check_free(&ms->check);
-	did_free(&ms->did);
+	uidset_free(&w->offer);
+	uidset_free(&w->suspect);
+	uidset_free(&w->left);
+	uidset_free(&w->alone);
+	found_free(&w->found);
+	plan_free(&w->plan);
+	check_free(&w->check);
+	did_free(&w->did);
 }
+
+/*
+ * What mailboxes without news have, to be read: who writes to it has not called
+ * mbox_begin(), and dies.
+ */
+static const struct side_work	 no_work;
+static const struct mark	 no_marks[SIDES];
 
 static void
 mark_free(struct mark *k)
@@ -310,16 +391,81 @@ mbox_init(struct mboxlist *list)
 }
 
 void
+mbox_marks(struct mbox *mb)
+{
+	if (mb->mark == no_marks)
+		mb->mark = xcalloc(SIDES, sizeof(*mb->mark));
+}
+
+void
+mbox_begin(struct mbox *mb)
+{
+	struct side_work	*w;
+	int			 side;
+
+	mbox_marks(mb);
+	if (mb->w != NULL)
+		return;
+	mb->w = xcalloc(1, sizeof(*mb->w));
+	for (side = 0; side < SIDES; side++) {
+		w = mb->s[side].w = &mb->w->s[side];
+		RB_INIT(&w->found.changes);
+		stores_init(&w->plan.stores);
+		stores_init(&w->did.sent);
+	}
+}
+
+static void
+mbox_idle(struct mbox *mb)
+{
+	int	 side;
+
+	for (side = 0; side < SIDES; side++) {
+		if (mb->w != NULL) {
+			work_free(&mb->w->s[side]);
+			uidset_free(&mb->w->pairing.asked[side]);
+		}
+		mb->s[side].w = (struct side_work *)&no_work;
+	}
+	free(mb->w);
+	mb->w = NULL;
+}
+
+void
+mbox_rest(struct mbox *mb)
+{
+	struct side_did	*d;
+	struct side_sum	*sum;
+	int		 side;
+
+	for (side = 0; side < SIDES; side++) {
+		d = &mb->s[side].w->did;
+		sum = &mb->s[side].sum;
+		sum->copied += d->ncopied;
+		sum->octets += d->octets;
+		sum->flags += uidset_count(&d->flagged);
+		sum->deleted += d->nexpunged;
+		sum->credited += mb->s[side].w->check.credited;
+	}
+	rows_free(mb);
+	mbox_idle(mb);
+}
+
+void
 mbox_free(struct mbox *mb)
 {
 	int	 side;
 
 	rows_free(mb);
+	mbox_idle(mb);
 	for (side = 0; side < SIDES; side++) {
-		mside_free(&mb->s[side]);
-		mark_free(&mb->mark[side]);
-		uidset_free(&mb->pairing.asked[side]);
+		told_free(&mb->s[side].told);
+		known_free(&mb->s[side]);
+		if (mb->mark != no_marks)
+			mark_free(&mb->mark[side]);
 	}
+	if (mb->mark != no_marks)
+		free(mb->mark);
 	free(mb->name);
 	free(mb);
 }
@@ -335,6 +481,7 @@ mbox_reset(struct mboxlist *list)
 	}
 	free(list->byid);
 	mbox_init(list);
+	words_free();
 }
 
 struct mbox *
@@ -348,9 +495,13 @@ mbox_new(struct mboxlist *list, const char *name)
 	mb->subscribed = SUB_UNKNOWN;
 	RB_INIT(&mb->rows_l);
 	RB_INIT(&mb->rows_r);
+	mb->mark = (struct mark *)no_marks;
 	for (side = 0; side < SIDES; side++)
-		mside_init(&mb->s[side]);
+		known_init(&mb->s[side].known);
+	mbox_idle(mb);
 	RB_INSERT(mboxes, &list->all, mb);
+	list->n++;
+	list->octets += strlen(name);
 	return mb;
 }
 
@@ -431,6 +582,8 @@ mbox_forget_rows(struct mboxlist *list, struct mbox *mb)
 	for (side = 0; side < SIDES; side++) {
 		known_free(&mb->s[side]);
 		known_init(&mb->s[side].known);
+		uidset_free(&mb->s[side].w->left);
+		uidset_free(&mb->s[side].w->alone);
 	}
 }
 
@@ -440,15 +593,15 @@ mbox_unplan(struct mbox *mb)
 	int	 side;
 
 	for (side = 0; side < SIDES; side++) {
-		plan_free(&mb->s[side].plan);
-		mb->s[side].plan.nflags = 0;
+		plan_free(&mb->s[side].w->plan);
+		mb->s[side].w->plan.nflags = 0;
 	}
 }
 
 void
 mbox_lost(struct mbox *mb, int side, const char *flags)
 {
-	char	 all[FLAGS_MAX], **lost = &mb->s[side].did.lost;
+	char	 all[FLAGS_MAX], **lost = &mb->s[side].w->did.lost;
 
 	if (flags_or(all, *lost != NULL ? *lost : "", flags) == -1)
 		return;

@@ -16,6 +16,7 @@
 #ifndef MBOX_H
 #define MBOX_H
 
+#include "bounds.h"
 #include "mside.h"
 
 struct answers;
@@ -25,6 +26,20 @@ struct engine;
 
 /* What the state says of a subscription; UNSETTLED: keep what it has. */
 enum subscribed { SUB_NO = 0, SUB_YES, SUB_UNKNOWN, SUB_UNSETTLED };
+
+/* What only one with news has; its sides' is s[].w. */
+struct mbox_work {
+	struct side_work s[SIDES];
+	struct pairing {	/* pair.c: META under way for one PAIR */
+		size_t			 metas;
+		enum pair_mode		 mode;
+		const struct answers	*to;
+		int			 target;	/* recover.c: of the mark */
+		struct sess		*look[SIDES];
+		struct uidset		 asked[SIDES];	/* and not told */
+		uint64_t		 n[SIDES];	/* that were asked */
+	} pairing;
+};
 
 struct mbox {
 	RB_ENTRY(mbox)	 entry;
@@ -38,8 +53,10 @@ struct mbox {
 	int		 repair;	/* --repair looks at all of it */
 	int		 skip;		/* filtered out, or named and skipped */
 	int		 dirty;
+	int		 begun;		/* compare_begin() */
 	int		 later;		/* not before the other mailboxes */
 	int		 turn;		/* its own round is still to come */
+	int		 last;		/* and this after all of them */
 	int		 finished;	/* this run is done with it */
 	int		 planned;	/* by a dry run */
 	int		 stopped;	/* advice was given: touch nothing more */
@@ -47,19 +64,11 @@ struct mbox {
 	int		 soon;		/* to be looked at again at once */
 	int		 again;		/* the same, in a moment */
 	struct mside	 s[SIDES];
-	struct mark	 mark[SIDES];	/* by target */
+	struct mark	*mark;		/* SIDES of them, by target */
 	struct strikes	 strikes;
 	struct rows_local rows_l;
 	struct rows_remote rows_r;
-	struct pairing {	/* pair.c: META under way for one PAIR */
-		size_t			 metas;
-		enum pair_mode		 mode;
-		const struct answers	*to;
-		int			 target;	/* recover.c: of the mark */
-		struct sess		*look[SIDES];
-		struct uidset		 asked[SIDES];	/* and not told */
-		uint64_t		 n[SIDES];	/* that were asked */
-	} pairing;
+	struct mbox_work *w;
 	uint32_t	 npaired;
 	uint32_t	 overflow;	/* local UID with more flags than can be */
 };
@@ -70,6 +79,8 @@ struct mboxlist {
 	struct mboxes	 all;
 	struct mbox	**byid;		/* in the order of loading: ascending */
 	size_t		 nbyid;
+	uint32_t	 n;		/* mailboxes, and octets of their names */
+	size_t		 octets;
 	uint64_t	 total_rows;
 	int		 had_rows;	/* this is not the first run */
 	uint32_t	 next_id;	/* above all ids of the state */
@@ -85,6 +96,12 @@ RB_PROTOTYPE(rows_local, row, entry[LOCAL], row_cmp_local)
 RB_PROTOTYPE(rows_remote, row, entry[REMOTE], row_cmp_remote)
 RB_PROTOTYPE(changes, change, entry, change_cmp)
 RB_PROTOTYPE(refusals, refusal, entry, refusal_cmp)
+
+/*
+ * The same text once, until mbox_reset(): messages have few different lists of
+ * flags, and large mailboxes many messages.
+ */
+const char	*flags_keep(const char *);
 
 #define FOREACH_MBOX(mb, list)	RB_FOREACH(mb, mboxes, &(list)->all)
 /* Every mailbox and side, and those that are still worked at. */
@@ -109,6 +126,14 @@ void		 mbox_reset(struct mboxlist *);
 struct mbox	*mbox_new(struct mboxlist *, const char *name);
 void		 mbox_free(struct mbox *);
 /* By neutral name or, of those that were loaded, by id: NULL if none. */
+/*
+ * It gets its struct mbox_work, and its marks, if it has them not yet.
+ * mbox_rest(): the work is over, "sum" is what is left of it.
+ */
+void		 mbox_begin(struct mbox *);
+void		 mbox_rest(struct mbox *);
+/* It gets its marks, before any is set. */
+void		 mbox_marks(struct mbox *);
 struct mbox	*mbox_find(struct mboxlist *, const char *name);
 struct mbox	*mbox_by_id(struct mboxlist *, uint32_t id);
 /* Give it the id that the state knows it by; ids only grow: 0, or -1. */
@@ -131,16 +156,25 @@ void		 mbox_unplan(struct mbox *);
 struct row	*row_find(struct mbox *, int side, uint32_t uid);
 struct row	*row_add(struct mbox *, uint32_t local, uint32_t remote,
 		    const char *base);
+/* What the side has of it, as far as is told. */
+#define row_has(row, side)						\
+	((row)->now[side] != NULL ? (row)->now[side] : (row)->base)
 /* What the side has now of it. */
 void		 row_now(struct row *, int side, const char *flags);
-/* Remember a changed flag list; the last one told counts. */
-void		 change_add(struct mside *, uint32_t uid, const char *flags);
+/*
+ * Remember a changed flag list; the last one told counts.  1 if it is the first
+ * of that UID.  change_drop(): forget that of the highest.
+ */
+int		 change_add(struct mside *, uint32_t uid, const char *flags);
+void		 change_drop(struct mside *);
 /* The STORE of a flag, or NULL; store_add() makes it where it lacks. */
 struct store	*store_find(struct stores *, int add, const char *flag);
 struct store	*store_add(struct stores *, int add, const char *flag);
 /* The refusal of a UID, or NULL; refusal_new() makes one with no reason yet. */
 struct refusal	*refusal_find(struct mside *, uint32_t uid);
 struct refusal	*refusal_new(struct mside *, uint32_t uid);
+/* How many there are, of all mailboxes. */
+uint32_t	 refusal_count(void);
 void		 refusal_free(struct mside *, struct refusal *);
 /* A flag that the server of that side does not keep: named once. */
 void		 mbox_lost(struct mbox *, int side, const char *flags);

@@ -29,9 +29,10 @@ struct row {
 	uint32_t	 uid[SIDES];
 	uint64_t	 size;
 	uint64_t	 key;
-	char		*base;		/* the baseline */
-	char		*now[SIDES];	/* what the side has; NULL: the baseline */
-	char		*want[SIDES];	/* what the plan makes of it; NULL: as it is */
+	/* Kept by flags_keep(). */
+	const char	*base;		/* the baseline */
+	const char	*now[SIDES];	/* what the side has; NULL: the baseline */
+	const char	*want[SIDES];	/* what the plan makes of it; NULL: as it is */
 	uint8_t		 gone[SIDES];	/* the side told that it vanished */
 };
 RB_HEAD(rows_local, row);
@@ -41,13 +42,14 @@ RB_HEAD(rows_remote, row);
 struct change {
 	RB_ENTRY(change) entry;
 	uint32_t	 uid;
-	char		*flags;
+	const char	*flags;		/* kept */
 };
 RB_HEAD(changes, change);
 
 /* One STORE: all messages of a side that gain or lose one flag. */
 struct store {
 	TAILQ_ENTRY(store) entry;
+	RB_ENTRY(store)	 node;
 	int		 add;
 	int		 failed;	/* one that was not OK has been named */
 	char		*flag;
@@ -55,7 +57,11 @@ struct store {
 	struct uidset	 done;		/* of it: the server said OK */
 	struct uidset	 refused;	/* of it: it said NO, and will again */
 };
-TAILQ_HEAD(stores, store);
+/* In the order in which they were made, and by flag. */
+struct stores {
+	TAILQ_HEAD(, store) list;
+	RB_HEAD(store_index, store) index;
+};
 
 /* A message that the other server did not take. */
 struct refusal {
@@ -112,8 +118,6 @@ struct side_told {
 	enum answered	 create;	/* to be created by this run */
 	enum answered	 subscribe;	/* to be subscribed to */
 	enum answered	 unsubscribe;
-	struct uidset	 offer;		/* refused ones, to be offered again */
-	struct uidset	 suspect;	/* the same: a connection ended under them */
 };
 
 /* A watermark (design.md section 1). */
@@ -130,8 +134,6 @@ struct side_known {
 	uint32_t	 n;		/* highest UID known in whatever way */
 	struct refusals	 refusals;
 	uint32_t	 nrefused;	/* when it was loaded: for D3 */
-	struct uidset	 left;		/* what a rule left out */
-	struct uidset	 alone;		/* of it: it had a row before */
 };
 
 /* discover.c, then pair.c, recover.c, rules.c: what is there to be done. */
@@ -143,6 +145,7 @@ struct side_found {
 	struct uidset	 unpaired;	/* what PAIR left */
 	struct uidset	 cut;		/* not all of their flags are told */
 	struct uidset	 leave;		/* what a rule leaves out in this run */
+	int		 more;		/* changes that had no room in this run */
 	uint8_t		 allow;		/* PROP_* that may be done here */
 	/* For the count of D3. */
 	uint64_t	 nleft;		/* left out before this run */
@@ -206,13 +209,35 @@ struct side_did {
 	uint64_t	 octets;
 };
 
-struct mside {
-	struct side_told  told;
-	struct side_known known;
+/*
+ * All that only a mailbox with news has; see mbox_begin().  It is most of it, and
+ * there may be 100,000 mailboxes without.
+ */
+struct side_work {
+	struct uidset	  offer;	/* refused ones, to be offered again */
+	struct uidset	  suspect;	/* the same: a connection ended under them */
+	struct uidset	  left;		/* the state: what a rule left out */
+	struct uidset	  alone;	/* of it: it had a row before */
 	struct side_found found;
 	struct side_plan  plan;
 	struct side_check check;
 	struct side_did	  did;
+};
+
+/* What is reported, once the work is over. */
+struct side_sum {
+	uint32_t	 copied;
+	uint32_t	 flags;
+	uint32_t	 deleted;
+	uint32_t	 credited;	/* see side_check */
+	uint64_t	 octets;
+};
+
+struct mside {
+	struct side_told  told;
+	struct side_known known;
+	struct side_sum	  sum;
+	struct side_work *w;
 };
 
 #endif /* MSIDE_H */

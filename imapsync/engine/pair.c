@@ -43,8 +43,8 @@ same_add(struct engine *e, struct req *r, const struct m_engine_meta *m)
 static int
 is_recent_twice(const struct mbox *mb)
 {
-	const struct sess	*l = mb->s[LOCAL].found.disc;
-	const struct sess	*r = mb->s[REMOTE].found.disc;
+	const struct sess	*l = mb->s[LOCAL].w->found.disc;
+	const struct sess	*r = mb->s[REMOTE].w->found.disc;
 
 	/* EXAMINE leaves it as it is. */
 	return l != NULL && r != NULL && !l->readonly && !r->readonly &&
@@ -93,7 +93,7 @@ same_check(struct engine *e)
 static void
 silent(struct engine *e, struct mbox *mb, int side)
 {
-	struct pairing	*p = &mb->pairing;
+	struct pairing	*p = &mb->w->pairing;
 	struct uidset	*rest = &p->asked[side];
 	uint64_t	 n;
 	uint32_t	 u;
@@ -112,7 +112,7 @@ silent(struct engine *e, struct mbox *mb, int side)
 		    (unsigned long long)n, uidset_min(rest));
 		return;
 	}
-	uidset_sub(&mb->s[side].found.new, rest);
+	uidset_sub(&mb->s[side].w->found.new, rest);
 	while ((u = uidset_min(rest)) != 0) {
 		refusal_withheld(e, mb, side, u, "it tells nothing of it");
 		uidset_del(rest, u, u);
@@ -128,7 +128,7 @@ pair_send(struct engine *e, struct mbox *mb)
 	for (side = 0; side < SIDES; side++)
 		silent(e, mb, side);
 	if (!mb->stopped)
-		ask_pair(e, mb, mb->pairing.mode, mb->pairing.to);
+		ask_pair(e, mb, mb->w->pairing.mode, mb->w->pairing.to);
 }
 
 static void
@@ -146,7 +146,7 @@ got_meta(struct engine *e, struct req *r, const struct m_engine_meta *m)
 	seen.msgid = m->msgid;
 	seen.flags = m->flags;
 	ask_seen(e, &seen);
-	uidset_del(&r->mb->pairing.asked[r->side], m->uid, m->uid);
+	uidset_del(&r->mb->w->pairing.asked[r->side], m->uid, m->uid);
 	same_add(e, r, m);
 }
 
@@ -165,7 +165,7 @@ meta_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 	if (m->status != ST_OK && !mb->stopped)
 		progress_stop(e, mb, "the %s server does not tell what is in "
 		    "it: %s", side_name[r->side], m->text);
-	if (--mb->pairing.metas == 0)
+	if (--mb->w->pairing.metas == 0)
 		pair_send(e, mb);
 }
 
@@ -182,7 +182,7 @@ meta_ask(struct engine *e, struct mbox *mb, int side, const struct uidset *set)
 	static const struct answers	 meta = {
 		.meta = got_meta, .due = got_meta_due, .done = meta_done
 	};
-	struct pairing			*p = &mb->pairing;
+	struct pairing			*p = &mb->w->pairing;
 	struct uidset			 rest = UIDSET_INIT, last = UIDSET_INIT;
 	size_t				 n;
 
@@ -192,10 +192,10 @@ meta_ask(struct engine *e, struct mbox *mb, int side, const struct uidset *set)
 	if (p->n[side] == 0)
 		return 0;
 	p->look[side] = ask_open(e, mb, side, SESS_LOOK, OPEN_EXAMINE, 0,
-	    mb->s[side].found.disc->modseq, &open);
+	    mb->s[side].w->found.disc->modseq, &open);
 	/* Those that may end the connection are asked about by themselves. */
 	uidset_copy(&last, set);
-	uidset_and(&last, &mb->s[side].told.suspect);
+	uidset_and(&last, &mb->s[side].w->suspect);
 	uidset_copy(&rest, set);
 	uidset_sub(&rest, &last);
 	n = ask_meta(e, p->look[side], 0, &rest, &meta);
@@ -210,7 +210,7 @@ pair_ask(struct engine *e, struct mbox *mb, enum pair_mode mode,
     const struct uidset *local, const struct uidset *remote,
     const struct answers *to)
 {
-	struct pairing	*p = &mb->pairing;
+	struct pairing	*p = &mb->w->pairing;
 
 	p->mode = mode;
 	p->to = to;
@@ -224,7 +224,7 @@ void
 pair_left(struct engine *e, struct req *r, const struct m_engine_uids *m)
 {
 	(void)e;
-	uidset_or(&r->mb->s[m->side].found.unpaired, &m->set);
+	uidset_or(&r->mb->s[m->side].w->found.unpaired, &m->set);
 }
 
 /*
@@ -239,7 +239,11 @@ pair_made(struct engine *e, struct req *r, const struct m_engine_paired *m)
 	struct row	*row;
 	int		 side;
 
-	(void)e;
+	/* Told again by a complete list, since HIGHESTMODSEQ stays none. */
+	if (!look_room(e, r->mb, LOCAL)) {
+		r->mb->s[REMOTE].w->found.more = 1;
+		return;
+	}
 	flags_and(base, m->flags[LOCAL], m->flags[REMOTE]);
 	if (m->isrow)
 		strlcpy(base, m->base, sizeof(base));
@@ -257,7 +261,7 @@ void
 pair_offers(struct engine *e, struct mbox *mb, int side,
     const struct uidset *asked)
 {
-	struct side_found	*found = &mb->s[side].found;
+	struct side_found	*found = &mb->s[side].w->found;
 	struct refusal		*f, *next;
 
 	for (f = RB_MIN(refusals, &mb->s[side].known.refusals); f != NULL;
@@ -269,8 +273,8 @@ pair_offers(struct engine *e, struct mbox *mb, int side,
 			uidset_del(&found->unpaired, f->uid, f->uid);
 			continue;
 		}
-		uidset_del(&mb->s[side].told.offer, f->uid, f->uid);
-		uidset_del(&mb->s[side].told.suspect, f->uid, f->uid);
+		uidset_del(&mb->s[side].w->offer, f->uid, f->uid);
+		uidset_del(&mb->s[side].w->suspect, f->uid, f->uid);
 		refusal_end(e, mb, side, f->uid);
 	}
 }
@@ -282,7 +286,7 @@ pair_suspects(struct mbox *mb, int side, struct uidset *set)
 
 	RB_FOREACH(f, refusals, &mb->s[side].known.refusals)
 		if (f->code == RC_META_CLOSED &&
-		    uidset_has(&mb->s[side].told.suspect, f->uid))
+		    uidset_has(&mb->s[side].w->suspect, f->uid))
 			uidset_add(set, f->uid, f->uid);
 }
 
@@ -300,9 +304,9 @@ adopt_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 		pair_suspects(mb, side, &suspects);
 		pair_offers(e, mb, side, &suspects);
 		uidset_free(&suspects);
-		uidset_free(&mb->s[side].found.new);
-		uidset_or(&mb->s[side].found.new, &mb->s[side].found.unpaired);
-		uidset_free(&mb->s[side].found.unpaired);
+		uidset_free(&mb->s[side].w->found.new);
+		uidset_or(&mb->s[side].w->found.new, &mb->s[side].w->found.unpaired);
+		uidset_free(&mb->s[side].w->found.unpaired);
 	}
 	memset(&a, 0, sizeof(a));
 	a.mailbox = mb->id;
@@ -328,7 +332,7 @@ pair_run(struct engine *e)
 		if (!mb->adopt && e->list.had_rows)
 			continue;
 		for (side = 0; side < SIDES; side++) {
-			uidset_copy(&set[side], &mb->s[side].found.new);
+			uidset_copy(&set[side], &mb->s[side].w->found.new);
 			pair_suspects(mb, side, &set[side]);
 		}
 		/* Nothing to pair: finish.c clears the flag. */

@@ -31,10 +31,18 @@ const char	*look_advice(struct engine *, const struct mbox *);
 /* For "spoilt" of every OPEN: it stops the mailbox. */
 void		 look_spoilt(struct engine *, struct req *,
 		    const struct m_engine_spoilt *);
-/* Rows of the state to the mailbox's: for ask_rows() and ask_sample(). */
+/*
+ * Room for one more message that changed, by what that side told; without it the
+ * side's found.more is set, and the message waits for the next run.
+ */
+int		 look_room(struct engine *, struct mbox *, int side);
+/* Rows of the state to the mailbox's, as far as there is room: for ask_rows(). */
 extern const struct answers look_rows;
 struct row	*look_row(struct req *, const struct m_engine_row *);
 
+/* May it be remembered?  If not that is said, once, and the run is partial. */
+int		 refusal_room(struct engine *, struct mbox *, int side,
+		    uint32_t uid);
 /* Remember it; returns 1 if it is new or the words have changed. */
 int		 refusal_set(struct engine *, struct mbox *, int side,
 		    uint32_t uid, int code, uint64_t size, uint64_t limit,
@@ -75,6 +83,8 @@ void		 rules_commit(struct engine *, struct mbox *);
 
 int		 list_run(struct engine *);
 int		 compare_run(struct engine *);
+/* Its round begins: CREATE, where it lacks, goes ahead of what is asked of it. */
+void		 compare_begin(struct engine *, struct mbox *);
 /*
  * Subscriptions of mailboxes that are not stopped follow, once all have been
  * judged: sent, and not waited for.

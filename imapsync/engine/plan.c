@@ -16,24 +16,32 @@
 static void
 plan_store(struct mside *ms, int add, const char *flag, uint32_t uid)
 {
-	uidset_add(&store_add(&ms->plan.stores, add, flag)->set, uid, uid);
+	uidset_add(&store_add(&ms->w->plan.stores, add, flag)->set, uid, uid);
 }
 
-/* Can the mailbox keep this flag (PERMANENTFLAGS, RFC 3501 section 7.1)? */
-static int
-keeps(struct mside *ms, const char *flag)
+/*
+ * The flags that the mailbox can't keep (PERMANENTFLAGS, RFC 3501 section 7.1),
+ * or will not be given any more.
+ */
+static void
+plan_lost(struct mside *ms, const char *flags, char *lost)
 {
+	const struct sess	*d = ms->w->found.disc;
+	char			 made[FLAGS_MAX];
+
+	lost[0] = '\0';
 	/* EXAMINE (a dry run) tells of no permanent flags. */
-	if (ms->found.disc == NULL || ms->found.disc->permflags == NULL ||
-	    ms->found.disc->examine)
-		return 1;
+	if (d == NULL || d->permflags == NULL || d->examine)
+		return;
 	/* Dovecot answers OK to what it ignores then. */
-	if (ms->found.disc->readonly)
-		return 0;
-	if (flags_has(ms->found.disc->permflags, flag))
-		return 1;
-	return ms->found.disc->perm_any && flag[0] != '\\' &&
-	    flags_new(&ms->plan.made, ms->found.disc->permflags, flag);
+	strlcpy(lost, flags, FLAGS_MAX);
+	if (d->readonly)
+		return;
+	flags_sub(lost, lost, d->permflags);
+	if (!d->perm_any)
+		return;
+	flags_new(&ms->w->plan.made, made, lost);
+	flags_sub(lost, lost, made);
 }
 
 /* Bring one side from "have" to "want", one STORE a flag. */
@@ -42,30 +50,30 @@ plan_side(struct mbox *mb, int side, struct row *row, const char *have,
     const char *want)
 {
 	struct mside	*ms = &mb->s[side];
-	char		 diff[FLAGS_MAX], made[FLAGS_MAX], one[FLAG_MAX];
+	char		 diff[FLAGS_MAX], lost[FLAGS_MAX], made[FLAGS_MAX];
+	char		 one[FLAG_MAX];
 	const char	*p;
 	int		 any = 0;
 
-	strlcpy(made, want, sizeof(made));
-	flags_sub(diff, want, have);
-	if (!(ms->found.allow & PROP_FLAGS))
+	if (!(ms->w->found.allow & PROP_FLAGS))
 		return;
-	for (p = diff; flags_next(&p, one); )
-		if (keeps(ms, one)) {
-			plan_store(ms, 1, one, row->uid[side]);
-			any = 1;
-		} else {
-			mbox_lost(mb, side, one);
-			flags_sub(made, made, one);
-		}
+	flags_sub(diff, want, have);
+	plan_lost(ms, diff, lost);
+	if (lost[0] != '\0')
+		mbox_lost(mb, side, lost);
+	flags_sub(made, want, lost);
+	flags_sub(diff, diff, lost);
+	for (p = diff; flags_next(&p, one); ) {
+		plan_store(ms, 1, one, row->uid[side]);
+		any = 1;
+	}
 	flags_sub(diff, have, want);
 	for (p = diff; flags_next(&p, one); ) {
 		plan_store(ms, 0, one, row->uid[side]);
 		any = 1;
 	}
-	ms->plan.nflags += any;
-	free(row->want[side]);
-	row->want[side] = xstrdup(made);
+	ms->w->plan.nflags += any;
+	row->want[side] = flags_keep(made);
 }
 
 static void
@@ -76,11 +84,10 @@ plan_flags(struct mbox *mb, struct row *row)
 	int		 side;
 
 	for (side = 0; side < SIDES; side++)
-		have[side] = row->now[side] != NULL ? row->now[side] :
-		    row->base;
+		have[side] = row_has(row, side);
 	if (flags_or(want, have[LOCAL], have[REMOTE]) == -1) {
 		/* More than can be said: leave them, and be told again. */
-		mb->s[LOCAL].plan.again = mb->s[REMOTE].plan.again = 1;
+		mb->s[LOCAL].w->plan.again = mb->s[REMOTE].w->plan.again = 1;
 		mb->overflow = row->uid[LOCAL];
 		return;
 	}
@@ -98,8 +105,8 @@ plan_gone(struct mbox *mb, int side, const struct row *row)
 {
 	struct mside	*ms = &mb->s[side];
 
-	uidset_add(ms->found.allow & PROP_DELETE ? &ms->plan.doomed :
-	    &ms->plan.alone, row->uid[side], row->uid[side]);
+	uidset_add(ms->w->found.allow & PROP_DELETE ? &ms->w->plan.doomed :
+	    &ms->w->plan.alone, row->uid[side], row->uid[side]);
 }
 
 void
@@ -124,7 +131,7 @@ plan_mbox(struct mbox *mb)
 uint32_t
 plan_told(const struct mbox *mb, int side)
 {
-	const struct side_plan	*p = &mb->s[OTHER(side)].plan;
+	const struct side_plan	*p = &mb->s[OTHER(side)].w->plan;
 
 	return (uint32_t)(uidset_count(&p->doomed) + uidset_count(&p->alone));
 }
@@ -132,10 +139,10 @@ plan_told(const struct mbox *mb, int side)
 void
 plan_hold(struct mbox *mb, int side)
 {
-	struct side_plan	*p = &mb->s[OTHER(side)].plan;
+	struct side_plan	*p = &mb->s[OTHER(side)].w->plan;
 	struct row		*row;
 
-	mb->s[side].plan.hold = mb->s[side].plan.again = 1;
+	mb->s[side].w->plan.hold = mb->s[side].w->plan.again = 1;
 	uidset_free(&p->doomed);
 	uidset_free(&p->alone);
 	/* Rows that stay: the other side must tell again of them, too. */

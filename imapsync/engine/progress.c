@@ -25,8 +25,8 @@
 void
 progress_init(struct engine *e)
 {
-	TAILQ_INIT(&e->progress.now);
-	TAILQ_INIT(&e->progress.before);
+	RB_INIT(&e->progress.now);
+	RB_INIT(&e->progress.before);
 }
 
 /* ---- log-prefix ---- */
@@ -176,8 +176,8 @@ draw(struct engine *e, int side, uint64_t done, uint64_t all, uint64_t octets,
 uint64_t
 progress_to_copy(const struct mside *src)
 {
-	return uidset_count(&src->found.new) + uidset_count(&src->told.offer) +
-	    uidset_count(&src->told.suspect);
+	return uidset_count(&src->w->found.new) + uidset_count(&src->w->offer) +
+	    uidset_count(&src->w->suspect);
 }
 
 /* ---- what is waited for ---- */
@@ -279,8 +279,10 @@ progress_tick(struct engine *e)
 		if (!mbox_usable(mb))
 			continue;
 		all += progress_to_copy(&mb->s[OTHER(side)]);
-		done += mb->s[side].did.ncopied;
-		octets += mb->s[side].did.octets;
+		done += mb->s[side].sum.copied +
+		    mb->s[side].w->did.ncopied;
+		octets += mb->s[side].sum.octets +
+		    mb->s[side].w->did.octets;
 	}
 	if (all > 0)
 		draw(e, side, done, all, octets, now - e->exec.began);
@@ -288,23 +290,47 @@ progress_tick(struct engine *e)
 
 /* ---- messages ---- */
 
+RB_PROTOTYPE(saids, said, entry, said_cmp)
+RB_GENERATE(saids, said, entry, said_cmp)
+
+int
+said_cmp(struct said *a, struct said *b)
+{
+	return strcmp(a->text, b->text);
+}
+
 /* 1 if the text was said in the pass before this one, or in this one. */
 static int
 said(struct engine *e, const char *text)
 {
-	struct said	*s;
-	int		 found = 0;
+	struct said	*s, find;
 
-	TAILQ_FOREACH(s, &e->progress.now, entry)
-		if (strcmp(s->text, text) == 0)
-			return 1;
-	TAILQ_FOREACH(s, &e->progress.before, entry)
-		if (strcmp(s->text, text) == 0)
-			found = 1;
+	find.text = (char *)text;
+	if (RB_FIND(saids, &e->progress.now, &find) != NULL)
+		return 1;
 	s = xcalloc(1, sizeof(*s));
 	s->text = xstrdup(text);
-	TAILQ_INSERT_TAIL(&e->progress.now, s, entry);
-	return found;
+	RB_INSERT(saids, &e->progress.now, s);
+	return RB_FIND(saids, &e->progress.before, &find) != NULL;
+}
+
+/* Of warnings without end the rest is counted. */
+static int
+too_many(struct engine *e)
+{
+	return e->progress.lines++ >= LINES_MAX;
+}
+
+void
+progress_rest(struct engine *e)
+{
+	unsigned int	 n = e->progress.lines;
+
+	e->progress.lines = 0;
+	if (n > LINES_MAX)
+		log_warnx("%u more lines of this kind were not shown",
+		    n - LINES_MAX);
+	e->progress.lines = 0;
 }
 
 /* A new pass: what was not said in the last one may be said again. */
@@ -313,12 +339,13 @@ progress_pass(struct engine *e)
 {
 	struct said	*s;
 
-	while ((s = TAILQ_FIRST(&e->progress.before)) != NULL) {
-		TAILQ_REMOVE(&e->progress.before, s, entry);
+	while ((s = RB_MIN(saids, &e->progress.before)) != NULL) {
+		RB_REMOVE(saids, &e->progress.before, s);
 		free(s->text);
 		free(s);
 	}
-	TAILQ_CONCAT(&e->progress.before, &e->progress.now, entry);
+	e->progress.before = e->progress.now;
+	RB_INIT(&e->progress.now);
 }
 
 /* A whole line to where it belongs. */
@@ -356,7 +383,8 @@ progress_log(struct engine *e, enum log_level level, const char *component,
 	(void)prefix_expand(&p, c->prefix, "", 1);
 	*p.out = '\0';
 	strlcat(line, text, sizeof(line));
-	if (c->watch && level == LOG_LV_WARN && said(e, line))
+	if (level == LOG_LV_WARN && (too_many(e) ||
+	    (c->watch && said(e, line))))
 		return;
 	if (c->again && !c->debug)
 		return;
@@ -386,6 +414,20 @@ progress_end(struct engine *e, int status)
 }
 
 void
+progress_planned(struct mbox *mb)
+{
+	struct side_sum	*sum;
+	int		 side;
+
+	for (side = 0; side < SIDES; side++) {
+		sum = &mb->s[side].sum;
+		sum->copied = progress_to_copy(&mb->s[OTHER(side)]);
+		sum->flags = mb->s[side].w->plan.nflags;
+		sum->deleted = uidset_count(&mb->s[side].w->plan.doomed);
+	}
+}
+
+void
 progress_figures(const struct engine *e, const struct mbox *mb, int side,
     struct figures *f)
 {
@@ -397,14 +439,14 @@ progress_figures(const struct engine *e, const struct mbox *mb, int side,
 	f->subscribed = ms->told.subscribe == want;
 	f->unsubscribed = ms->told.unsubscribe == want;
 	if (!e->want.cfg.dryrun) {
-		f->copied = ms->did.ncopied;
-		f->octets = ms->did.octets;
-		f->flags = uidset_count(&ms->did.flagged);
-		f->deleted = ms->did.nexpunged;
+		f->copied = ms->sum.copied + ms->w->did.ncopied;
+		f->octets = ms->sum.octets + ms->w->did.octets;
+		f->flags = ms->sum.flags + uidset_count(&ms->w->did.flagged);
+		f->deleted = ms->sum.deleted + ms->w->did.nexpunged;
 	} else if (mb->planned && !mb->stopped) {
-		f->copied = progress_to_copy(&mb->s[OTHER(side)]);
-		f->flags = ms->plan.nflags;
-		f->deleted = uidset_count(&ms->plan.doomed);
+		f->copied = ms->sum.copied;
+		f->flags = ms->sum.flags;
+		f->deleted = ms->sum.deleted;
 	}
 }
 
@@ -450,8 +492,10 @@ progress_status(struct engine *e)
 		n++;
 		dirty += mbox_usable(mb);
 		for (side = 0; side < SIDES; side++) {
-			copied += mb->s[side].did.ncopied;
-			octets += mb->s[side].did.octets;
+			copied += mb->s[side].sum.copied +
+			    mb->s[side].w->did.ncopied;
+			octets += mb->s[side].sum.octets +
+		    mb->s[side].w->did.octets;
 		}
 	}
 	/* Asked for: neither a repetition nor noise. */

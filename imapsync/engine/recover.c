@@ -189,10 +189,10 @@ static void
 recovered(struct engine *e, struct req *r, const struct m_engine_done *m)
 {
 	struct mbox	*mb = r->mb;
-	int		 t = mb->pairing.target, side;
+	int		 t = mb->w->pairing.target, side;
 
 	for (side = 0; side < SIDES; side++) {
-		struct side_found	*f = &mb->s[side].found;
+		struct side_found	*f = &mb->s[side].w->found;
 
 		pair_offers(e, mb, side, &f->cand);
 		uidset_sub(&f->new, &f->cand);
@@ -210,8 +210,8 @@ recovered(struct engine *e, struct req *r, const struct m_engine_done *m)
 static int
 candidates(struct mbox *mb, int t)
 {
-	struct side_found	*src = &mb->s[OTHER(t)].found;
-	struct side_found	*dst = &mb->s[t].found;
+	struct side_found	*src = &mb->s[OTHER(t)].w->found;
+	struct side_found	*dst = &mb->s[t].w->found;
 	struct mark		*k = &mb->mark[t];
 	struct refusal		*f;
 
@@ -251,10 +251,10 @@ recover_run(struct engine *e)
 			if (!mb->mark[t].set || mb->adopt || mb->repair ||
 			    !candidates(mb, t))
 				continue;
-			mb->pairing.target = t;
+			mb->w->pairing.target = t;
 			pair_ask(e, mb, PAIR_RECOVER,
-			    &mb->s[LOCAL].found.cand,
-			    &mb->s[REMOTE].found.cand, &to);
+			    &mb->s[LOCAL].w->found.cand,
+			    &mb->s[REMOTE].w->found.cand, &to);
 		}
 		if (loop_wait(e, -1) == -1)
 			return -1;
@@ -269,16 +269,16 @@ wants_copy(const struct mbox *mb, int target)
 {
 	const struct mside	*src = &mb->s[OTHER(target)];
 
-	return !uidset_empty(&src->found.new) ||
-	    !uidset_empty(&src->told.offer) ||
-	    !uidset_empty(&src->told.suspect);
+	return !uidset_empty(&src->w->found.new) ||
+	    !uidset_empty(&src->w->offer) ||
+	    !uidset_empty(&src->w->suspect);
 }
 
 static void
 mark_send(struct engine *e, struct mbox *mb, int target)
 {
 	struct uidset		 set = UIDSET_INIT;
-	struct sess		*d = mb->s[target].found.disc;
+	struct sess		*d = mb->s[target].w->found.disc;
 	struct m_store_mark	 m;
 	size_t			 i;
 
@@ -289,9 +289,9 @@ mark_send(struct engine *e, struct mbox *mb, int target)
 	m.uidvalidity = d->uidvalidity;
 	m.uidnext = d->uidnext != 0 ? d->uidnext : mb->s[target].known.n + 1;
 	m.mailboxid = d->mailboxid;
-	uidset_or(&set, &mb->s[OTHER(target)].found.new);
-	uidset_or(&set, &mb->s[OTHER(target)].told.offer);
-	uidset_or(&set, &mb->s[OTHER(target)].told.suspect);
+	uidset_or(&set, &mb->s[OTHER(target)].w->found.new);
+	uidset_or(&set, &mb->s[OTHER(target)].w->offer);
+	uidset_or(&set, &mb->s[OTHER(target)].w->suspect);
 	SET_PARTS(&set, i, &m.set) {
 		ask_note(e, M_STORE_MARK, &m);
 		m.first = 0;
@@ -321,7 +321,7 @@ offers_count(struct engine *e, struct mbox *mb, int side)
 	struct refusal	*f;
 
 	RB_FOREACH(f, refusals, &mb->s[side].known.refusals)
-		if (uidset_has(&mb->s[side].told.suspect, f->uid))
+		if (uidset_has(&mb->s[side].w->suspect, f->uid))
 			(void)refusal_set(e, mb, side, f->uid, f->code,
 			    f->size, f->limit, f->text);
 }
@@ -381,7 +381,7 @@ strike(struct engine *e, struct mbox *mb, int side, uint32_t uid, int code,
 
 	/* An offer was counted when it was made; a question was not. */
 	if (f == NULL || code == RC_META_CLOSED ||
-	    !uidset_has(&mb->s[side].told.suspect, uid)) {
+	    !uidset_has(&mb->s[side].w->suspect, uid)) {
 		finish_water(e, mb);
 		(void)refusal_set(e, mb, side, uid, code, 0,
 		    e->srv[OTHER(side)].ready.appendlimit, text);

@@ -16,6 +16,7 @@
 
 #define REST_S		600	/* of a mailbox that ended it twice */
 #define WITHHELD_LINES	10	/* that name messages, a mailbox */
+#define WORDS_KEPT	256	/* octets of a server's words */
 #define UNNAMED_RANGES	60	/* of UIDs, a line: 22 octets each at most */
 
 int64_t
@@ -63,16 +64,16 @@ refusal_set(struct engine *e, struct mbox *mb, int side, uint32_t uid,
 	struct mside		*ms = &mb->s[side];
 	struct m_store_refuse	 m;
 	struct refusal		*f;
-	char			*copy;
+	char			 words[WORDS_KEPT];
 	int			 isnew;
 
 	f = refusal_find(ms, uid);
-	isnew = f == NULL || !same_words(f->text, text);
+	strlcpy(words, text, sizeof(words));
+	isnew = f == NULL || !same_words(f->text, words);
 	if (f == NULL)
 		f = refusal_new(ms, uid);
-	copy = xstrdup(text);	/* it may be f's own */
 	free(f->text);
-	f->text = copy;
+	f->text = xstrdup(words);
 	f->code = code;
 	f->size = size;
 	f->limit = limit;
@@ -107,13 +108,30 @@ refusal_end(struct engine *e, struct mbox *mb, int side, uint32_t uid)
 	refusal_free(&mb->s[side], f);
 }
 
+int
+refusal_room(struct engine *e, struct mbox *mb, int side, uint32_t uid)
+{
+	if (refusal_count() < REFUSALS_MAX ||
+	    refusal_find(&mb->s[side], uid) != NULL)
+		return 1;
+	if (!e->crowded)
+		log_warnx("%u messages are refused by a server, or not given: "
+		    "no more are remembered, and each run tries the others "
+		    "again", REFUSALS_MAX);
+	e->crowded = 1;
+	e->partial = 1;
+	return 0;
+}
+
 void
 refusal_withheld(struct engine *e, struct mbox *mb, int side, uint32_t uid,
     const char *text)
 {
-	struct side_did	*d = &mb->s[side].did;
+	struct side_did	*d = &mb->s[side].w->did;
 	int		 isnew;
 
+	if (!refusal_room(e, mb, side, uid))
+		return;
 	uidset_add(&d->copied, uid, uid);
 	isnew = refusal_set(e, mb, side, uid, RC_WITHHELD, 0, 0,
 	    text[0] != '\0' ? text : "it gave no message");
@@ -130,7 +148,7 @@ refusal_withheld(struct engine *e, struct mbox *mb, int side, uint32_t uid,
 void
 refusal_unnamed(struct engine *e, struct mbox *mb, int side)
 {
-	struct uidset	*set = &mb->s[side].did.unnamed, part = UIDSET_INIT;
+	struct uidset	*set = &mb->s[side].w->did.unnamed, part = UIDSET_INIT;
 	struct uidrange	 r;
 	char		 uids[1500];
 	uint32_t	 after = 0;

@@ -55,7 +55,7 @@ repair_paired(struct engine *e, struct req *r, const struct m_engine_paired *m)
 static void
 repair_alone(struct engine *e, struct mbox *mb, int side)
 {
-	uint64_t	 n = uidset_count(&mb->s[side].found.new);
+	uint64_t	 n = uidset_count(&mb->s[side].w->found.new);
 
 	log_warnx("%s: %llu message%s on %s %s not in the state and %s no "
 	    "counterpart", name_show(e, mb->name), (unsigned long long)n,
@@ -72,10 +72,10 @@ repair_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 	for (side = 0; side < SIDES; side++) {
 		struct mside	*ms = &mb->s[side];
 
-		uidset_free(&ms->found.new);
-		uidset_or(&ms->found.new, &ms->found.unpaired);
-		uidset_free(&ms->found.unpaired);
-		if (!uidset_empty(&ms->found.new))
+		uidset_free(&ms->w->found.new);
+		uidset_or(&ms->w->found.new, &ms->w->found.unpaired);
+		uidset_free(&ms->w->found.unpaired);
+		if (!uidset_empty(&ms->w->found.new))
 			repair_alone(e, mb, side);
 	}
 	if (m->count > 0)
@@ -100,8 +100,8 @@ repair_run(struct engine *e)
 
 	FOREACH_USABLE(mb, &e->list)
 		if (mb->repair) {
-			pair_ask(e, mb, PAIR_REPAIR, &mb->s[LOCAL].found.new,
-			    &mb->s[REMOTE].found.new, &to);
+			pair_ask(e, mb, PAIR_REPAIR, &mb->s[LOCAL].w->found.new,
+			    &mb->s[REMOTE].w->found.new, &to);
 			asked = 1;
 		}
 	if (loop_wait(e, -1) == -1)

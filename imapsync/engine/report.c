@@ -195,6 +195,7 @@ report_pass(struct engine *e, int64_t began)
 	if (!e->want.cfg.dryrun)
 		report_summary(e, ms);
 	report_refused(e);
+	progress_rest(e);
 	/* --check, --delete and --rename have no figures. */
 	if (e->want.cfg.command != CMD_SYNC && e->want.cfg.command != CMD_REPAIR)
 		return;

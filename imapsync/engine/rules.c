@@ -62,7 +62,7 @@ rules_meta(struct engine *e, struct req *r, const struct m_engine_meta *m)
 
 	if ((e->want.cfg.max_size != 0 && m->size > e->want.cfg.max_size) ||
 	    (e->want.cfg.max_age != 0 && m->date != DATE_NONE && m->date < oldest))
-		uidset_add(&ms->found.leave, m->uid, m->uid);
+		uidset_add(&ms->w->found.leave, m->uid, m->uid);
 }
 
 static void
@@ -82,8 +82,8 @@ rules_ask_uids(struct engine *e, struct mbox *mb, int side)
 	static const struct answers	 to = { .done = rules_done };
 	struct mside			*ms = &mb->s[side];
 
-	ms->check.look = look_open(e, mb, side, 0, &opened);
-	ask_search(e, ms->check.look, &ms->found.new, &to);
+	ms->w->check.look = look_open(e, mb, side, 0, &opened);
+	ask_search(e, ms->w->check.look, &ms->w->found.new, &to);
 }
 
 static void
@@ -94,13 +94,13 @@ rules_ask_meta(struct engine *e, struct mbox *mb, int side)
 	};
 
 	ask_meta(e, look_open(e, mb, side, 0, &opened), 0,
-	    &mb->s[side].found.new, &to);
+	    &mb->s[side].w->found.new, &to);
 }
 
 static void
 rules_ask(struct engine *e, struct mbox *mb, int side)
 {
-	struct side_found	*f = &mb->s[side].found;
+	struct side_found	*f = &mb->s[side].w->found;
 
 	if (f->disc == NULL || uidset_empty(&f->new))
 		return;
@@ -116,16 +116,16 @@ rules_judge(struct engine *e, struct mbox *mb, int side)
 	struct mside	*ms = &mb->s[side];
 
 	if (rules_allow(e, OTHER(side), PROP_NEW)) {
-		uidset_sub(&ms->found.new, &ms->found.leave);
+		uidset_sub(&ms->w->found.new, &ms->w->found.leave);
 		return;
 	}
-	if (ms->check.look != NULL) {
-		uidset_or(&ms->found.leave, &ms->check.look->all);
-		uidset_and(&ms->found.leave, &ms->found.new);
-		uidset_free(&ms->found.new);
-		ms->check.look = NULL;
+	if (ms->w->check.look != NULL) {
+		uidset_or(&ms->w->found.leave, &ms->w->check.look->all);
+		uidset_and(&ms->w->found.leave, &ms->w->found.new);
+		uidset_free(&ms->w->found.new);
+		ms->w->check.look = NULL;
 	}
-	uidset_free(&ms->told.offer);
+	uidset_free(&ms->w->offer);
 }
 
 int
@@ -134,8 +134,8 @@ rules_run(struct engine *e)
 	struct mbox	*mb;
 	int		 side;
 
-	FOREACH_SIDE(mb, side, &e->list)
-		mb->s[side].found.allow = rules_allow(e, side, PROP_ALL) ?
+	FOREACH_USABLE_SIDE(mb, side, &e->list)
+		mb->s[side].w->found.allow = rules_allow(e, side, PROP_ALL) ?
 		    e->want.cfg.propagate : 0;
 	FOREACH_USABLE_SIDE(mb, side, &e->list)
 		rules_ask(e, mb, side);
@@ -158,8 +158,8 @@ rules_commit(struct engine *e, struct mbox *mb)
 	m.alone = 0;
 	for (side = 0; side < SIDES; side++) {
 		m.side = side;
-		SET_PARTS(&mb->s[side].found.leave, i, &m.set)
+		SET_PARTS(&mb->s[side].w->found.leave, i, &m.set)
 			ask_note(e, M_STORE_LEFT, &m);
-		uidset_free(&mb->s[side].found.leave);
+		uidset_free(&mb->s[side].w->found.leave);
 	}
 }

@@ -15,7 +15,7 @@
 static void
 session_opened(struct engine *e, struct req *r, const struct m_engine_done *m)
 {
-	struct sess	*s = r->sess, *d = r->mb->s[r->side].found.disc;
+	struct sess	*s = r->sess, *d = r->mb->s[r->side].w->found.disc;
 
 	if (m->status == ST_OK && s->opened &&
 	    s->uidvalidity == d->uidvalidity &&
@@ -48,7 +48,7 @@ store_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 
 	if (m->status == ST_OK) {
 		uidset_or(&st->done, &r->set);
-		uidset_or(&r->mb->s[r->side].did.flagged, &r->set);
+		uidset_or(&r->mb->s[r->side].w->did.flagged, &r->set);
 		return;
 	}
 	if (m->status == ST_UNSENT)
@@ -63,7 +63,7 @@ store_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 		return;
 	}
 	/* What the other side told must be told again. */
-	r->mb->s[OTHER(r->side)].plan.again = 1;
+	r->mb->s[OTHER(r->side)].w->plan.again = 1;
 	e->partial = 1;
 }
 
@@ -86,16 +86,16 @@ session_ops(struct engine *e, struct mbox *mb, int side, struct sess *s)
 	struct mside			*ms = &mb->s[side];
 	struct store			*st;
 
-	if (ms->did.ops_sent)
+	if (ms->w->did.ops_sent)
 		return;
-	ms->did.ops_sent = 1;
-	if (!ms->did.stores_sent)
-		TAILQ_FOREACH(st, &ms->plan.stores, entry) {
+	ms->w->did.ops_sent = 1;
+	if (!ms->w->did.stores_sent)
+		TAILQ_FOREACH(st, &ms->w->plan.stores.list, entry) {
 			ask_store(e, s, st, &stored);
-			uidset_or(&ms->did.touched, &st->set);
+			uidset_or(&ms->w->did.touched, &st->set);
 		}
-	ms->did.stores_sent = 1;
-	ask_expunge(e, s, &ms->plan.doomed, &expunged);
+	ms->w->did.stores_sent = 1;
+	ask_expunge(e, s, &ms->w->plan.doomed, &expunged);
 }
 
 int
@@ -103,8 +103,8 @@ session_has_ops(const struct mbox *mb, int side)
 {
 	const struct mside	*ms = &mb->s[side];
 
-	return !ms->did.ops_sent && (!uidset_empty(&ms->plan.doomed) ||
-	    (!ms->did.stores_sent && !TAILQ_EMPTY(&ms->plan.stores)));
+	return !ms->w->did.ops_sent && (!uidset_empty(&ms->w->plan.doomed) ||
+	    (!ms->w->did.stores_sent && !TAILQ_EMPTY(&ms->w->plan.stores.list)));
 }
 
 static void
@@ -117,18 +117,18 @@ session_vanished(struct engine *e, struct sess *s,
 	size_t			 i;
 
 	uidset_copy(&ours, &m->set);
-	uidset_and(&ours, &ms->plan.doomed);
+	uidset_and(&ours, &ms->w->plan.doomed);
 	uidset_copy(&rest, &m->set);
-	uidset_sub(&rest, &ms->plan.doomed);
+	uidset_sub(&rest, &ms->w->plan.doomed);
 	if (!uidset_empty(&rest))
-		s->foreign = ms->did.others = 1;
-	uidset_sub(&ours, &ms->did.expunged);
+		s->foreign = ms->w->did.others = 1;
+	uidset_sub(&ours, &ms->w->did.expunged);
 	d.mailbox = s->mb->id;
 	d.side = s->side;
 	SET_PARTS(&ours, i, &d.set)
 		ask_note(e, M_STORE_DROP, &d);
-	ms->did.nexpunged += uidset_count(&ours);
-	uidset_or(&ms->did.expunged, &ours);
+	ms->w->did.nexpunged += uidset_count(&ours);
+	uidset_or(&ms->w->did.expunged, &ours);
 	uidset_free(&ours);
 	uidset_free(&rest);
 }
@@ -141,18 +141,20 @@ session_flags(struct engine *e, struct sess *s, const struct m_engine_flags *m)
 	struct row	*row;
 
 	(void)e;
-	if (m->modseq != 0 && m->modseq <= ms->found.disc->modseq)
+	if (m->modseq != 0 && m->modseq <= ms->w->found.disc->modseq)
 		return;
-	if (uidset_has(&ms->plan.doomed, m->uid))
+	if (uidset_has(&ms->w->plan.doomed, m->uid))
 		return;
 	if (!m->has_flags) {
-		uidset_add(&s->bare, m->uid, m->uid);
+		if (s->bare.n < UNASKED_MAX)
+			uidset_add(&s->bare, m->uid, m->uid);
+		else
+			s->foreign = 1;
 		return;
 	}
-	TAILQ_FOREACH(st, &ms->did.sent, entry)
-		if (uidset_has(&st->set, m->uid) &&
-		    flags_eq(st->flag, m->flags))
-			return;
+	st = store_find(&ms->w->did.sent, 1, m->flags);
+	if (st != NULL && uidset_has(&st->set, m->uid))
+		return;
 	row = row_find(s->mb, s->side, m->uid);
 	if (row == NULL || row->want[s->side] == NULL ||
 	    !flags_eq(row->want[s->side], m->flags))
@@ -170,11 +172,11 @@ session_n(const struct mside *ms)
 
 	if (n == 0)
 		return 0;
-	if (ms->found.disc->uidnext != 0 && ms->found.disc->uidnext - 1 > n)
-		n = ms->found.disc->uidnext - 1;
-	if (!uidset_empty(&ms->did.appended) &&
-	    uidset_max(&ms->did.appended) > n)
-		n = uidset_max(&ms->did.appended);
+	if (ms->w->found.disc->uidnext != 0 && ms->w->found.disc->uidnext - 1 > n)
+		n = ms->w->found.disc->uidnext - 1;
+	if (!uidset_empty(&ms->w->did.appended) &&
+	    uidset_max(&ms->w->did.appended) > n)
+		n = uidset_max(&ms->w->did.appended);
 	return n;
 }
 
@@ -187,8 +189,8 @@ session_open(struct engine *e, struct mbox *mb, int side)
 	};
 	struct mside			*ms = &mb->s[side];
 
-	ms->did.exec = ask_open(e, mb, side, SESS_EXEC, rules_open(e, side),
-	    session_n(ms), ms->found.disc->modseq, &to);
-	session_ops(e, mb, side, ms->did.exec);
-	return ms->did.exec;
+	ms->w->did.exec = ask_open(e, mb, side, SESS_EXEC, rules_open(e, side),
+	    session_n(ms), ms->w->found.disc->modseq, &to);
+	session_ops(e, mb, side, ms->w->did.exec);
+	return ms->w->did.exec;
 }

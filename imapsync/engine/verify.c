@@ -58,22 +58,22 @@ count_check(struct mbox *mb, int side)
 	uint64_t	 have, want;
 	uint32_t	 gone;
 
-	if (ms->found.disc == NULL || mb->nrows == 0)
+	if (ms->w->found.disc == NULL || mb->nrows == 0)
 		return;
 	gone = gone_rows(mb, side, NULL);
-	have = (uint64_t)ms->found.disc->exists - ms->found.disc->above;
-	want = (uint64_t)mb->nrows + ms->known.nrefused + ms->found.nleft +
-	    ms->found.nfresh - gone - ms->found.ngone_refused -
-	    ms->found.ngone_left;
+	have = (uint64_t)ms->w->found.disc->exists - ms->w->found.disc->above;
+	want = (uint64_t)mb->nrows + ms->known.nrefused + ms->w->found.nleft +
+	    ms->w->found.nfresh - gone - ms->w->found.ngone_refused -
+	    ms->w->found.ngone_left;
 	if (have != want) {
 		log_debug("%s: %s has %llu messages up to UID %u where %llu "
 		    "were expected: listing them", mb->name, side_name[side],
 		    (unsigned long long)have, ms->known.n,
 		    (unsigned long long)want);
-		ms->check.relist = 1;
+		ms->w->check.relist = 1;
 	}
 	if (plan_told(mb, side) > 0 && gone >= mb->nrows)
-		ms->check.reselect = 1;
+		ms->w->check.reselect = 1;
 }
 
 /* "Same identity and EXISTS", or what was told is not to be relied upon. */
@@ -81,7 +81,7 @@ static int
 same_again(struct mbox *mb, int side)
 {
 	struct mside	*ms = &mb->s[side];
-	struct sess	*d = ms->found.disc, *l = ms->check.look;
+	struct sess	*d = ms->w->found.disc, *l = ms->w->check.look;
 
 	if (d->uidvalidity == l->uidvalidity && d->exists == l->exists &&
 	    strcmp(d->mailboxid, l->mailboxid) == 0)
@@ -102,11 +102,11 @@ relist_rows(struct engine *e, struct mbox *mb, int side)
 	struct row	*row;
 
 	RB_FOREACH(row, rows_local, &mb->rows_l)
-		if (uidset_has(&ms->check.look->all, row->uid[side]))
+		if (uidset_has(&ms->w->check.look->all, row->uid[side]))
 			row->gone[side] = 0;
 	if (ms->known.n > 0)
 		uidset_add(&rest, 1, ms->known.n);
-	uidset_sub(&rest, &ms->check.look->all);
+	uidset_sub(&rest, &ms->w->check.look->all);
 	ask_rows(e, mb, side, &rest, &look_rows);
 	uidset_free(&rest);
 }
@@ -122,25 +122,25 @@ relist_judge(struct engine *e, struct mbox *mb, int side)
 
 	RB_FOREACH(row, rows_local, &mb->rows_l) {
 		if (row->uid[side] > ms->known.n ||
-		    uidset_has(&ms->check.look->all, row->uid[side]))
+		    uidset_has(&ms->w->check.look->all, row->uid[side]))
 			continue;
 		row->gone[side] = 1;
 		known--;
 	}
 	for (f = RB_MIN(refusals, &ms->known.refusals); f != NULL; f = next) {
 		next = RB_NEXT(refusals, &ms->known.refusals, f);
-		if (uidset_has(&ms->check.look->all, f->uid)) {
+		if (uidset_has(&ms->w->check.look->all, f->uid)) {
 			known++;
 			continue;
 		}
-		uidset_del(&ms->told.offer, f->uid, f->uid);
+		uidset_del(&ms->w->offer, f->uid, f->uid);
 		refusal_end(e, mb, side, f->uid);
 	}
-	known += ms->found.nfresh;
-	uidset_copy(&upto, &ms->known.left);
-	uidset_and(&upto, &ms->check.look->all);
+	known += ms->w->found.nfresh;
+	uidset_copy(&upto, &ms->w->left);
+	uidset_and(&upto, &ms->w->check.look->all);
 	known += uidset_count(&upto);
-	uidset_copy(&upto, &ms->check.look->all);
+	uidset_copy(&upto, &ms->w->check.look->all);
 	have = uidset_count(&upto);
 	uidset_free(&upto);
 	if (have > known)
@@ -154,19 +154,38 @@ relist_judge(struct engine *e, struct mbox *mb, int side)
 static void
 recheck_open(struct engine *e, struct mbox *mb, int side)
 {
-	struct side_check	*c = &mb->s[side].check;
+	struct side_check	*c = &mb->s[side].w->check;
 
 	if (c->relist || c->reselect)
-		c->look = look_open(e, mb, side, c->relist ? OPEN_ALL : 0,
-		    &opened);
+		c->look = look_open(e, mb, side, c->relist ?
+		    OPEN_ALL | OPEN_NEW : 0, &opened);
+}
+
+/* A list that is not as long as EXISTS says is not complete. */
+static int
+whole_list(struct engine *e, struct mbox *mb, int side)
+{
+	const struct sess	*l = mb->s[side].w->check.look;
+	uint64_t		 n = uidset_count(&l->all) + l->above;
+
+	if (n == l->exists)
+		return 1;
+	log_warnx("%s: the %s server says that there are %u messages in it, and "
+	    "lists %llu: nothing was deleted for those that it does not list",
+	    name_show(e, mb->name), side_name[side], l->exists,
+	    (unsigned long long)n);
+	e->partial = 1;
+	plan_hold(mb, side);
+	return 0;
 }
 
 static void
 recheck_opened(struct engine *e, struct mbox *mb, int side)
 {
-	struct side_check	*c = &mb->s[side].check;
+	struct side_check	*c = &mb->s[side].w->check;
 
-	if (c->look == NULL || !same_again(mb, side))
+	if (c->look == NULL || !same_again(mb, side) ||
+	    (c->relist && !whole_list(e, mb, side)))
 		c->relist = 0;
 	else if (c->relist)
 		relist_rows(e, mb, side);
@@ -187,14 +206,14 @@ recheck(struct engine *e)
 	if (loop_wait(e, -1) == -1)
 		return -1;
 	FOREACH_USABLE_SIDE(mb, side, &e->list)
-		if (mb->s[side].check.relist) {
+		if (mb->s[side].w->check.relist) {
 			relist_judge(e, mb, side);
 			mbox_unplan(mb);
 			plan_mbox(mb);
 		}
 	/* What was held before the plan was made anew still is. */
 	FOREACH_SIDE(mb, side, &e->list)
-		if (mb->s[side].plan.hold)
+		if (mb->s[side].w->plan.hold)
 			plan_hold(mb, side);
 	return 0;
 }
@@ -213,8 +232,8 @@ d5_split(struct mbox *mb, int o, struct uidset *full, struct uidset *brief)
 	uint64_t	 n, k;
 	uint32_t	 u;
 
-	uidset_copy(&all, &mb->s[o].plan.doomed);
-	uidset_or(&all, &mb->s[o].plan.alone);
+	uidset_copy(&all, &mb->s[o].w->plan.doomed);
+	uidset_or(&all, &mb->s[o].w->plan.alone);
 	n = uidset_count(&all);
 	for (k = 0; k < n && k < LOOK_MAX; k++) {
 		u = uidset_nth(&all, n <= LOOK_MAX ? k : k * n / LOOK_MAX);
@@ -243,7 +262,7 @@ d5_differs(struct req *r, uint32_t uid)
 {
 	log_debug("%s: message UID %u of %s is not the one that the state "
 	    "knows", r->mb->name, uid, side_name[r->side]);
-	r->mb->s[r->side].check.mismatch = 1;
+	r->mb->s[r->side].w->check.mismatch = 1;
 }
 
 static void
@@ -252,7 +271,7 @@ got_doomed(struct engine *e, struct req *r, const struct m_engine_meta *m)
 	struct row	*row = row_find(r->mb, r->side, m->uid);
 
 	(void)e;
-	uidset_add(&r->mb->s[r->side].check.seen, m->uid, m->uid);
+	uidset_add(&r->mb->s[r->side].w->check.seen, m->uid, m->uid);
 	if (row != NULL && row->key != 0 && row->key != m->key)
 		d5_differs(r, m->uid);
 }
@@ -263,7 +282,7 @@ got_size(struct engine *e, struct req *r, const struct m_engine_meta *m)
 	struct row	*row = row_find(r->mb, r->side, m->uid);
 
 	(void)e;
-	uidset_add(&r->mb->s[r->side].check.seen, m->uid, m->uid);
+	uidset_add(&r->mb->s[r->side].w->check.seen, m->uid, m->uid);
 	if (row != NULL && row->size != 0 && row->size != m->size)
 		d5_differs(r, m->uid);
 }
@@ -271,7 +290,7 @@ got_size(struct engine *e, struct req *r, const struct m_engine_meta *m)
 static void
 got_survivor(struct engine *e, struct req *r, const struct m_engine_meta *m)
 {
-	uidset_add(&r->mb->s[r->side].check.shown, m->uid, m->uid);
+	uidset_add(&r->mb->s[r->side].w->check.shown, m->uid, m->uid);
 	got_doomed(e, r, m);
 }
 
@@ -279,7 +298,7 @@ got_survivor(struct engine *e, struct req *r, const struct m_engine_meta *m)
 static int
 d5_wanted(struct mbox *mb, int side)
 {
-	return !mb->s[side].plan.hold && gone_rows(mb, side, NULL) > 0;
+	return !mb->s[side].w->plan.hold && gone_rows(mb, side, NULL) > 0;
 }
 
 /*
@@ -315,10 +334,10 @@ d5_ask(struct engine *e, struct mbox *mb, int side)
 		ask_meta(e, s, 1, &brief, &size);
 	}
 	s = ask_open(e, mb, side, SESS_LOOK, OPEN_EXAMINE, ms->known.n,
-	    ms->found.disc->modseq, &opened);
-	ms->check.look = s;
+	    ms->w->found.disc->modseq, &opened);
+	ms->w->check.look = s;
 	ask_search(e, s, &gone, &search);
-	ask_meta(e, s, 0, &ms->check.sample, &survivor);
+	ask_meta(e, s, 0, &ms->w->check.sample, &survivor);
 	uidset_free(&full);
 	uidset_free(&brief);
 	uidset_free(&gone);
@@ -330,7 +349,7 @@ got_sample(struct engine *e, struct req *r, const struct m_engine_row *m)
 	struct row	*row = look_row(r, m);
 
 	(void)e;
-	uidset_add(&r->mb->s[r->side].check.sample, row->uid[r->side],
+	uidset_add(&r->mb->s[r->side].w->check.sample, row->uid[r->side],
 	    row->uid[r->side]);
 }
 
@@ -354,7 +373,7 @@ d5_sampled(struct mbox *mb, int side)
 	struct uidset	 gone = UIDSET_INIT;
 
 	gone_rows(mb, side, &gone);
-	uidset_sub(&mb->s[side].check.sample, &gone);
+	uidset_sub(&mb->s[side].w->check.sample, &gone);
 	uidset_free(&gone);
 }
 
@@ -362,7 +381,7 @@ d5_sampled(struct mbox *mb, int side)
 static uint64_t
 survivors_missing(const struct mbox *mb, int side)
 {
-	const struct side_check	*c = &mb->s[side].check;
+	const struct side_check	*c = &mb->s[side].w->check;
 	struct uidset		 rest = UIDSET_INIT;
 	uint64_t		 n;
 
@@ -379,16 +398,16 @@ survivors_missing(const struct mbox *mb, int side)
 static void
 keep_unseen(struct mbox *mb, int side)
 {
-	struct side_plan	*p = &mb->s[OTHER(side)].plan;
+	struct side_plan	*p = &mb->s[OTHER(side)].w->plan;
 	struct uidset		 rest = UIDSET_INIT;
 
 	uidset_copy(&rest, &p->doomed);
 	uidset_or(&rest, &p->alone);
-	uidset_sub(&rest, &mb->s[OTHER(side)].check.seen);
+	uidset_sub(&rest, &mb->s[OTHER(side)].w->check.seen);
 	if (!uidset_empty(&rest)) {
 		uidset_sub(&p->doomed, &rest);
 		uidset_sub(&p->alone, &rest);
-		mb->s[side].plan.again = 1;
+		mb->s[side].w->plan.again = 1;
 		mb->soon = 1;
 	}
 	uidset_free(&rest);
@@ -402,13 +421,13 @@ keep_unseen(struct mbox *mb, int side)
 static void
 d5_judge(struct engine *e, struct mbox *mb, int side)
 {
-	struct side_check	*c = &mb->s[side].check;
+	struct side_check	*c = &mb->s[side].w->check;
 
 	if (!d5_wanted(mb, side))
 		return;
 	if (!uidset_empty(&c->look->all))
 		c->mismatch = 1;
-	if (c->mismatch || mb->s[OTHER(side)].check.mismatch) {
+	if (c->mismatch || mb->s[OTHER(side)].w->check.mismatch) {
 		progress_stop(e, mb, "%u messages are said to be gone on the "
 		    "%s server, but a second look shows other messages on the "
 		    "%s server than the state knows; nothing was deleted; %s",
@@ -438,8 +457,8 @@ d5_list(struct engine *e)
 	int		 side, any = 0;
 
 	FOREACH_USABLE_SIDE(mb, side, &e->list)
-		if (mb->s[side].check.relist) {
-			mb->s[side].plan.hold = 1;
+		if (mb->s[side].w->check.relist) {
+			mb->s[side].w->plan.hold = 1;
 			any = 1;
 		}
 	return any ? recheck(e) : 0;
@@ -462,7 +481,7 @@ d5_run(struct engine *e)
 	if (loop_wait(e, -1) == -1)
 		return -1;
 	FOREACH_USABLE_SIDE(mb, side, &e->list)
-		mb->s[side].check.relist = mb->s[side].check.reselect = 0;
+		mb->s[side].w->check.relist = mb->s[side].w->check.reselect = 0;
 	FOREACH_USABLE_SIDE(mb, side, &e->list)
 		d5_judge(e, mb, side);
 	return d5_list(e);
@@ -498,7 +517,7 @@ verify_run(struct engine *e)
 		count_check(mb, side);
 	if (guard_trips(e)) {
 		FOREACH_USABLE_SIDE(mb, side, &e->list)
-			mb->s[side].check.reselect |= plan_told(mb, side) > 0;
+			mb->s[side].w->check.reselect |= plan_told(mb, side) > 0;
 	}
 	if (recheck(e) == -1 || guard_run(e) == -1)
 		return -1;

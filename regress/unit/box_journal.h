@@ -334,6 +334,7 @@ static inline void
 on_asked(const struct msg *msg)
 {
 	const struct m_store_rows	*rows = msg->rec;
+	const struct m_store_have	*have = msg->rec;
 	const struct m_store_sample	*sample = msg->rec;
 	const struct m_store_diff	*diff = msg->rec;
 	const struct m_store_pair	*pair = msg->rec;
@@ -344,6 +345,11 @@ on_asked(const struct msg *msg)
 		s = sent_new(msg, &rows->set);
 		jot("store %s: ROWS %s %s", box_name(rows->mailbox),
 		    side_name[rows->side], set_text(&s->set));
+		break;
+	case M_STORE_HAVE:
+		s = sent_new(msg, &have->set);
+		jot("store %s: HAVE %s %s", box_name(have->mailbox),
+		    side_name[have->side], set_text(&s->set));
 		break;
 	case M_STORE_SAMPLE:
 		s = sent_new(msg, &sample->set);
@@ -511,6 +517,7 @@ static const struct proto_handler box_handlers[] = {
 	{ M_STORE_LOAD,		1,	on_asked },
 	{ M_STORE_INFO,		1,	on_asked },
 	{ M_STORE_ROWS,		1,	on_asked },
+	{ M_STORE_HAVE,		1,	on_asked },
 	{ M_STORE_SAMPLE,	1,	on_asked },
 	{ M_STORE_DIFF,		1,	on_asked },
 	{ M_STORE_PAIR,		1,	on_asked },

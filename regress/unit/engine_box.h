@@ -406,6 +406,25 @@ row_uid(int side, uint32_t local)
 }
 
 static inline void
+honest_have(struct req *r, const struct sent *s)
+{
+	struct box		*b = box_of(r->mb);
+	struct m_engine_uids	 m = { 0, r->side, UIDSET_INIT };
+	uint64_t		 k, n = uidset_count(&b->rows);
+	uint32_t		 u;
+
+	for (k = 0; k < n; k++) {
+		u = row_uid(r->side, uidset_nth(&b->rows, k));
+		if (uidset_has(&s->set, u))
+			uidset_add(&m.set, u, u);
+	}
+	if (!uidset_empty(&m.set))
+		give(r, M_ENGINE_UIDS, &m);
+	uidset_free(&m.set);
+	done(r, ST_OK, RC_NONE, "");
+}
+
+static inline void
 honest_rows(struct req *r, const struct sent *s)
 {
 	struct box	*b = box_of(r->mb);
@@ -536,6 +555,7 @@ static const box_fn	 box_honest[ASK_COMMIT + 1] = {
 	[ASK_SEND] = honest_send,	[ASK_RECV] = honest_recv,
 	[ASK_STORE] = honest_store,	[ASK_EXPUNGE] = honest_expunge,
 	[ASK_INFO] = honest_info,	[ASK_ROWS] = honest_rows,
+	[ASK_HAVE] = honest_have,
 	[ASK_SAMPLE] = honest_sample,	[ASK_DIFF] = honest_diff,
 	[ASK_PAIR] = honest_pair
 };
@@ -823,6 +843,10 @@ box_look(void)
 {
 	struct mbox	*mb;
 
+	eng.room = CHANGES_MAX;
+	eng.ranges = 0;
+	FOREACH_USABLE(mb, &eng.list)
+		compare_begin(&eng, mb);
 	if (disc_run(&eng) == -1 || pair_run(&eng) == -1 ||
 	    repair_run(&eng) == -1 || recover_run(&eng) == -1 ||
 	    rules_run(&eng) == -1)

@@ -143,6 +143,9 @@ ask_state(enum ask_type type, const struct uidset *set)
 	case ASK_ROWS:
 		ask_rows(&eng, mb, REMOTE, set, &all);
 		break;
+	case ASK_HAVE:
+		ask_have(&eng, mb, REMOTE, set, &all);
+		break;
 	case ASK_SAMPLE:
 		ask_sample(&eng, mb, REMOTE, 5, set, &all);
 		break;
@@ -325,6 +328,8 @@ documented(enum ask_type type)
 		    BIT(M_ENGINE_REFUSAL);
 	case ASK_INFO:
 		return BIT(M_ENGINE_UIDS) | BIT(M_ENGINE_INFO);
+	case ASK_HAVE:
+		return BIT(M_ENGINE_UIDS);
 	case ASK_ROWS:
 	case ASK_SAMPLE:
 	case ASK_DIFF:

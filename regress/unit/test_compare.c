@@ -104,7 +104,7 @@ test_offers(void)
 	eng.want.cfg.retry = 1;
 	box_list();
 	(void)compare_run(&eng);
-	ok(mb->dirty && uidset_has(&mb->s[LOCAL].told.offer, 50),
+	ok(mb->dirty && uidset_has(&mb->s[LOCAL].w->offer, 50),
 	    "--retry offers all");
 }
 

@@ -109,18 +109,19 @@ test_lists(void)
 	struct refusal	*f;
 	struct store	*st;
 
+	mbox_begin(mb);
 	change_add(ms, 5, "\\Seen");
 	change_add(ms, 5, "\\Draft");
 	find.uid = 5;
-	c = RB_FIND(changes, &ms->found.changes, &find);
+	c = RB_FIND(changes, &ms->w->found.changes, &find);
 	ok(c != NULL && strcmp(c->flags, "\\Draft") == 0 &&
-	    RB_NEXT(changes, &ms->found.changes, c) == NULL,
+	    RB_NEXT(changes, &ms->w->found.changes, c) == NULL,
 	    "the last flags told of a UID count");
-	st = store_add(&ms->plan.stores, 1, "$Work");
-	ok(store_add(&ms->plan.stores, 1, "$WORK") == st,
+	st = store_add(&ms->w->plan.stores, 1, "$Work");
+	ok(store_add(&ms->w->plan.stores, 1, "$WORK") == st,
 	    "a keyword has no case");
-	ok(store_add(&ms->plan.stores, 0, "$Work") != st &&
-	    store_find(&ms->plan.stores, 1, "$Other") == NULL,
+	ok(store_add(&ms->w->plan.stores, 0, "$Work") != st &&
+	    store_find(&ms->w->plan.stores, 1, "$Other") == NULL,
 	    "setting and clearing are two");
 	f = refusal_new(ms, 9);
 	ok(refusal_find(ms, 9) == f && refusal_find(ms, 8) == NULL &&
@@ -131,7 +132,7 @@ test_lists(void)
 	mbox_lost(mb, REMOTE, "$A");
 	mbox_lost(mb, REMOTE, "$B");
 	mbox_lost(mb, REMOTE, "$a");
-	is_str(mb->s[REMOTE].did.lost, "$A $B", "a flag that is not kept is named once");
+	is_str(mb->s[REMOTE].w->did.lost, "$A $B", "a flag that is not kept is named once");
 	mbox_reset(&list);
 }
 
@@ -141,6 +142,7 @@ test_forget(void)
 	struct mbox	*mb = fresh("INBOX"), *other = mbox_new(&list, "b");
 	int		 side;
 
+	mbox_begin(mb);
 	mb->nrows = 10;
 	other->nrows = 5;
 	list.total_rows = 15;
@@ -155,7 +157,7 @@ test_forget(void)
 		k->water.modseq = 500;
 		free(k->water.mailboxid);
 		k->water.mailboxid = xstrdup("M1");
-		uidset_add(&k->left, 4, 5);
+		uidset_add(&mb->s[side].w->left, 4, 5);
 		mb->mark[side].set = 1;
 		uidset_add(&mb->mark[side].uids, 6, 7);
 	}
@@ -169,7 +171,7 @@ test_forget(void)
 		    k->water.modseq == 0 && k->water.mailboxid[0] == '\0' &&
 		    k->n == 0, "%s: no watermark", side_name[side]);
 		ok(RB_EMPTY(&k->refusals) && k->nrefused == 0 &&
-		    uidset_empty(&k->left), "%s: nothing refused, nothing left "
+		    uidset_empty(&mb->s[side].w->left), "%s: nothing refused, nothing left "
 		    "out", side_name[side]);
 		ok(mb->mark[side].set && uidset_has(&mb->mark[side].uids, 7),
 		    "%s: but the mark, which is waited for", side_name[side]);
@@ -183,6 +185,7 @@ test_states(void)
 	struct mbox	*mb = fresh("INBOX");
 
 	ok(!mbox_usable(mb), "a mailbox that has not moved costs nothing");
+	mbox_begin(mb);
 	mb->dirty = 1;
 	ok(mbox_usable(mb), "one that has");
 	mb->stopped = 1;
@@ -206,15 +209,15 @@ test_states(void)
 	mb->mark[REMOTE].active = 1;
 	ok(mbox_receiving(&list, REMOTE) && !mbox_receiving(&list, LOCAL),
 	    "something is, to one side");
-	uidset_add(&mb->s[LOCAL].plan.doomed, 1, 9);
-	store_add(&mb->s[LOCAL].plan.stores, 1, "$A");
-	mb->s[LOCAL].plan.nflags = 1;
-	mb->s[LOCAL].plan.hold = 1;
+	uidset_add(&mb->s[LOCAL].w->plan.doomed, 1, 9);
+	store_add(&mb->s[LOCAL].w->plan.stores, 1, "$A");
+	mb->s[LOCAL].w->plan.nflags = 1;
+	mb->s[LOCAL].w->plan.hold = 1;
 	mbox_unplan(mb);
-	ok(uidset_empty(&mb->s[LOCAL].plan.doomed) &&
-	    TAILQ_EMPTY(&mb->s[LOCAL].plan.stores) &&
-	    mb->s[LOCAL].plan.nflags == 0, "a plan is forgotten");
-	ok(mb->s[LOCAL].plan.hold, "but not that something is held");
+	ok(uidset_empty(&mb->s[LOCAL].w->plan.doomed) &&
+	    TAILQ_EMPTY(&mb->s[LOCAL].w->plan.stores.list) &&
+	    mb->s[LOCAL].w->plan.nflags == 0, "a plan is forgotten");
+	ok(mb->s[LOCAL].w->plan.hold, "but not that something is held");
 	mbox_reset(&list);
 }
 

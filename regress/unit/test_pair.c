@@ -250,6 +250,7 @@ test_parts(void)
 
 	box_start();
 	mb = box_new("INBOX", 3000);
+	mbox_begin(mb);
 	mb->dirty = 1;
 	(void)disc_run(&eng);
 	for (u = 1; u <= 3000; u += 2)

@@ -36,15 +36,16 @@ fresh(void)
 
 	mbox_init(&list);
 	mb = mbox_new(&list, "INBOX");
+	mbox_begin(mb);
 	for (side = 0; side < SIDES; side++)
-		mb->s[side].found.allow = PROP_ALL;
+		mb->s[side].w->found.allow = PROP_ALL;
 	return mb;
 }
 
 static int
 stored(struct mbox *mb, int side, int add, const char *flag, uint32_t uid)
 {
-	struct store	*st = store_find(&mb->s[side].plan.stores, add,
+	struct store	*st = store_find(&mb->s[side].w->plan.stores, add,
 			    flag);
 
 	return st != NULL && uidset_has(&st->set, uid);
@@ -114,13 +115,13 @@ test_deletions(void)
 	row(mb, 4, 14, "", "\\Flagged", NULL)->gone[REMOTE] = 1;
 	row(mb, 5, 15, "", NULL, NULL);
 	plan_mbox(mb);
-	ok(uidset_count(&mb->s[REMOTE].plan.doomed) == 1 &&
-	    uidset_has(&mb->s[REMOTE].plan.doomed, 11), "gone on local");
-	ok(uidset_count(&mb->s[LOCAL].plan.doomed) == 2 &&
-	    uidset_has(&mb->s[LOCAL].plan.doomed, 2) &&
-	    uidset_has(&mb->s[LOCAL].plan.doomed, 4),
+	ok(uidset_count(&mb->s[REMOTE].w->plan.doomed) == 1 &&
+	    uidset_has(&mb->s[REMOTE].w->plan.doomed, 11), "gone on local");
+	ok(uidset_count(&mb->s[LOCAL].w->plan.doomed) == 2 &&
+	    uidset_has(&mb->s[LOCAL].w->plan.doomed, 2) &&
+	    uidset_has(&mb->s[LOCAL].w->plan.doomed, 4),
 	    "gone on remote, also if changed on local");
-	ok(TAILQ_EMPTY(&mb->s[LOCAL].plan.stores) && TAILQ_EMPTY(&mb->s[REMOTE].plan.stores),
+	ok(TAILQ_EMPTY(&mb->s[LOCAL].w->plan.stores.list) && TAILQ_EMPTY(&mb->s[REMOTE].w->plan.stores.list),
 	    "nothing is stored to what goes");
 	mbox_reset(&list);
 }
@@ -133,22 +134,22 @@ test_allow(void)
 	struct row	*p;
 
 	mb = fresh();
-	mb->s[REMOTE].found.allow = PROP_ALL & ~PROP_DELETE;
+	mb->s[REMOTE].w->found.allow = PROP_ALL & ~PROP_DELETE;
 	p = row(mb, 1, 11, "", NULL, NULL);
 	p->gone[LOCAL] = 1;
 	row(mb, 2, 12, "", NULL, NULL)->gone[REMOTE] = 1;
 	plan_mbox(mb);
-	ok(uidset_empty(&mb->s[REMOTE].plan.doomed) &&
-	    uidset_has(&mb->s[REMOTE].plan.alone, 11),
+	ok(uidset_empty(&mb->s[REMOTE].w->plan.doomed) &&
+	    uidset_has(&mb->s[REMOTE].w->plan.alone, 11),
 	    "no deletion where none is allowed");
-	ok(uidset_has(&mb->s[LOCAL].plan.doomed, 2), "but on the other side");
+	ok(uidset_has(&mb->s[LOCAL].w->plan.doomed, 2), "but on the other side");
 	mbox_reset(&list);
 
 	mb = fresh();
-	mb->s[REMOTE].found.allow = PROP_ALL & ~PROP_FLAGS;
+	mb->s[REMOTE].w->found.allow = PROP_ALL & ~PROP_FLAGS;
 	p = row(mb, 1, 11, "$Gone", "\\Seen", "$Gone \\Flagged");
 	plan_mbox(mb);
-	ok(TAILQ_EMPTY(&mb->s[REMOTE].plan.stores) && p->want[REMOTE] == NULL,
+	ok(TAILQ_EMPTY(&mb->s[REMOTE].w->plan.stores.list) && p->want[REMOTE] == NULL,
 	    "no flag where none is allowed");
 	ok(stored(mb, LOCAL, 1, "\\Flagged", 1), "but on the other side");
 	mbox_reset(&list);
@@ -182,9 +183,9 @@ test_too_many(void)
 	row(mb, 1, 11, "", s[LOCAL], s[REMOTE]);
 	row(mb, 2, 12, "", "\\Seen", NULL);
 	plan_mbox(mb);
-	ok(TAILQ_EMPTY(&mb->s[LOCAL].plan.stores) && mb->s[REMOTE].plan.nflags == 1,
+	ok(TAILQ_EMPTY(&mb->s[LOCAL].w->plan.stores.list) && mb->s[REMOTE].w->plan.nflags == 1,
 	    "more flags than can be said: none is set");
-	ok(mb->s[LOCAL].plan.again && mb->s[REMOTE].plan.again, "and they are told again");
+	ok(mb->s[LOCAL].w->plan.again && mb->s[REMOTE].w->plan.again, "and they are told again");
 	ok(stored(mb, REMOTE, 1, "\\Seen", 12), "other messages go on");
 	mbox_reset(&list);
 }
@@ -199,13 +200,13 @@ test_permanentflags(void)
 	mb = fresh();
 	memset(&s, 0, sizeof(s));
 	s.permflags = xstrdup("\\Seen $Kept");
-	mb->s[REMOTE].found.disc = &s;
+	mb->s[REMOTE].w->found.disc = &s;
 	p = row(mb, 1, 11, "", "\\Seen $Kept $Other", NULL);
 	plan_mbox(mb);
 	ok(stored(mb, REMOTE, 1, "$kept", 11), "a keyword that is kept");
 	ok(!stored(mb, REMOTE, 1, "$Other", 11), "one that is not");
-	ok(mb->s[REMOTE].did.lost != NULL &&
-	    flags_has(mb->s[REMOTE].did.lost, "$other"), "it is named");
+	ok(mb->s[REMOTE].w->did.lost != NULL &&
+	    flags_has(mb->s[REMOTE].w->did.lost, "$other"), "it is named");
 	ok(!stored(mb, LOCAL, 0, "$Other", 1), "it stays where it is");
 	is_str(p->want[REMOTE], "\\Seen $Kept", "and is no part of what is "
 	    "set there");
@@ -213,8 +214,8 @@ test_permanentflags(void)
 	mbox_reset(&list);
 	mb = fresh();
 	s.perm_any = 1;
-	mb->s[REMOTE].found.disc = &s;
-	row(mb, 1, 11, "", "$Other \\Flagged", NULL);
+	mb->s[REMOTE].w->found.disc = &s;
+	row(mb, 1, 11, "", "\\Flagged $Other", NULL);
 	plan_mbox(mb);
 	ok(stored(mb, REMOTE, 1, "$Other", 11), "\\* keeps any keyword");
 	ok(!stored(mb, REMOTE, 1, "\\Flagged", 11),
@@ -234,17 +235,18 @@ test_grouping(void)
 		row(mb, u, u + 1000, u % 2 ? "$A" : "", u % 2 ? "$A \\Seen" :
 		    "\\Seen", NULL);
 	plan_mbox(mb);
-	ok(uidset_count(&store_find(&mb->s[REMOTE].plan.stores, 1,
+	ok(uidset_count(&store_find(&mb->s[REMOTE].w->plan.stores, 1,
 	    "\\Seen")->set) == 1000 &&
-	    TAILQ_NEXT(TAILQ_FIRST(&mb->s[REMOTE].plan.stores), entry) == NULL,
+	    TAILQ_NEXT(TAILQ_FIRST(&mb->s[REMOTE].w->plan.stores.list), entry) == NULL,
 	    "one STORE for all that gained \\Seen");
-	is_num(mb->s[REMOTE].plan.nflags, 1000, "1000 messages");
+	is_num(mb->s[REMOTE].w->plan.nflags, 1000, "1000 messages");
 	mbox_reset(&list);
 }
 
 static void
 test_paired(void)
 {
+	static struct engine	 eng;
 	struct m_engine_paired	 m;
 	struct req		 req;
 	struct mbox		*mb;
@@ -257,7 +259,11 @@ test_paired(void)
 	m.flags[REMOTE] = "\\Flagged";
 	memset(&req, 0, sizeof(req));
 	req.mb = mb;
-	pair_made(NULL, &req, &m);
+	pair_made(&eng, &req, &m);
+	ok(RB_EMPTY(&mb->rows_l) && mb->s[LOCAL].w->found.more &&
+	    mb->s[REMOTE].w->found.more, "without room it waits");
+	eng.room = 1;
+	pair_made(&eng, &req, &m);
 	plan_mbox(mb);
 	ok(stored(mb, REMOTE, 1, "\\Seen", 2) &&
 	    stored(mb, LOCAL, 1, "\\Flagged", 1), "a pair gets the union");

@@ -32,8 +32,10 @@ pass(void)
 static struct mark *
 marked(uint32_t tries, int64_t age)
 {
-	struct mark	*k = &mb->mark[REMOTE];
+	struct mark	*k;
 
+	mbox_marks(mb);
+	k = &mb->mark[REMOTE];
 	k->set = 1;
 	k->tries = tries;
 	k->uidnext = GAP + 101;
