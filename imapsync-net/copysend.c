@@ -258,6 +258,18 @@ send_on_send(const struct msg *msg)
 
 /* ---- a body ---- */
 
+/* The oldest transfer of which more may come. */
+static const struct req *
+send_first(const struct net *net)
+{
+	const struct req	*r;
+
+	TAILQ_FOREACH(r, &net->queue.reqs, entry)
+		if (r->type == M_NET_SEND && !r->ended)
+			break;
+	return r;
+}
+
 int
 send_body(struct net *net, struct cmd *c, const struct fetch *f, uint64_t len)
 {
@@ -267,6 +279,11 @@ send_body(struct net *net, struct cmd *c, const struct fetch *f, uint64_t len)
 	if (!f->has_flags || f->has_date == FDATE_UNTOLD)
 		return -1;
 	send_settle(net);
+	/* The other side takes one after the other, and waits for no END. */
+	if (send_first(net)->transfer != c->req->transfer)
+		lost_sense(net, NULL, "gave a message of %s before it has "
+		    "answered what was asked of it ahead of that",
+		    c->handle->mailbox);
 	put(b, BR_MSG, 1);
 	put(b, c->req->transfer, 4);
 	put(b, f->uid, 4);

@@ -122,7 +122,7 @@ handle_switch(struct net *net, struct cmd *c)
 	h->recent = net->handles.newrecent;
 	h->uidvalidity = h->uidnext = 0;
 	h->modseq = h->codemodseq = h->maxmodseq = 0;
-	h->has_code = h->nomodseq = 0;
+	h->has_code = h->nomodseq = h->told_modseq = 0;
 	h->readonly = (h->open.what & OPEN_EXAMINE) != 0;
 	h->notsticky = 0;
 	h->has_perm = h->perm_any = 0;
@@ -172,7 +172,8 @@ handle_modseq(struct handle *h)
 		h->modseq = h->codemodseq;
 	else if (h->maxmodseq > h->modseq)
 		h->modseq = h->maxmodseq;
-	if (h->nomodseq)
+	/* A FETCH alone does not make up for what SELECT did not tell. */
+	if (h->nomodseq || !h->told_modseq)
 		h->modseq = 0;
 	h->has_code = 0;
 	h->maxmodseq = 0;
@@ -191,7 +192,7 @@ handle_code(struct handle *h, const struct resp *r)
 		h->uidnext = r->num;
 		break;
 	case C_HIGHESTMODSEQ:
-		h->has_code = 1;
+		h->has_code = h->told_modseq = 1;
 		h->codemodseq = r->num;
 		break;
 	case C_NOMODSEQ:

@@ -36,6 +36,7 @@ struct handle {
 	uint64_t		 codemodseq;	/* since the last answer */
 	uint64_t		 maxmodseq;
 	int			 has_code;
+	int			 told_modseq;	/* HIGHESTMODSEQ came */
 	int			 nomodseq;
 	int			 unsure;	/* see mailbox.c */
 	int			 readonly;

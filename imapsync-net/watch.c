@@ -152,7 +152,8 @@ watch_untagged(struct net *net, const struct resp *r)
 {
 	struct watch	*w = &net->watch;
 
-	if (w->stage == W_OFF && r->code != C_OVERFLOW)
+	/* Of a NOTIFY that was never sent it can't say anything. */
+	if (w->stage == W_OFF && (r->code != C_OVERFLOW || w->id == 0))
 		return 0;
 	switch (r->type) {
 	case R_MBSTATUS:
