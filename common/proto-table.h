@@ -10,7 +10,8 @@
 /*
  * The form of every message of proto.h: one array of fields a type, which
  * proto_encode() and proto_decode() walk, so that they can't differ.  For
- * proto.c and its test.
+ * proto.c and its test; what else speaks the protocol in a test gets it printed
+ * by regress/lib/worker.c.
  *
  * On the wire, little-endian: u8, u16, u32, u64 and i64 as they are; strings as
  * u16 length, octets, NUL; sets as u32 count and a pair of u32 a range.
@@ -40,6 +41,7 @@ struct proto_field {
 	size_t		 off;
 	uint64_t	 min;	/* numbers but i64: lowest and highest valid */
 	uint64_t	 max;	/* strings: octets with the NUL; sets: ranges */
+	const char	*name;
 };
 
 struct proto_form {
@@ -68,23 +70,26 @@ struct proto_form {
 	type) ? 1 : -1]))
 #define P_STR(s, m)		P_OFF(s, m, const char *)
 
-#define U8(s, m, lo, hi)	{ F_U8, P_OFF(s, m, uint8_t), (lo), (hi) }
+#define P_NUM(kind, type, s, m, lo, hi)					\
+	{ (kind), P_OFF(s, m, type), (lo), (hi), #m }
+#define P_TEXT(kind, s, m, n)	{ (kind), P_STR(s, m), 0, (n), #m }
+
+#define U8(s, m, lo, hi)	P_NUM(F_U8, uint8_t, s, m, lo, hi)
 #define BOOL(s, m)		U8(s, m, 0, 1)
-#define U16(s, m)		{ F_U16, P_OFF(s, m, uint16_t), 0, UINT16_MAX }
-#define U32(s, m)		{ F_U32, P_OFF(s, m, uint32_t), 0, UINT32_MAX }
-#define UID(s, m)		{ F_U32, P_OFF(s, m, uint32_t), 1, UINT32_MAX }
-#define U64(s, m)		{ F_U64, P_OFF(s, m, uint64_t), 0, UINT64_MAX }
-#define I64(s, m)		{ F_I64, P_OFF(s, m, int64_t), 0, UINT64_MAX }
-#define STR(s, m, n)		{ F_STR, P_STR(s, m), 0, (n) }
-#define SPELL(s, m)		{ F_SPELL, P_STR(s, m), 0, NAME_MAX_LEN }
-#define NEUTRAL(s, m)		{ F_NEUTRAL, P_STR(s, m), 0, NAME_MAX_LEN }
-#define FLAGS(s, m)		{ F_FLAGS, P_STR(s, m), 0, FLAGS_MAX }
-#define SET(s, m)							\
-	{ F_SET, P_OFF(s, m, struct uidset), 0, PROTO_SET_MAX }
+#define U16(s, m)		P_NUM(F_U16, uint16_t, s, m, 0, UINT16_MAX)
+#define U32(s, m)		P_NUM(F_U32, uint32_t, s, m, 0, UINT32_MAX)
+#define UID(s, m)		P_NUM(F_U32, uint32_t, s, m, 1, UINT32_MAX)
+#define U64(s, m)		P_NUM(F_U64, uint64_t, s, m, 0, UINT64_MAX)
+#define I64(s, m)		P_NUM(F_I64, int64_t, s, m, 0, UINT64_MAX)
+#define STR(s, m, n)		P_TEXT(F_STR, s, m, n)
+#define SPELL(s, m)		P_TEXT(F_SPELL, s, m, NAME_MAX_LEN)
+#define NEUTRAL(s, m)		P_TEXT(F_NEUTRAL, s, m, NAME_MAX_LEN)
+#define FLAGS(s, m)		P_TEXT(F_FLAGS, s, m, FLAGS_MAX)
+#define SET(s, m)		P_NUM(F_SET, struct uidset, s, m, 0, PROTO_SET_MAX)
 #define WATER(s, m)							\
 	U32(s, m.uidvalidity), U32(s, m.uidnext), U32(s, m.messages),	\
 	U64(s, m.modseq), STR(s, m.mailboxid, OBJECTID_MAX)
-#define END			{ F_END, 0, 0, 0 }
+#define END			{ F_END, 0, 0, 0, NULL }
 
 static const struct proto_field f_none[] = { END };
 

@@ -14,8 +14,15 @@ UNITDIR =	regress/tmp/unit
 UNITLIB =	regress/tmp/libunit.a
 T =
 
+# What stands in for imapsync-net in regress/hostile.
+STANDIN =	regress/tmp/worker
+${STANDIN}: regress/lib/worker.c ${LIBCOMMON}
+	mkdir -p regress/tmp
+	${CC} ${ALL_CFLAGS} -MF $@.d ${ALL_LDFLAGS} -o $@ \
+	    regress/lib/worker.c ${LIBCOMMON} ${LIBS_${OS}}
+
 # What the tests run: an installation below regress/stage.
-stage: all
+stage: all ${STANDIN}
 	rm -rf ${STAGE}
 	${MAKE} install DESTDIR=${STAGE} PREFIX=/usr
 
