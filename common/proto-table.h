@@ -297,7 +297,7 @@ static const struct proto_field f_engine_copied[] = {
 static const struct proto_field f_engine_refused[] = {
 	UID(m_engine_refused, uid),
 	U8(m_engine_refused, status, ST_NO, ST_MAX),
-	U8(m_engine_refused, code, RC_NONE, RC_MAX),
+	U8(m_engine_refused, code, RC_NONE, RC_SERVER_MAX),
 	BOOL(m_engine_refused, had_date),
 	BOOL(m_engine_refused, had_keywords),
 	U64(m_engine_refused, size),
@@ -306,7 +306,7 @@ static const struct proto_field f_engine_refused[] = {
 };
 static const struct proto_field f_engine_failed[] = {
 	U8(m_engine_failed, status, ST_NO, ST_MAX),
-	U8(m_engine_failed, code, RC_NONE, RC_MAX),
+	U8(m_engine_failed, code, RC_NONE, RC_SERVER_MAX),
 	STR(m_engine_failed, text, TEXT_MAX),
 	SET(m_engine_failed, set),
 	END
@@ -409,7 +409,7 @@ static const struct proto_field f_engine_uids[] = {
 };
 static const struct proto_field f_engine_done[] = {
 	U8(m_engine_done, status, ST_OK, ST_MAX),
-	U8(m_engine_done, code, RC_NONE, RC_MAX),
+	U8(m_engine_done, code, RC_NONE, RC_SERVER_MAX),
 	U32(m_engine_done, exists),
 	U32(m_engine_done, count),
 	U64(m_engine_done, modseq),

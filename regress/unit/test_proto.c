@@ -609,7 +609,7 @@ test_rules(void)
 		{ M_ENGINE_DONE, offsetof(struct m_engine_done, status),
 		    ST_UNSENT },
 		{ M_ENGINE_DONE, offsetof(struct m_engine_done, code),
-		    RC_META_CLOSED },
+		    RC_SERVERBUG },
 		{ M_ENGINE_LOG, offsetof(struct m_engine_log, level),
 		    LOG_LV_ERROR },
 		{ M_ENGINE_ITEM, offsetof(struct m_engine_item, kind),
