@@ -36,6 +36,7 @@ engine_reset(struct engine *e)
 	mbox_reset(&e->list);
 	memset(&e->due, 0, sizeof(e->due));
 	e->partial = 0;
+	e->srv[LOCAL].lines = e->srv[REMOTE].lines = 0;
 	/* --adopt, --retry and --allow-delete were for the first pass. */
 	e->want.nadopts = 0;
 	e->want.cfg.retry = 0;

@@ -71,6 +71,7 @@ struct server {
 	int		 list_failed;	/* --check: its LIST was not OK */
 	int		 refused;	/* --rename: it did not do it */
 	struct m_engine_stats stats;
+	unsigned int	 lines;		/* that its worker has printed */
 };
 
 /* copy.c: a copy to be made in another way. */
@@ -289,6 +290,7 @@ uint64_t	 progress_to_copy(const struct mside *);
 /* "1.2 MB" into buf[16], which is returned. */
 const char	*progress_size(uint64_t, char *buf);
 /* "UID 7", "UIDs 3,5:9", or the first of them and how many more: into buf. */
+#define LOG_LINES	500	/* of a worker, in a pass */
 #define UIDS_TEXT	160
 const char	*progress_uids(const struct uidset *, char *buf, size_t size);
 

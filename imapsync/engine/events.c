@@ -20,6 +20,26 @@ component(int chan)
 	return chan == STORE ? "database" : side_name[chan];
 }
 
+/*
+ * A worker that was taken over does not fill a terminal or a disk: of each pass
+ * so many lines are printed, and then one that says so.
+ */
+static int
+log_flood(struct engine *e, int chan)
+{
+	if (chan == STORE || log_debugging())
+		return 0;
+	if (e->srv[chan].lines < LOG_LINES) {
+		e->srv[chan].lines++;
+		return 0;
+	}
+	if (e->srv[chan].lines++ == LOG_LINES)
+		log_warnx("the %s network worker has more than %d lines to "
+		    "say: the rest is left out", side_name[chan], LOG_LINES);
+	e->srv[chan].lines = LOG_LINES + 1;
+	return 1;
+}
+
 static void
 h_log(const struct msg *msg)
 {
@@ -29,8 +49,18 @@ h_log(const struct msg *msg)
 	/* Something could not be done, whatever the rest of the run does. */
 	if (m->level == LOG_LV_ERROR)
 		src->e->partial = 1;
+	if (log_flood(src->e, src->chan))
+		return;
 	progress_log(src->e, m->level, component(src->chan),
 	    m->mailbox[0] != '\0' ? m->mailbox : NULL, m->text);
+}
+
+/* Those that a worker has; one that was taken over must not choose ours. */
+static int
+fatal_status(int status)
+{
+	return status == EX_SYNC_TEMP || status == EX_SYNC_LATER ? status :
+	    EX_SYNC_ERROR;
 }
 
 static void
@@ -39,15 +69,16 @@ h_fatal(const struct msg *msg)
 	struct source			*src = msg->arg;
 	const struct m_engine_fatal	*m = msg->rec;
 	struct engine			*e = src->e;
+	int				 status = fatal_status(m->status);
 
-	progress_end(e, m->status);
-	end_begin(e, END_FAILED, m->status);
-	if (src->chan == STORE || m->status != EX_SYNC_TEMP)
+	progress_end(e, status);
+	end_begin(e, END_FAILED, status);
+	if (src->chan == STORE || status != EX_SYNC_TEMP)
 		progress_log(e, LOG_LV_ERROR, component(src->chan), NULL,
 		    m->text);
 	if (src->chan == STORE)
 		return;
-	if (m->status == EX_SYNC_TEMP)
+	if (status == EX_SYNC_TEMP)
 		end_lost(e, src->chan, m->text);
 	e->end.lost[src->chan] = 1;
 	/* What has been sent to the other server whole may still be answered. */
