@@ -113,6 +113,7 @@ uid_fits(struct mbox *mb, int target, const struct m_engine_copied *m)
 	return m->newuid >= d->uidnext && m->newuid > dst->known.n &&
 	    m->newuid != UINT32_MAX &&
 	    !uidset_has(&dst->w->did.appended, m->newuid) &&
+	    !uidset_has(&dst->w->found.new, m->newuid) &&
 	    !uidset_has(&mb->s[OTHER(target)].w->did.copied, m->uid) &&
 	    row_find(mb, target, m->newuid) == NULL &&
 	    row_find(mb, OTHER(target), m->uid) == NULL;
