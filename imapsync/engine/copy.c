@@ -225,6 +225,10 @@ got_failed(struct engine *e, struct req *r, const struct m_engine_failed *m)
 {
 	struct copy	*c = r->arg, single = *c;
 
+	/* Or it would be sent again for ever. */
+	if (c->mode != RECV_MULTI)
+		fatalx("the %s worker says that messages were refused together "
+		    "which were sent one by one", side_name[c->target]);
 	if (mailbox_fault(e, c, m->code, m->text, &m->set, 0))
 		return;
 	/* One batch is tried message by message, the others wait for room. */
