@@ -275,6 +275,8 @@ missing_ask(struct engine *e, struct mbox *mb, int side)
 	static const struct answers	 search = { .done = missing_done };
 	struct side_did			*d = &mb->s[side].w->did;
 
+	/* What came all the same is not missing. */
+	uidset_sub(&d->missing, &d->copied);
 	if (uidset_empty(&d->missing))
 		return;
 	d->look = look_open(e, mb, side, 0, &open);
