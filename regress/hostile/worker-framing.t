@@ -18,5 +18,5 @@ use Imapsync::Replaced;
 
 my $t = Imapsync::Replaced->new;
 
-$t->attacks(Imapsync::Attacks::load('Framing'));
+$t->attacks(map { Imapsync::Attacks::load($_) } 'Given', 'Framing');
 done_testing;

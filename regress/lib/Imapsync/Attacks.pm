@@ -34,12 +34,19 @@
 #		'' if nothing need be said
 #	may	what a lie about its own mail may bring about on the honest side:
 #		'lose' (messages, by D1 to D7), 'flags', 'own' (messages that only
-#		the worker has), 'names' (mailboxes)
+#		the worker has), 'names' (mailboxes), 'twice' (in the next run:
+#		it says that what it was sent is new)
 #	after	the exit status of the following, honest run (default 0)
 #	unlike	the two sides need not be equal behind it
+#	boxes	names of mailboxes that the honest server may hear, as patterns
+#	same	nothing at all must have changed
+#	blob	octets in place of all that it would send ($proto)
 #	seconds	limit of the run (default 40)
 #	args	of imapsync
 #	check	a sub of the test's: ($job) returns what is wrong
+#	timeout	the key of that name, of both sides
+#	dies	by a signal, as it wants
+#	more	only with IMAPSYNC_ATTACKS=all in the environment
 #	todo	it is known to fail, and why
 package Imapsync::Attacks;
 
@@ -59,12 +66,15 @@ sub attack
 	push @all, { status => 1, name => $name, kind => $kind, %o };
 }
 
+sub all { return ($ENV{IMAPSYNC_ATTACKS} // '') eq 'all' }
+
+# Those of a kind; a run takes most of them.
 sub load
 {
 	my ($kind) = @_;
 
 	require "Imapsync/Attacks/$kind.pm";
-	return grep { $_->{kind} eq $kind } @all;
+	return grep { $_->{kind} eq $kind && (!$_->{more} || all()) } @all;
 }
 
 # "Kind:name"; "" is an honest worker.
@@ -74,7 +84,8 @@ sub find
 
 	return { on => '' } if $which eq '';
 	my ($kind, $name) = split /:/, $which, 2;
-	my ($attack) = grep { $_->{name} eq $name } load($kind);
+	load($kind);
+	my ($attack) = grep { $_->{kind} eq $kind && $_->{name} eq $name } @all;
 	return $attack // die "no attack $which\n";
 }
 

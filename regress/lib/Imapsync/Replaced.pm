@@ -45,7 +45,7 @@ use Imapsync::Store;
 use Imapsync::Worker;
 
 my $kb_max = 64 * 1024;		# of a process
-my $err_max = 64 * 1024;	# octets of what is printed
+my $err_max = 256 * 1024;	# octets of what is printed
 my %secret = (honest => 'hush-honest', evil => 'hush-evil');
 my @side = ('local', 'remote');
 my $slots = 0;
@@ -82,8 +82,10 @@ sub slot
 	my %section = (type => 'imap', host => '127.0.0.1', STARTTLS => 'NO',
 	    port => $s->{listen}->sockport, username => 'other',
 	    password => $secret{evil});
+	$s->{$side[$evil]} = \%section;
+	$s->{$side[!$evil]} = $s->{model}->section;
 	$s->{i} = Imapsync::Imapsync->new(
-	    $side[$evil] => \%section, $side[!$evil] => $s->{model},
+	    map({ $_ => $s->{$_} } @side),
 	    env => { IMAPSYNC_LIBEXEC => $dir });
 	symlink Imapsync::Imapsync::libexec() . '/imapsync-store',
 	    "$dir/imapsync-store" or die "symlink: $!\n";
@@ -135,6 +137,11 @@ sub baseline
 		    date => date_of($n)) for 1 .. 3;
 		$st{$who}->deliver('work', message(++$n),
 		    date => date_of($n));
+	}
+	for my $new ([honest => 'fresh'], [evil => 'theirs']) {
+		my ($who, $name) = @$new;
+		$st{$who}->create($name);
+		$st{$who}->deliver($name, message(++$n), date => date_of($n));
 	}
 	$st{evil}->remove('INBOX', 2);
 	$st{honest}->remove('INBOX', 3);
@@ -202,6 +209,8 @@ sub job
 		%how = (blob => spew("$s->{dir}/blob", $blob));
 	}
 	$self->restore($s);
+	$s->{i}->change($side[$_] => { %{ $s->{$side[$_]} },
+	    timeout => $attack->{timeout} }) for 0, 1;
 	$self->arm($s, %how);
 	$self->start($job, @{ $attack->{args} // [] });
 	return $job;
@@ -354,7 +363,8 @@ my $date = qr/"[ \d]\d-\w{3}-\d{4} \d\d:\d\d:\d\d [-+]\d{4}"/;
 sub judge_commands
 {
 	my ($a, $commands) = @_;
-	my $name = join '|', qw(INBOX work quiet), @{ $a->{boxes} // [] };
+	my $name = join '|', qw(INBOX work quiet fresh theirs),
+	    @{ $a->{boxes} // [] };
 
 	$name = qr/"?(?:$name)"?/;
 	my @ok = (qr/LOGIN/, qr/CAPABILITY/, qr/NOOP/, qr/LOGOUT/,
@@ -410,7 +420,8 @@ sub judge_honest
 		    unless $may{flags};
 	}
 	push @bad, map { "a new mailbox: $_" }
-	    grep { !$was->box($_) && !$may{names} } $now->names;
+	    grep { !$base->{evil}->box($_) && !$was->box($_) && !$may{names} }
+	    $now->names;
 	return @bad;
 }
 
@@ -468,18 +479,20 @@ sub judge_after
 	push @bad, 'the next run: a signal' if $r->{signal};
 	push @bad, judge_commands($a, [$s->{model}->commands('all')]),
 	    judge_state($s);
-	for my $name ($base->{honest}->names) {
+	for my $name ($base->{honest}->names, 'theirs') {
 		my ($h, $e) = map { bodies($_, $name) } $honest, $evil;
 		my %all = (%$h, %$e);
 		for my $body (keys %all) {
 			my ($x, $y) = map { $_->{$body} // 0 } $h, $e;
 			push @bad, "then $name: twice: " . title($body)
-			    if $x > 1 || $y > 1;
+			    if ($x > 1 && !$may{twice}) ||
+			    ($y > 1 && !$a->{unlike});
 			push @bad, "then $name: $x on the honest side, " .
 			    "$y on the other: " . title($body)
 			    if $x != $y && !$a->{unlike};
 		}
-		my $was = bodies($base->{honest}, $name);
+		my $was = $name eq 'theirs' ? {} :
+		    bodies($base->{honest}, $name);
 		my $doomed = $base->{honest}->find('INBOX', 2)->{body};
 		push @bad, map { "then $name: lost: " . title($_) } grep {
 		    !$h->{$_} && $_ ne $doomed && !$may{lose} } keys %$was;

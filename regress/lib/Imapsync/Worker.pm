@@ -135,6 +135,7 @@ sub die_by
 	my ($self, $signal) = @_;
 
 	$self->save;
+	$SIG{$signal} = 'DEFAULT' unless $signal eq 'KILL';
 	kill $signal, $$;
 	POSIX::_exit(9);
 }
@@ -343,6 +344,7 @@ sub on_NET_LIST
 	my $re = join '|', map { my $p = quotemeta "$m->{reference}$_";
 	    $p =~ s{\\\*}{.*}g; $p =~ s{\\%}{[^/]*}g; $p } @patterns;
 
+	local $self->{listing} = @patterns > 0;
 	if (@patterns) {
 		$self->tell_mailbox($_, $id)
 		    for grep { /^(?:$re)\z/i } $self->{store}->names;

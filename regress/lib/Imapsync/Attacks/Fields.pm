@@ -18,7 +18,8 @@ use Imapsync::Proto;
 
 # What a worker may send (engine/events.c); what it may not is Framing's.
 my @types = map { "ENGINE_$_" } qw(READY LOG FATAL MAILBOX OPENED VANISHED FLAGS
-    META COPIED REFUSED FAILED GONE WITHHELD DUE SPOILT CHANGED STATS UIDS DONE);
+    META COPIED REFUSED FAILED GONE WITHHELD DUE SPOILT CHANGED STATS UIDS DONE
+    ALIVE);
 my %top = (u8 => 0xff, u16 => 0xffff, u32 => 0xffffffff);
 my %pack = (u8 => 'C', u16 => 'S<', u32 => 'L<', u64 => 'Q<');
 
@@ -101,10 +102,10 @@ sub add
 }
 
 my $p = Imapsync::Proto->new;
-my $all = ($ENV{IMAPSYNC_ATTACKS} // '') eq 'all';
+my $all = Imapsync::Attacks::all();
 my $n = 0;
 
-for my $type (@types) {
+for my $type (grep { my $t = $_; grep { $_ eq $t } $p->types } @types) {
 	my %good = map { $_->{kind} eq 'u32' && $_->{min} ?
 	    ($_->{name} => 7) : () } $p->fields($type);
 	for my $f ($p->fields($type)) {

@@ -263,11 +263,11 @@ attack 'FATAL, and goes on as if nothing was', on => 'NET_OPEN', says => '',
 	$w->emit('ENGINE_FATAL', 0, { status => 1, text => 'the end' });
 	return 0;
     };
-attack 'FATAL twice: the first one counts', on => 'NET_OPEN', status => 4,
+attack 'FATAL twice: the first one counts', on => 'NET_OPEN', status => 1,
     says => qr/the first/, do => sub {
 	my ($w) = @_;
-	$w->emit('ENGINE_FATAL', 0, { status => 4, text => 'the first' });
-	$w->emit('ENGINE_FATAL', 0, { status => 5, text => 'the second' });
+	$w->emit('ENGINE_FATAL', 0, { status => 1, text => 'the first' });
+	$w->emit('ENGINE_FATAL', 0, { status => 75, text => 'the second' });
 	$w->quit(0);
     };
 

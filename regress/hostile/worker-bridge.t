@@ -1,0 +1,21 @@
+#!/usr/bin/perl
+# This file is part of imapsync, which keeps two IMAP servers identical.
+#
+# imapsync is free software: you can redistribute it and/or modify it under
+# the terms of the GNU General Public License, version 3 or (at your option)
+# any later version, with permission to link with LibreSSL and OpenSSL.
+# It comes WITHOUT ANY WARRANTY.  See COPYING.
+
+# A worker that was taken over: what comes over the bridge.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use Test::More;
+use Imapsync::Replaced;
+
+my $t = Imapsync::Replaced->new;
+
+$t->attacks(Imapsync::Attacks::load('Bridge'));
+done_testing;
