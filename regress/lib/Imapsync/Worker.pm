@@ -27,7 +27,6 @@ use Digest::SHA ();
 use POSIX ();
 use Storable ();
 use Time::Local ();
-use Imapsync::Attacks;
 use Imapsync::Proto;
 use Imapsync::Store;
 
@@ -61,7 +60,12 @@ sub new
 	chomp(my @lines = <$fh>);
 	$self->{conf} = { map { split /=/, $_, 2 } @lines };
 	$self->{p} = Imapsync::Proto->new($self->{conf}{table});
-	$self->{attack} = Imapsync::Attacks::find($self->{conf}{attack});
+	$self->{attack} = { on => '' };
+	if ($self->{conf}{attack} ne '') {
+		require Imapsync::Attacks;
+		$self->{attack} =
+		    Imapsync::Attacks::find($self->{conf}{attack});
+	}
 	$self->{store} = Storable::retrieve($self->{conf}{store});
 	return $self;
 }

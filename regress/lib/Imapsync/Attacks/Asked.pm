@@ -67,4 +67,10 @@ attack 'a message ahead of its RECV', on => 'NET_OPEN', status => [0, 1],
 	return 0;
     };
 
+seldom(
+    'the last UID',
+    'one UID twice, with two bodies',
+    'a UID of the other mailbox',
+);
+
 1;

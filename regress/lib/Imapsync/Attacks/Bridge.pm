@@ -183,4 +183,31 @@ for my $how (sort keys %ends) {
 	cut "all but a trailer, then $how", -0.5, $ends{$how}, more => 1;
 }
 
+seldom(
+    'a record of type 0',
+    'transfer 0',
+    'a length of 2^64 - 1',
+    'flags: a parenthesis',
+    'flags: a quote',
+    'flags: 8 bits',
+    'flags: a blank at the end',
+    'flags: one of 600 octets',
+    '\\Recent among the flags',
+    'a date: CRLF',
+    'a date: NULs',
+    'a date: day 0',
+    'a date: hour 99',
+    'a date: blanks',
+    'a date: no such month',
+    'year 9999',
+    'a body of one octet',
+    'a body of NULs',
+    'IMAP in place of records',
+    'END of another transfer',
+    'a thousand ENDs',
+    'octets when nothing is to be sent',
+    'half a head, then FATAL',
+    'another key',
+);
+
 1;

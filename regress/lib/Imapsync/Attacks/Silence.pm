@@ -14,7 +14,7 @@ use strict;
 use warnings;
 use Imapsync::Attacks;
 
-my $named = qr/the (local|remote) network worker/;
+my $named = qr/the (local|remote) network worker|the other server's process/;
 
 sub silent
 {
@@ -73,6 +73,25 @@ sub endless
 endless 'words, now and then', 'NET_OPEN', sub {
 	$_[0]->emit('ENGINE_LOG', 0, { level => 2, text => 'soon' });
     };
+endless 'it lives, as it says', 'NET_OPEN', sub {
+	$_[0]->emit('ENGINE_ALIVE', 0, {});
+    };
+endless 'it lives, as it says, and waits for messages', 'NET_SEND', sub {
+	$_[0]->emit('ENGINE_ALIVE', 0, { bridge => 1 });
+    };
+endless 'it lives, as it says, and takes no message', 'NET_RECV', sub {
+	$_[0]->emit('ENGINE_ALIVE', 0, {});
+    }, seconds => 25, todo => 'no limit for a server that takes no messages';
+endless 'flags, now and then', 'NET_OPEN', sub {
+	my ($w, $m, $id) = @_;
+	$w->emit('ENGINE_FLAGS', $id, { uid => 1, modseq => 1,
+	    has_flags => 1, flags => '' });
+    }, seconds => 25, todo => 'no limit for an answer without end';
+endless 'one name, now and then', 'NET_LIST', sub {
+	my ($w, $m, $id) = @_;
+	$w->emit('ENGINE_MAILBOX', $id, { delimiter => ord '/',
+	    has_status => 1, name => 'work' });
+    }, seconds => 25, todo => 'no limit for an answer without end';
 endless 'octets of a frame, one by one', 'NET_OPEN', sub {
 	my ($w) = @_;
 	$w->{drip} //= $w->{p}->frame('ENGINE_LOG', 0, 'x' x 16000);
@@ -92,5 +111,18 @@ silent 'words without end', 'NET_OPEN', sub {
 		$w->pause(0) unless $w->{words} % 100;
 	}
     };
+
+seldom(
+    'no END, and no DONE',
+    'a message of 2^62 octets that ends early',
+    'half an END',
+    'silent at NET_SEARCH',
+    'silent at NET_STORE',
+    'silent at NET_NAME',
+    'all but DONE: OPEN',
+    'half a frame',
+    'octets of a message, one by one',
+    'it lives, as it says, and waits for messages',
+);
 
 1;
