@@ -85,4 +85,9 @@ clean-regress:
 cases: stage
 	IMAPSYNC_CASES=all ${PROVE} -j3 --timer regress/cases/*.t
 
-.PHONY: cases
+# What a replaced worker may do (regress/hostile/ATTACKS.md), all of it: regress
+# takes some of what is alike.
+attacks: stage
+	IMAPSYNC_ATTACKS=all ${PROVE} --timer regress/hostile/worker-*.t
+
+.PHONY: cases attacks

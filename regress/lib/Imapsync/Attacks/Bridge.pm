@@ -158,8 +158,8 @@ attack 'records while it is sent to', on => 'NET_RECV', status => [0, 1],
 sub cut
 {
 	my ($name, $at, $end, %o) = @_;
-	attack $name, on => 'bridge', says => '', status => [1, 3, 75], %o,
-	    do => sub {
+	attack $name, on => 'bridge', says => '', status => [1, 3, 75],
+	    timeout => 2, %o, do => sub {
 		my ($w, $r) = @_;
 		my $octets = $w->bridge_head($r) . $r->{body};
 		$w->bridge_put(substr $octets, 0, $at < 0 ?
