@@ -272,6 +272,18 @@ attack 'FATAL twice: the first one counts', on => 'NET_OPEN', status => 1,
     };
 
 seldom(
+    'type 4294967295',
+    'a request of the engine\'s, sent back to it',
+    'ENGINE_SETUP, which is another\'s',
+    'META that answers nothing',
+    'LIST is answered with UIDS',
+    'DONE twice: RECV',
+    'OPEN is answered with COPIED',
+    'SEND is answered with COPIED',
+    'RECV is answered with GONE',
+    'DONE of a request still to come',
+    '16 descriptors that no frame announces',
+    'half a frame, then its end',
     'a frame shorter than its header',
     'a length of 65535',
     'type 0',
