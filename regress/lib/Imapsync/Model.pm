@@ -64,6 +64,17 @@ my $all_caps = 'IMAP4rev1 SASL-IR ID ENABLE UIDPLUS LIST-EXTENDED ' .
     'LIST-STATUS SPECIAL-USE CONDSTORE QRESYNC ESEARCH LITERAL+ ' .
     'MULTIAPPEND UNSELECT MOVE IDLE NAMESPACE AUTH=PLAIN';
 
+# The option of that name as a list of capabilities.
+sub caps
+{
+	my ($caps) = @_;
+
+	return $caps unless $caps =~ /^[-+]/ || $caps eq '';
+	my %drop = map { $_ => 1 } $caps =~ /(?<!\S)-(\S+)/g;
+	return join ' ', grep({ !$drop{$_} } split ' ', $all_caps),
+	    $caps =~ /(?<!\S)\+(\S+)/g;
+}
+
 sub new
 {
 	my ($class, %o) = @_;
@@ -71,13 +82,8 @@ sub new
 	my $store = delete $o{store} //
 	    Imapsync::Store->new(sep => $o{sep} // '/');
 
-	if ($caps =~ /^[-+]/ || $caps eq '') {
-		my %drop = map { $_ => 1 } $caps =~ /(?<!\S)-(\S+)/g;
-		$caps = join ' ', grep({ !$drop{$_} } split ' ', $all_caps),
-		    $caps =~ /(?<!\S)\+(\S+)/g;
-	}
 	$o{hooks} //= {};
-	$o{caps} = $caps;
+	$o{caps} = caps($caps);
 	$o{initial} = $store;
 	return Imapsync::Fake::new($class, greeting => 'OK', %o);
 }

@@ -141,17 +141,24 @@ sub read_command
 	}
 }
 
-sub log_command
+# A command without its tag; literals are shown as their sizes.
+sub as_line
 {
-	my ($self, @chunks) = @_;
+	my @chunks = @_;
 	my $text = '';
 
 	$text .= shift(@chunks), shift @chunks while @chunks;
 	$text =~ s/^\S+ //;
 	$text =~ s/[\r\n]/?/g;
-	$text = 'LOGIN' if $text =~ /^LOGIN/i;
+	return $text =~ /^LOGIN/i ? 'LOGIN' : $text;
+}
+
+sub log_command
+{
+	my ($self, @chunks) = @_;
+
 	open(my $fh, '>>:raw', "$self->{fake}{dir}/commands") or return;
-	print $fh "$self->{number} $text\n";
+	print $fh "$self->{number} " . as_line(@chunks) . "\n";
 	close $fh;
 }
 
