@@ -161,6 +161,35 @@ test_request(void)
 	buf_free(&out);
 }
 
+/* A reply with a name of each length, to its last octet and not further. */
+static void
+test_names(void)
+{
+	struct m_net_setup	 su = setup(PROXY_SOCKS5H, "mx", "", "");
+	struct socks		*so;
+	struct buf		 in = BUF_INIT, out = BUF_INIT;
+	char			 reply[5 + 255 + 2] = { 5, 0, 0, 3 };
+	int			 n, early, last, bad = 0;
+
+	for (n = 0; n <= 255; n++) {
+		reply[4] = (char)n;
+		so = socks_new(&su);
+		socks_step(so, &in, &out);
+		feed(so, &in, &out, "\5\0", 2);
+		early = feed(so, &in, &out, reply, 5 + n + 2 - 1);
+		buf_puts(&in, "x* OK");
+		last = socks_step(so, &in, &out);
+		if (early != 0 || last != 1 || in.len != 4)
+			bad++;
+		socks_free(so);
+		buf_clear(&in);
+		buf_clear(&out);
+	}
+	ok(bad == 0, "replies with names of 0 to 255 octets (%d wrong)", bad);
+	buf_free(&in);
+	buf_free(&out);
+}
+
 int
 main(void)
 {
@@ -179,6 +208,7 @@ main(void)
 	    "\5\0\0\1\0\0\0\0\0\0", 10);
 	test_password();
 	test_request();
+	test_names();
 
 	memset(longest, 'x', 256);
 	longest[256] = '\0';
