@@ -183,7 +183,8 @@ for my $type (0, 2, 5, 0x7f, 0xff) {
 	    reply => pack('C4', 5, 0, 0, $type) . "\0" x 30);
 }
 
-# What its address looks like is no matter.  test_socks has names of each length.
+# What its address looks like is no matter.  In test_socks there are names of
+# each length.
 accepted('IPv4');
 accepted('IPv6', reply => "\5\0\0\4" . "\x20\1" x 8 . "\0\1");
 accepted("name of $_ octets", reply => "\5\0\0\3" . pack('C', $_) .

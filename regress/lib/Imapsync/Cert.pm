@@ -13,6 +13,11 @@
 #	    san => 'DNS:mail.example.org');
 #	my $old = Imapsync::Cert->new(name => 'old', expired => 1);
 #	my $client = Imapsync::Cert->new(name => 'client', cn => 'joe');
+#	my $soon = Imapsync::Cert->new(name => 'soon', days =>
+#	    ['20990101000000Z', '20990201000000Z']);
+#	my $odd = Imapsync::Cert->new(name => 'odd', san => undef,
+#	    usage => 'clientAuth', ext => "basicConstraints = CA:TRUE\n",
+#	    issuer => $other);	# signed by another one, as if that could
 #	$good->cert; $good->key; $good->ca;	# paths of PEM files
 #	$good->spki;	# SHA-256 of the public key, as SSL_fingerprint takes it
 package Imapsync::Cert;
@@ -32,6 +37,15 @@ sub new
 	make_ca("$dir/$self->{ca}") unless -e "$dir/$self->{ca}.pem";
 	$self->make_cert;
 	return $self;
+}
+
+# For a server to present: with those between it and the authority.
+sub chain
+{
+	my ($self, @between) = @_;
+
+	return spew("$self->{dir}/$self->{name}.chain", join '', map {
+	    slurp($_->cert) } $self, @between);
 }
 
 sub ca { return "$_[0]{dir}/$_[0]{ca}.pem" }
@@ -66,8 +80,13 @@ sub make_cert
 	my ($self) = @_;
 	my ($dir, $name, $ca) = @$self{qw(dir name ca)};
 	my $base = "$dir/$name";
-	my @days = $self->{expired} ? ('-startdate', '20200101000000Z',
-	    '-enddate', '20200201000000Z') : ('-days', 20);
+	my $dates = $self->{days} // ($self->{expired} ?
+	    ['20200101000000Z', '20200201000000Z'] : undef);
+	my @days = $dates ? ('-startdate', $dates->[0], '-enddate',
+	    $dates->[1]) : ('-days', 20);
+	my $by = $self->{issuer} ? "$dir/$self->{issuer}{name}" : "$dir/$ca";
+	my $ext = $self->{ext} // "basicConstraints = CA:FALSE\n";
+	$ext .= "subjectAltName = $self->{san}\n" if defined $self->{san};
 
 	new_key("$base.key");
 	mkdir "$dir/$name.db";
@@ -77,13 +96,13 @@ sub make_cert
 	    "dir = $dir/$name.db\ndatabase = \$dir/index.txt\n" .
 	    "new_certs_dir = \$dir\nrand_serial = yes\n" .
 	    "default_md = sha256\npolicy = any\nx509_extensions = ext\n" .
-	    "unique_subject = no\n[any]\nCN = supplied\n[ext]\n" .
-	    "basicConstraints = CA:FALSE\nsubjectAltName = $self->{san}\n" .
-	    "extendedKeyUsage = serverAuth,clientAuth\n");
+	    "unique_subject = no\n[any]\nCN = supplied\n[ext]\n$ext" .
+	    'extendedKeyUsage = ' . ($self->{usage} //
+	    'serverAuth,clientAuth') . "\n");
 	run_command([qw(openssl req -new -config), "$base.cnf", '-key',
 	    "$base.key", '-out', "$base.csr"]);
 	run_command([qw(openssl ca -batch -notext -config), "$base.cnf",
-	    '-cert', "$dir/$ca.pem", '-keyfile', "$dir/$ca.key", '-in',
+	    '-cert', "$by.pem", '-keyfile', "$by.key", '-in',
 	    "$base.csr", '-out', "$base.pem", @days]);
 	give_away("$base.key", "$base.pem");
 }
