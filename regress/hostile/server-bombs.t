@@ -233,7 +233,8 @@ for my $code (0, 1) {
 		$c->put("* $open" . join(' ', map { "k$_" }
 		    $_ * 1000 .. $_ * 1000 + 999) . "$close\r\n") for 0 .. 999;
 		return 0;
-	}, others => 1);
+	}, others => 1, todo => $code ?
+	    'each keyword is compared with all others' : undef);
 }
 for my $case (['EXISTS 4294967295', exists => 4294967295],
     ['EXISTS 0', exists => 0], ['UIDNEXT 0', uidnext => 0],
