@@ -470,6 +470,14 @@ push @cases, $h->bomb('no UIDVALIDITY for the copying', 'NOTHING', sub { 0 },
 	return;
     } });
 
+push @cases, $h->bomb('the OK to a FETCH is left out', 'NOTHING', sub { 0 },
+    memory => 1, todo => 'a transfer is sent that nobody takes any more',
+    hooks => { out => sub {
+	my ($c, $line) = @_;
+	return ($c->{name} // '') eq 'UID FETCH' && $c->{box_name} eq 'box' &&
+	    $line =~ /^A\d+ OK / ? undef : $line;
+    } });
+
 # ---- keywords over all messages ----
 
 {

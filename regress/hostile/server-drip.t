@@ -99,6 +99,7 @@ sub gap
 	    hooks => { out => sub {
 		my ($c, $line) = @_;
 		return $line if ++$c->{at} != $at;
+		$c->note("here: $line");
 		return $sub->($c, $line);
 	    } });
 }
