@@ -121,7 +121,8 @@ for my $case (['LIST without STATUS', "* LIST () \"/\" \"n%d\"\r\n"],
 	bomb("mailboxes without end: $what", 'LIST', sub {
 		$_[0]->flood(24 * MB, lines($format));
 		$_[0]->silence;
-	}, todo => $names, says => qr/^remote: .*(?:names|mailboxes)/m, status => [1, 75]);
+	}, todo => $names, says => qr/^remote: .*(?:names|mailboxes)/m,
+	    status => [1, 75]);
 }
 for my $case (['LIST', ''], ['LIST and STATUS', "* STATUS \"n%d\" $status\r\n"],
     ['LIST (\NonExistent)', '\NonExistent']) {

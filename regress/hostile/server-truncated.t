@@ -6,10 +6,10 @@
 # any later version, with permission to link with LibreSSL and OpenSSL.
 # It comes WITHOUT ANY WARRANTY.  See COPYING.
 
-# One session with a deletion and a copy each way, cut at every octet of what the
-# remote server sends: closed there, and left open and silent.  The run ends with
-# the words and the status of a lost server, the other server is unharmed, and
-# what comes next finds its way (seen in one of ELEVEN).
+# One session with a deletion and a copy each way, cut at every octet of what
+# the remote server sends: closed there, and left open and silent.  The run ends
+# with the words and the status of a lost server, the other server is unharmed,
+# and what comes next finds its way (seen in one of ELEVEN).
 
 use strict;
 use warnings;
