@@ -77,7 +77,7 @@
 /* Lines of one kind that a worker says in a session: then they are counted. */
 #define ONCE_MOST	20
 /* Warnings of a pass: then they are counted. */
-#define LINES_MAX	2000
+#define LINES_MAX	500
 
 /* ---- the last line ---- */
 

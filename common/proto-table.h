@@ -161,7 +161,7 @@ static const struct proto_field f_engine_stats[] = {
 	END
 };
 static const struct proto_field f_engine_alive[] = {
-	BOOL(m_engine_alive, bridge),
+	U8(m_engine_alive, bridge, ALIVE_SERVER, ALIVE_FULL),
 	END
 };
 #define OPEN_MASK							\

@@ -21,6 +21,7 @@ struct box {
 	RB_ENTRY(box)			 entry;
 	struct m_engine_mailbox		 mb;
 	int				 listed;
+	int				 sent;
 	char				*name;
 };
 RB_HEAD(boxes, box);
@@ -59,6 +60,14 @@ list_send(struct net *net, const struct req *r,
 	if (mb->name[0] == '\0' && r->npatterns > 0)
 		net->skipped++;
 	chan_send(&net->chan, M_ENGINE_MAILBOX, r->id, mb);
+}
+
+/* Its name is kept, so that it is told once. */
+static void
+box_send(struct net *net, const struct req *r, struct box *b)
+{
+	b->sent = 1;
+	list_send(net, r, &b->mb);
 }
 
 /* ---- commands ---- */
@@ -176,14 +185,14 @@ status_emit(struct net *net, struct req *r)
 
 /* No server has so many; one that does not stop is not waited for. */
 static void
-list_bound(struct net *net, struct req *r, const struct resp *resp)
+list_bound(const struct net *net, struct req *r)
 {
-	r->octets += strlen(resp->name);
-	if (++r->answers > LIST_ANSWERS || r->octets > 2 * NAMES_OCTETS)
+	if (++r->answers > LIST_ANSWERS || r->names > NAMES_MAX ||
+	    r->octets > NAMES_OCTETS)
 		fatalx("%s: the server goes on to list mailboxes: %u answers "
-		    "with %zu octets of names so far, which is more than can "
-		    "be handled (%u mailboxes, %u octets)", net->setup.host,
-		    r->answers, r->octets, NAMES_MAX, NAMES_OCTETS);
+		    "with %u names so far (%zu octets), which is more than can "
+		    "be handled (%u names, %u octets)", net->setup.host,
+		    r->answers, r->names, r->octets, NAMES_MAX, NAMES_OCTETS);
 }
 
 void
@@ -204,17 +213,16 @@ list_untagged(struct net *net, const struct resp *resp)
 			}
 	if ((c = cmdq_oldest(net, K_LIST)) == NULL)
 		return;
-	net_heard(net);
 	r = c->req;
-	list_bound(net, r, resp);
+	list_bound(net, r);
 	find.name = (char *)resp->name;
 	b = resp->name[0] == '\0' ? NULL : RB_FIND(boxes, r->boxes, &find);
-	if (b != NULL && b->listed == (resp->type == R_LIST))
+	if (b != NULL && (b->sent || b->listed == (resp->type == R_LIST)))
 		return;
-	if (b == NULL && resp->type == R_LIST && (resp->name[0] == '\0' ||
-	    (resp->mb.attrs & ATTR_NOSELECT) ||
-	    !(list_caps(net, r) & CAP_LIST_STATUS))) {
-		list_send(net, r, &resp->mb);
+	net_heard(net);
+	if (resp->name[0] == '\0') {
+		if (resp->type == R_LIST)
+			list_send(net, r, &resp->mb);
 		return;
 	}
 	if (b == NULL) {
@@ -224,12 +232,21 @@ list_untagged(struct net *net, const struct resp *resp)
 		b->mb.name = b->name;
 		b->listed = resp->type == R_LIST;
 		RB_INSERT(boxes, r->boxes, b);
+		r->names++;
+		r->octets += strlen(b->name);
+		/* Of these no STATUS comes. */
+		if (b->listed && ((resp->mb.attrs & ATTR_NOSELECT) ||
+		    !(list_caps(net, r) & CAP_LIST_STATUS)))
+			box_send(net, r, b);
 		return;
 	}
 	if (resp->type == R_LIST) {
 		b->mb.attrs = resp->mb.attrs;
 		b->mb.delimiter = resp->mb.delimiter;
-		b->mb.name = resp->name;
+		/* INBOX as LIST spells it. */
+		free(b->name);
+		b->name = xstrdup(resp->name);
+		b->mb.name = b->name;
 	} else {
 		b->mb.has_status = 1;
 		b->mb.uidvalidity = resp->mb.uidvalidity;
@@ -237,8 +254,7 @@ list_untagged(struct net *net, const struct resp *resp)
 		b->mb.messages = resp->mb.messages;
 		b->mb.modseq = resp->mb.modseq;
 	}
-	list_send(net, r, &b->mb);
-	box_free(r->boxes, b);
+	box_send(net, r, b);
 }
 
 void
@@ -268,7 +284,7 @@ list_rest(struct net *net, struct req *r)
 	struct box	*b;
 
 	while ((b = RB_MIN(boxes, r->boxes)) != NULL) {
-		if (b->listed)
+		if (b->listed && !b->sent)
 			list_send(net, r, &b->mb);
 		box_free(r->boxes, b);
 	}

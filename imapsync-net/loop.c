@@ -72,6 +72,7 @@ bridge_write(struct net *net)
 		n = write(br->fd, buf_ptr(&br->out), br->out.len);
 		if (n <= 0)
 			break;
+		net->loop.poured = net_now();
 		buf_drain(&br->out, n);
 	}
 	/* The other worker is gone; why is its own, or the engine's, to say. */
@@ -275,15 +276,19 @@ static void
 say_alive(struct net *net)
 {
 	struct m_engine_alive	 m;
-	uint64_t		 now = net_now();
+	uint64_t		 ms, now = net_now();
 
 	if (chan_pending(&net->chan) > 0)
 		net->loop.told = now;
 	if (alive_end(net) > now)
 		return;
-	m.bridge = recv_expects(net) && net->out.len == 0 &&
-	    net->bridge.in.len < READ_MAX && now - net->loop.bridged >=
-	    alive_ms((uint64_t)net->setup.timeout);
+	ms = alive_ms((uint64_t)net->setup.timeout);
+	m.bridge = ALIVE_SERVER;
+	if (recv_expects(net) && net->out.len == 0 &&
+	    net->bridge.in.len < READ_MAX && now - net->loop.bridged >= ms)
+		m.bridge = ALIVE_EMPTY;
+	else if (net->bridge.out.len > 0 && now - net->loop.poured >= ms)
+		m.bridge = ALIVE_FULL;
 	chan_send(&net->chan, M_ENGINE_ALIVE, 0, &m);
 	net->loop.told = now;
 }

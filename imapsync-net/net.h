@@ -78,6 +78,7 @@ struct loop {
 	uint64_t		 corked;	/* ms: output is held since */
 	uint64_t		 told;		/* ms: when the engine was */
 	uint64_t		 bridged;	/* ms: when octets came by the bridge */
+	uint64_t		 poured;	/* ms: when octets went into it */
 };
 
 /* session.c's */

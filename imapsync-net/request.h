@@ -63,6 +63,7 @@ struct req {
 	struct boxes		*boxes;
 	enum list_tried		 tried;
 	unsigned		 answers;	/* LISTs and STATUSes */
+	unsigned		 names;		/* different ones among them */
 	size_t			 octets;	/* of the names among them */
 	int			 early;		/* answered before READY; held */
 	/* META, SEND, STORE, NAME, WATCH */

@@ -337,9 +337,15 @@ a_vanished(struct engine *e, struct req *r, const void *rec)
 	return 1;
 }
 
+/* Servers tell them in order; what is told again is no progress. */
 static int
 a_flags(struct engine *e, struct req *r, const void *rec)
 {
+	const struct m_engine_flags	*m = rec;
+
+	e->ask.stale = m->uid <= r->sess->reached;
+	if (m->uid > r->sess->reached)
+		r->sess->reached = m->uid;
 	if (r->to->flags != NULL)
 		r->to->flags(e, r->sess, rec);
 	return 1;
@@ -502,12 +508,14 @@ ask_answer(const struct msg *msg)
 		    "(%s)", who(src->chan), proto_name(msg->type));
 	/* It may be no request any more once it has its answer. */
 	answers = r->state & UNANSWERED;
+	src->e->ask.stale = 0;
 	if (!answer_fits(src->e, r, msg))
 		fatalx("the %s worker sent what does not answer its request "
 		    "(%s)", who(src->chan), proto_name(msg->type));
-	if (answers && src->chan != STORE) {
+	if (answers && !src->e->ask.stale && src->chan != STORE) {
 		src->e->ask.moved[src->chan] = end_now();
 		src->e->ask.idle[LOCAL] = src->e->ask.idle[REMOTE] = 0;
+		src->e->ask.full[LOCAL] = src->e->ask.full[REMOTE] = 0;
 	}
 }
 

@@ -139,6 +139,7 @@ struct sess {
 	enum sess_kind	 kind;
 	uint32_t	 handle;
 	uint32_t	 n;
+	uint32_t	 reached;	/* the highest UID that FLAGS named */
 	int		 full;		/* OPEN_FULL: the FLAGS are all */
 	int		 examine;	/* OPEN_EXAMINE */
 	int		 opened;
@@ -178,6 +179,8 @@ struct asks {
 	int64_t		 told[SIDES];	/* ms: the last frame */
 	int64_t		 moved[SIDES];	/* ms: the last one that answers */
 	unsigned	 idle[SIDES];	/* ALIVEs since, waiting for the bridge */
+	unsigned	 full[SIDES];	/* the same, with no room in it */
+	int		 stale;		/* what came was known: no progress */
 	unsigned	 bodies[SIDES];	/* SENDs and RECVs that it owes */
 	uint32_t	 last_id;
 	uint32_t	 reset_id;	/* the last one of the pass before */

@@ -381,7 +381,7 @@ refuse(struct engine *e, struct copy *c, const struct m_engine_refused *m)
 	if (refusal_set(e, c->mb, side, m->uid, m->code, m->size,
 	    e->srv[c->target].ready.appendlimit, m->text))
 		log_warnx("%s: the %s server refuses message UID %u of the %s "
-		    "server (%llu octets): %s", name_show(e, c->mb->name),
+		    "server (%llu octets): %.250s", name_show(e, c->mb->name),
 		    side_name[c->target], m->uid, side_name[side],
 		    (unsigned long long)m->size, m->text);
 }

@@ -119,7 +119,10 @@ h_alive(const struct msg *msg)
 	const struct m_engine_alive	*m = msg->rec;
 	struct asks			*l = &src->e->ask;
 
-	l->idle[src->chan] = m->bridge ? l->idle[src->chan] + 1 : 0;
+	l->idle[src->chan] = m->bridge == ALIVE_EMPTY ?
+	    l->idle[src->chan] + 1 : 0;
+	l->full[src->chan] = m->bridge == ALIVE_FULL ?
+	    l->full[src->chan] + 1 : 0;
 }
 
 const struct proto_handler events_net[] = {

@@ -83,10 +83,7 @@ water_send(struct engine *e, struct mbox *mb, int side, uint32_t uidnext,
 	w->uidnext = uidnext;
 	w->messages = messages;
 	w->modseq = modseq;
-	if (strcmp(w->mailboxid, d->mailboxid) != 0) {
-		free(w->mailboxid);
-		w->mailboxid = xstrdup(d->mailboxid);
-	}
+	w->mailboxid = text_keep(d->mailboxid);
 	memset(&m, 0, sizeof(m));
 	m.mailbox = mb->id;
 	m.side = side;

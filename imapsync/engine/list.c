@@ -44,8 +44,7 @@ got_mbox(struct engine *e, struct req *r, const struct m_engine_mbox *m)
 		w->uidnext = mw->uidnext != 0 ? mw->uidnext : 1;
 		w->messages = mw->messages;
 		w->modseq = mw->modseq;
-		free(w->mailboxid);
-		w->mailboxid = xstrdup(mw->mailboxid);
+		w->mailboxid = text_keep(mw->mailboxid);
 		mb->s[side].known.n = w->uidnext - 1;
 	}
 }
@@ -131,6 +130,7 @@ got_name(struct engine *e, struct req *r, const struct m_engine_mailbox *m)
 		mb = mbox_new(&e->list, neutral);
 	}
 	t = &mb->s[r->side].told;
+	e->ask.stale = t->name != NULL;
 	if (t->name != NULL && strcmp(t->name, m->name) != 0) {
 		t->twice = 1;
 		return;

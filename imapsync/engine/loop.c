@@ -17,6 +17,7 @@
 #include "sandbox.h"
 #include "say.h"
 
+#define LINE_SECONDS	300	/* for what lies in the bridge */
 #define LOST_MS		300	/* a signal to a group reaches us all */
 
 /* ---- channels ---- */
@@ -78,14 +79,23 @@ worker_fault(const struct engine *e, int side, int64_t now)
 	uint32_t		 timeout = e->want.cfg.timeout[side];
 	int64_t			 most = 3 * alive_ms((int64_t)timeout);
 	int64_t			 all = most + (int64_t)timeout * 1000;
+	int64_t			 line = all + 1000 * (timeout < 20 ?
+				    (int64_t)timeout * 15 : LINE_SECONDS);
+
+	int64_t			 beat =
+	    alive_ms((int64_t)e->want.cfg.timeout[OTHER(side)]);
 
 	if (now - l->told[side] > most)
 		return "says nothing any more";
 	if (l->bodies[side] == 0 && now - l->moved[side] > all)
 		return "does not answer any more";
-	if (l->idle[OTHER(side)] * alive_ms((int64_t)e->want.cfg.timeout[
-	    OTHER(side)]) > all)
+	if (l->idle[OTHER(side)] * beat > all)
 		return "does not send the messages that the other one waits for";
+	/* The last ones are in the socket, and go at the server's speed. */
+	if (l->full[OTHER(side)] * beat > line ||
+	    (l->bodies[side] > 0 && l->bodies[OTHER(side)] == 0 &&
+	    l->idle[side] == 0 && now - l->moved[side] > line))
+		return "does not take the messages that the other one sends";
 	return NULL;
 }
 
@@ -99,14 +109,14 @@ check_workers(struct engine *e)
 
 	for (side = 0; side < SIDES; side++) {
 		if (!l->open[side] || e->watch.on || (l->pending[side] == 0 &&
-		    l->idle[OTHER(side)] == 0))
+		    l->idle[OTHER(side)] == 0 && l->full[OTHER(side)] == 0))
 			l->told[side] = l->moved[side] = now;
 		if ((fault = worker_fault(e, side, now)) == NULL)
 			continue;
 		log_warnx("the %s network worker %s", side_name[side], fault);
 		if (l->open[side])
 			ask_closed(e, side);
-		l->idle[OTHER(side)] = 0;
+		l->idle[OTHER(side)] = l->full[OTHER(side)] = 0;
 		end_begin(e, END_FAILED, EX_SYNC_ERROR);
 		end_hurry(e, 0);
 	}

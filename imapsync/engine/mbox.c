@@ -83,7 +83,7 @@ RB_PROTOTYPE(words, word, entry, word_cmp)
 RB_GENERATE(words, word, entry, word_cmp)
 
 const char *
-flags_keep(const char *text)
+text_keep(const char *text)
 {
 	struct word	*w, *other;
 	size_t		 size = strlen(text) + 1;
@@ -135,7 +135,7 @@ row_add(struct mbox *mb, uint32_t local, uint32_t remote, const char *base)
 	row = xcalloc(1, sizeof(*row));
 	row->uid[LOCAL] = local;
 	row->uid[REMOTE] = remote;
-	row->base = flags_keep(base);
+	row->base = text_keep(base);
 	RB_INSERT(rows_local, &mb->rows_l, row);
 	RB_INSERT(rows_remote, &mb->rows_r, row);
 	return row;
@@ -144,7 +144,7 @@ row_add(struct mbox *mb, uint32_t local, uint32_t remote, const char *base)
 void
 row_now(struct row *row, int side, const char *flags)
 {
-	row->now[side] = flags_keep(flags);
+	row->now[side] = text_keep(flags);
 }
 
 static void
@@ -174,7 +174,7 @@ change_add(struct mside *ms, uint32_t uid, const char *flags)
 		RB_INSERT(changes, &ms->w->found.changes, c);
 		first = 1;
 	}
-	c->flags = flags_keep(flags);
+	c->flags = text_keep(flags);
 	return first;
 }
 
@@ -283,7 +283,7 @@ known_init(struct side_known *k)
 	memset(k, 0, sizeof(*k));
 	RB_INIT(&k->refusals);
 	k->water.uidnext = 1;
-	k->water.mailboxid = xstrdup("");
+	k->water.mailboxid = text_keep("");
 }
 
 static void
@@ -293,7 +293,6 @@ known_free(struct mside *ms)
 
 	while ((f = RB_MIN(refusals, &ms->known.refusals)) != NULL)
 		refusal_free(ms, f);
-	free(ms->known.water.mailboxid);
 }
 
 static void

@@ -99,9 +99,9 @@ RB_PROTOTYPE(refusals, refusal, entry, refusal_cmp)
 
 /*
  * The same text once, until mbox_reset(): messages have few different lists of
- * flags, and large mailboxes many messages.
+ * flags, and large mailboxes many messages; most mailboxes have no MAILBOXID.
  */
-const char	*flags_keep(const char *);
+const char	*text_keep(const char *);
 
 #define FOREACH_MBOX(mb, list)	RB_FOREACH(mb, mboxes, &(list)->all)
 /* Every mailbox and side, and those that are still worked at. */

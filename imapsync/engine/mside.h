@@ -29,7 +29,7 @@ struct row {
 	uint32_t	 uid[SIDES];
 	uint64_t	 size;
 	uint64_t	 key;
-	/* Kept by flags_keep(). */
+	/* Kept by text_keep(). */
 	const char	*base;		/* the baseline */
 	const char	*now[SIDES];	/* what the side has; NULL: the baseline */
 	const char	*want[SIDES];	/* what the plan makes of it; NULL: as it is */
@@ -126,7 +126,7 @@ struct water {
 	uint32_t	 uidnext;
 	uint32_t	 messages;
 	uint64_t	 modseq;
-	char		*mailboxid;
+	const char	*mailboxid;	/* kept by text_keep() */
 };
 /* The state: loaded by list.c and discover.c, moved on by finish.c. */
 struct side_known {

@@ -73,7 +73,7 @@ plan_side(struct mbox *mb, int side, struct row *row, const char *have,
 		any = 1;
 	}
 	ms->w->plan.nflags += any;
-	row->want[side] = flags_keep(made);
+	row->want[side] = text_keep(made);
 }
 
 static void

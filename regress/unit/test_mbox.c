@@ -155,8 +155,7 @@ test_forget(void)
 		k->water.uidvalidity = 7;
 		k->water.uidnext = 11;
 		k->water.modseq = 500;
-		free(k->water.mailboxid);
-		k->water.mailboxid = xstrdup("M1");
+		k->water.mailboxid = text_keep("M1");
 		uidset_add(&mb->s[side].w->left, 4, 5);
 		mb->mark[side].set = 1;
 		uidset_add(&mb->mark[side].uids, 6, 7);

@@ -121,7 +121,8 @@ test_deletions(void)
 	    uidset_has(&mb->s[LOCAL].w->plan.doomed, 2) &&
 	    uidset_has(&mb->s[LOCAL].w->plan.doomed, 4),
 	    "gone on remote, also if changed on local");
-	ok(TAILQ_EMPTY(&mb->s[LOCAL].w->plan.stores.list) && TAILQ_EMPTY(&mb->s[REMOTE].w->plan.stores.list),
+	ok(TAILQ_EMPTY(&mb->s[LOCAL].w->plan.stores.list) &&
+	    TAILQ_EMPTY(&mb->s[REMOTE].w->plan.stores.list),
 	    "nothing is stored to what goes");
 	mbox_reset(&list);
 }
