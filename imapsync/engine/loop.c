@@ -22,14 +22,24 @@
 
 /* ---- channels ---- */
 
+/* Not a warning, of which there may have been too many. */
+static void
+worker_said(struct engine *e, int chan, const char *what)
+{
+	char	 text[128];
+
+	snprintf(text, sizeof(text), "the %s%s %s", chan == STORE ? "store" :
+	    side_name[chan], chan == STORE ? "" : " network worker", what);
+	progress_log(e, LOG_LV_ERROR, NULL, NULL, text);
+}
+
 static void
 channel_eof(struct engine *e, int chan)
 {
 	ask_closed(e, chan);
 	if (ended(e))
 		return;
-	log_warnx("the %s%s ended unexpectedly", chan == STORE ? "store" :
-	    side_name[chan], chan == STORE ? "" : " network worker");
+	worker_said(e, chan, "ended unexpectedly");
 	/* A process that died is no lost server: nothing is awaited. */
 	end_begin(e, END_FAILED, EX_SYNC_ERROR);
 	end_hurry(e, 0);
@@ -113,7 +123,7 @@ check_workers(struct engine *e)
 			l->told[side] = l->moved[side] = now;
 		if ((fault = worker_fault(e, side, now)) == NULL)
 			continue;
-		log_warnx("the %s network worker %s", side_name[side], fault);
+		worker_said(e, side, fault);
 		if (l->open[side])
 			ask_closed(e, side);
 		l->idle[OTHER(side)] = l->full[OTHER(side)] = 0;
