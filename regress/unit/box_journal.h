@@ -502,6 +502,7 @@ on_synced(const struct msg *msg)
 
 static const struct proto_handler box_handlers[] = {
 	{ M_NET_LIST,		1,	on_net },
+	{ M_NET_PATTERN,	1,	on_net },
 	{ M_NET_STATUS,		1,	on_net },
 	{ M_NET_OPEN,		1,	on_open },
 	{ M_NET_META,		1,	on_net },
