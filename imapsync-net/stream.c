@@ -502,7 +502,6 @@ inflate_raw(struct stream *s, struct buf *in, size_t max)
 	used -= z->avail_in;
 	made = max - z->avail_out;
 	buf_drain(&s->raw, used);
-	buf_wrote(in, made);
 	s->zmore = z->avail_out == 0;
 	if (r == Z_STREAM_END) {
 		s->zend = 1;
@@ -517,6 +516,7 @@ inflate_raw(struct stream *s, struct buf *in, size_t max)
 		    "each one that the server sent", BOMB_RATIO);
 		return STREAM_ERROR;
 	}
+	buf_wrote(in, made);
 	return made;
 }
 

@@ -63,7 +63,7 @@ int		 stream_compress(struct stream *, struct buf *in);
 
 /*
  * Read into "in", at most "max" octets.  Returns the octets added; 0 if there
- * are none now; STREAM_EOF; STREAM_ERROR with stream_error() set.
+ * are none now; STREAM_EOF; STREAM_ERROR with stream_error() set and none added.
  */
 #define STREAM_EOF	(-1)
 #define STREAM_ERROR	(-2)

@@ -449,6 +449,17 @@ test_zends(void)
 	stream_free(s);
 	close(sv[1]);
 
+	/* A stored block, and one of a kind that is none. */
+	buf_clear(&in);
+	pair(sv);
+	s = stream_new(sv[0]);
+	stream_compress(s, &in);
+	put(sv[1], "\0\4\0\373\377good\6", 10);
+	ok(get(s, &in, 100) == STREAM_ERROR && in.len == 0, "nothing is "
+	    "handed on with an error");
+	stream_free(s);
+	close(sv[1]);
+
 	buf_clear(&in);
 	pair(sv);
 	s = stream_new(sv[0]);
