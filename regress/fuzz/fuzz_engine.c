@@ -156,13 +156,11 @@ note_flags(struct facts *f, uint32_t uid, const char *flags)
 	int	 i;
 
 	for (i = 0; i < NFLAGS; i++) {
-		if (flags_has(flags, flag_names[i])) {
+		/* It may tell now this, now that. */
+		if (flags_has(flags, flag_names[i]))
 			uidset_add(&f->with[i], uid, uid);
-			uidset_del(&f->without[i], uid, uid);
-		} else {
+		else
 			uidset_add(&f->without[i], uid, uid);
-			uidset_del(&f->with[i], uid, uid);
-		}
 	}
 }
 
@@ -477,6 +475,9 @@ static void
 read_journal(void)
 {
 	char	*p, *next;
+
+	if (getenv("FUZZ_SHOW") != NULL)
+		fputs(box_journal, stderr);
 
 	for (p = box_journal; (next = strchr(p, '\n')) != NULL; p = next + 1) {
 		*next = '\0';

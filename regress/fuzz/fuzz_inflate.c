@@ -182,6 +182,7 @@ read_all(struct buf *all, const struct buf *sent, unsigned how)
 	if (open)
 		open = read_some(s, all, 4096);
 	stream_free(s);
+	buf_free(&none);
 	close(sv[1]);
 	return open;
 }

@@ -86,7 +86,8 @@ static struct buf	 box_bodies;	/* all that came over the bridge */
 static size_t		 box_bodypos;	/* behind the last body appended */
 static char		 box_saying[TAG_SIZE + 2];  /* the server's line: begin */
 static size_t		 box_said;	/* octets of that line so far */
-static char		 box_last_said;	/* '+', or 't' for the tag awaited */
+static char		 box_decided;	/* first of it behind a literal that
+					   waits: '+', or 't' for its tag */
 /* A target's own checks: of an answer; of a message, and what is in front. */
 static void		 (*box_told)(uint32_t type, const void *rec);
 static void		 (*box_appended)(const char *head, const uint8_t *,
@@ -443,7 +444,7 @@ wire_line(void)
 		wire.from = wire.line.len;
 		wire.left = n;
 		wire.at = plus ? AT_LITERAL : AT_PLUS;
-		box_last_said = '\0';
+		box_decided = '\0';
 		buf_clear(&wire.literal);
 		buf_room(&wire.literal, 1);	/* also of none */
 		if (wire.at == AT_LITERAL && n == 0) {
@@ -461,13 +462,13 @@ wire_line(void)
 static void
 wire_plus(void)
 {
-	must(box_last_said != '\0', "nothing before it has said \"+\"");
+	must(box_decided != '\0', "nothing before it has said \"+\"");
 	wire.at = AT_LINE;
-	if (box_last_said == '+' && wire.left > 0) {
+	if (box_decided == '+' && wire.left > 0) {
 		wire.at = AT_LITERAL;
 		return;
 	}
-	if (box_last_said == '+') {
+	if (box_decided == '+') {
 		wire_octets();
 		return;
 	}
@@ -646,10 +647,12 @@ note_said(const uint8_t *p, size_t n)
 		}
 		if (p[i] != '\n')
 			continue;
-		if (box_saying[0] == '+')
-			box_last_said = '+';
+		if (box_decided != '\0')
+			;
+		else if (box_saying[0] == '+')
+			box_decided = '+';
 		else if (said_tag(wire.tag + 1))
-			box_last_said = 't';
+			box_decided = 't';
 		if (wire.idle != 0 && said_tag(wire.idle))
 			wire.idle = 0;
 		box_said = 0;
@@ -846,7 +849,7 @@ box_begin(const void *input, size_t len)
 	memset(&wire, 0, sizeof(wire));
 	buf_clear(&box_bodies);
 	box_bodypos = box_said = 0;
-	box_last_said = box_saying[0] = '\0';
+	box_decided = box_saying[0] = '\0';
 }
 
 /* Answer what is unanswered as if all of it was, or forget it. */
