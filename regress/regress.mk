@@ -46,7 +46,7 @@ units: ${LIBCOMMON} ${MAIN} ${ENGINE} ${NET} ${STORE}
 	done
 
 # For clang's libFuzzer, whose main() takes the place of theirs; everything must
-# be built with EXTRA_CFLAGS=-fsanitize=fuzzer-no-link (see build/fuzz.t).
+# be built with EXTRA_CFLAGS=-fsanitize=fuzzer-no-link (fuzz/run does it).
 fuzzers: ${LIBCOMMON} ${MAIN} ${ENGINE} ${NET} ${STORE}
 	mkdir -p ${UNITDIR}
 	rm -f ${UNITLIB}
@@ -68,6 +68,16 @@ check: regress
 mutate:
 	@MAKE='${MAKE}' CC='${CC}' perl regress/mutate '${T}'
 
+# So many seconds a target, one after the other: regress/fuzz/README.md.
+SECONDS =	60
+fuzz:
+	@MAKE='${MAKE}' sh regress/fuzz/run build >/dev/null
+	@sh regress/fuzz/run search ${SECONDS}
+
+# What the seeds of the fuzz targets and the unit tests reach, in lines.
+coverage: all
+	@MAKE='${MAKE}' sh regress/fuzz/coverage
+
 demo:
 	@sh regress/demo
 
@@ -78,7 +88,8 @@ clean-regress:
 		[ "$$file" = regress/tmp/cyrus ] || rm -rf "$$file"; \
 	done
 
-.PHONY: stage units fuzzers regress check mutate demo clean-regress
+.PHONY: stage units fuzzers regress check mutate fuzz coverage demo \
+	clean-regress
 
 # What went wrong once, case by case (regress/CASES.md), on both sides: regress
 # takes a half of it.

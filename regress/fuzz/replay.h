@@ -21,6 +21,7 @@
 #define REPLAY_MAX	(1024 * 1024)
 
 int		 LLVMFuzzerTestOneInput(const uint8_t *, size_t);
+int		 main(int, char **);
 
 static void
 replay(FILE *f)
