@@ -53,6 +53,7 @@ select_search(struct net *net, struct req *r, cmd_fn fn)
 void
 select_found(struct net *net, const struct resp *resp)
 {
+	struct uidset	 found = UIDSET_INIT;
 	struct cmd	*c = NULL;
 
 	if (resp->type == R_ESEARCH)
@@ -65,9 +66,14 @@ select_found(struct net *net, const struct resp *resp)
 		net_heard(net);
 	if (!resp->more)
 		c->got = 1;
-	if (c->missing != NULL)
+	if (c->missing != NULL) {
 		uidset_or(&c->missing->found, &resp->set);
-	else
-		req_sendset(net, M_ENGINE_UIDS, c->req->id, &resp->set,
-		    c->what);
+		return;
+	}
+	uidset_copy(&found, &resp->set);
+	/* A server may name what it was not asked for. */
+	if (c->req->type == M_NET_SEARCH)
+		uidset_and(&found, &c->req->set);
+	req_sendset(net, M_ENGINE_UIDS, c->req->id, &found, c->what);
+	uidset_free(&found);
 }

@@ -49,6 +49,10 @@ test_answers(void)
 	says(p, "A6 OK x\r\n");
 	is_told(p, "DONE 13 bad an OK to SEARCH without its answer\n",
 	    "an empty set must be told");
+	asks_set(p, M_NET_SEARCH, 15, 10, "1:9");
+	says(p, "* ESEARCH (TAG \"A7\") UID ALL 5,10:12\r\nA7 OK x\r\n");
+	is_told(p, "UIDS 15 0 5\nDONE 15 ok\n",
+	    "what was not asked for is not told");
 	asks_set(p, M_NET_META, 14, 9, "1:2");
 	is_told(p, "DONE 14 unsent that mailbox is not the one opened last\n",
 	    "another mailbox");
