@@ -216,6 +216,28 @@ note_list(struct facts *f, struct req *r)
 	uidset_free(&rest);
 }
 
+/* The box's store tells what the servers have, which may be newer. */
+static void
+note_store(uint32_t type, const struct req *r, struct facts *f,
+    const void *rec)
+{
+	const struct m_engine_row	*row = rec;
+	const struct m_engine_paired	*pair = rec;
+	uint32_t			 uid;
+	int				 side;
+
+	if (type == M_ENGINE_ROW && r->type == ASK_DIFF) {
+		uid = r->side == LOCAL ? row->local : row->remote;
+		if (row->gone)
+			uidset_add(&f->gone, uid, uid);
+		else
+			note_flags(f, uid, row->now);
+	} else if (type == M_ENGINE_PAIRED)
+		for (side = 0; side < SIDES; side++)
+			note_flags(facts_of(r->mb, side), pair->uid[side],
+			    pair->flags[side]);
+}
+
 static void
 note(uint32_t type, struct req *r, const void *rec)
 {
@@ -225,9 +247,13 @@ note(uint32_t type, struct req *r, const void *rec)
 	const struct m_engine_done	*end = rec;
 	struct facts			*f;
 
-	if (r == NULL || r->mb == NULL || r->chan == STORE)
+	if (r == NULL || r->mb == NULL)
 		return;
 	f = facts_of(r->mb, r->side);
+	if (r->chan == STORE) {
+		note_store(type, r, f, rec);
+		return;
+	}
 	switch (type) {
 	case M_ENGINE_VANISHED:
 		uidset_or(&f->gone, &vanished->set);
