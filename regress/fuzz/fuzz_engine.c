@@ -44,6 +44,7 @@ static void	 told_answer(const struct msg *);
 static const uint8_t	*input;
 static size_t		 left;
 static int		 twisted;	/* the store has lied: all is possible */
+static int		 listing;	/* LIST is asked for */
 static int		 over;		/* the session has ended, and that is
 					   noted */
 
@@ -209,9 +210,10 @@ note_list(struct facts *f, struct req *r)
 	else if (s->what & (OPEN_FULL | OPEN_ALL) && s->n > 0)
 		uidset_add(&rest, 1, s->n);
 	uidset_sub(&rest, &shown[r->id]);
-	if (r->type == ASK_SEARCH)
+	if (r->type == ASK_SEARCH) {
 		uidset_sub(&f->present, &r->set);
-	uidset_or(&f->present, &shown[r->id]);
+		uidset_or(&f->present, &shown[r->id]);
+	}
 	uidset_or(&f->gone, &rest);
 	uidset_free(&rest);
 }
@@ -711,27 +713,87 @@ some_record(struct req *r)
 	uidset_free(&set);
 }
 
+/* As if it had come over the channel, or (-1) from the supervisor. */
+static void
+comes(int chan, uint32_t type, const void *rec)
+{
+	const struct proto_handler	*h = chan == -1 ? events_control :
+					    chan == STORE ? events_store :
+					    events_net;
+	struct source			 src = { &eng, chan };
+	struct msg			 msg = { &src, type, 0, rec, -1 };
+
+	for (; h->type != M_NONE; h++)
+		if (h->type == type)
+			h->fn(&msg);
+}
+
+/* What comes unasked, and ends nothing. */
+static void
+news(struct req *r)
+{
+	struct m_engine_log	 line = { below(4), below(2) ? "INBOX" : "",
+				    "words\033" };
+	uint8_t			 none = 0;
+
+	comes(r->chan, M_ENGINE_LOG, &line);
+	if (below(2))
+		comes(-1, M_ENGINE_STATUS, &none);
+	if (below(2))
+		comes(-1, M_ENGINE_LOOK, &none);
+}
+
 /* The server of that request is lost, under a message or not. */
 static void
 lose(struct req *r)
 {
 	struct m_engine_due	 due = { uidset_min(&r->set), below(2) };
+	struct m_engine_fatal	 last = { below(2) ? EX_SYNC_TEMP :
+				    EX_SYNC_ERROR, "gone" };
 
 	note_end();
 	if (r->chan != STORE && r->mb != NULL && r->type <= ASK_EXPUNGE &&
 	    r->type >= ASK_OPEN && below(2))
 		give(r, M_ENGINE_DUE, &due);
-	if (r->chan != STORE) {
-		end_lost(&eng, r->chan, "gone");
-		end_begin(&eng, END_FAILED, EX_SYNC_TEMP);
-	} else
-		end_begin(&eng, END_FAILED, EX_SYNC_ERROR);
+	comes(r->chan, M_ENGINE_FATAL, &last);
+}
+
+/* LIST: what there is, and sometimes more. */
+static void
+lists(struct req *r)
+{
+	struct m_engine_mailbox	 m;
+	struct place		*p;
+	int			 i;
+
+	memset(&m, 0, sizeof(m));
+	m.delimiter = '/';
+	m.name = "";
+	give(r, M_ENGINE_MAILBOX, &m);
+	for (i = 0; i < nboxes; i++) {
+		p = &boxes[i]->at[r->side];
+		m.name = i == 0 ? "INBOX" : i == 1 ? "a" : "a/b";
+		m.attrs = octet() & (ATTR_SUBSCRIBED | ATTR_TRASH |
+		    ATTR_NOSELECT);
+		m.has_status = m.attrs == 0;
+		m.uidvalidity = p->uidvalidity;
+		m.uidnext = p->uidnext;
+		m.messages = uidset_count(&p->uids);
+		m.modseq = p->modseq;
+		give(r, M_ENGINE_MAILBOX, &m);
+	}
+	m.name = below(4) == 3 ? "inbox" : "other/x.y";
+	if (octet() >= HONEST)
+		give(r, M_ENGINE_MAILBOX, &m);
+	done(r, ST_OK, RC_NONE, "");
 }
 
 static void
 truth(struct req *r, const struct sent *s)
 {
-	if (box_honest[r->type] != NULL)
+	if (r->type == ASK_LIST)
+		lists(r);
+	else if (box_honest[r->type] != NULL)
 		box_honest[r->type](r, s);
 	else
 		honest_done(r, s);
@@ -757,8 +819,7 @@ lie(struct req *r, const struct sent *s, uint32_t how)
 		return;
 	case 4:
 		note_end();
-		eng.end.asked = 1;
-		end_begin(&eng, END_ASKED, EX_SYNC_ERROR);
+		comes(-1, M_ENGINE_STOP, NULL);
 		return;
 	case 5:
 	case 6:
@@ -768,7 +829,11 @@ lie(struct req *r, const struct sent *s, uint32_t how)
 		}
 		break;
 	case 7:
-		done(r, ST_OK, RC_NONE, "");
+		news(r);
+		if (r->chan != STORE && r->type != ASK_LIST)
+			done(r, ST_OK, RC_NONE, "");
+		else
+			truth(r, s);
 		return;
 	case 8:
 	case 9:
@@ -862,6 +927,44 @@ make_box(int number)
 	}
 }
 
+/* LIST comes first, and a command may follow it instead of a run. */
+static void
+make_command(void)
+{
+	static const uint8_t	 commands[] = { CMD_SYNC, CMD_SYNC, CMD_CHECK,
+				    CMD_DELETE, CMD_RENAME, CMD_REPAIR };
+	static const char	*const words[] = { "INBOX", "a", "a/b", "x",
+				    "%" };
+	struct m_engine_setup	*c = &eng.want.cfg;
+	struct m_engine_item	 item;
+	struct m_engine_ready	 ready;
+	uint32_t		 which = below(6 * 4);
+	int			 i, n;
+
+	listing = 1;
+	eng.want.patterns = NULL;	/* list.c makes its own */
+	eng.want.npatterns = 0;
+	c->command = commands[which % 6];
+	c->target = 1 + which / 6;
+	c->quiet = octet() & 1;
+	c->columns = 80;
+	n = below(4);
+	for (i = 0; i < n; i++) {
+		item.kind = below(4) == 3 ? ITEM_ADOPT : ITEM_ARG;
+		item.text = words[below(nitems(words))];
+		comes(-1, M_ENGINE_ITEM, &item);
+	}
+	memset(&ready, 0, sizeof(ready));
+	ready.caps = ~(octet() == 1 ? CAP_UIDPLUS : 0U);
+	ready.qresync = 1;
+	ready.tls = ready.cipher = ready.mechanism = "";
+	for (i = 0; i < SIDES; i++) {
+		eng.srv[i].is_ready = 0;
+		eng.srv[i].delim = '\0';
+		comes(i, M_ENGINE_READY, &ready);
+	}
+}
+
 static void
 make_world(void)
 {
@@ -878,6 +981,8 @@ make_world(void)
 	c->max_size = rules & 0x20 ? 1020 : 0;
 	c->json = rules >> 4 & 1;
 	c->quiet = 1;
+	if (how >> 6 == 2)
+		make_command();
 	n = 1 + below(3);
 	for (i = 0; i < n; i++)
 		make_box(i);
@@ -897,9 +1002,14 @@ play(void)
 	make_world();
 	for (i = 0; i <= ASK_COMMIT; i++)
 		box_answers[i] = answers;
-	if (eng.want.cfg.dryrun) {
-		if (box_plan() == 0)
-			(void)verify_run(&eng);
+	if (listing && list_run(&eng) == -1)
+		return;
+	if (eng.want.cfg.command != CMD_SYNC &&
+	    eng.want.cfg.command != CMD_REPAIR)
+		(void)cmd_run(&eng);
+	else if (eng.want.cfg.dryrun) {
+		if (box_plan() == 0 && verify_run(&eng) == 0)
+			subscribe_run(&eng);
 	} else if (box_pass() == -1) {
 		if (!over)
 			note_end();
@@ -936,7 +1046,7 @@ forget(void)
 		if (shown[i].r != NULL)
 			uidset_free(&shown[i]);
 	nexpunged[LOCAL] = nexpunged[REMOTE] = 0;
-	over = twisted = 0;
+	over = twisted = listing = 0;
 }
 
 int
