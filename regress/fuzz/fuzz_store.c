@@ -8,8 +8,8 @@
  */
 
 /*
- * The store's requests, in any order, on a real file, which is in memory where
- * there is such a directory.
+ * The store's requests, in any order, on a real file, in TMPDIR or, if that is
+ * not set, in memory where there is a directory of that kind.
  *
  * An input is requests of REQUEST octets: see request().  They are also done to
  * a model: which rows, refusals and UIDs left out a mailbox has, and what of that
@@ -934,10 +934,9 @@ make_dir(void)
 
 	if (dir[0] != '\0')
 		return;
-	if (access("/dev/shm", W_OK) == 0)
-		tmp = "/dev/shm";
-	snprintf(dir, sizeof(dir), "%.30s/fuzz_store.XXXXXX",
-	    tmp != NULL ? tmp : "/tmp");
+	if (tmp == NULL)
+		tmp = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+	snprintf(dir, sizeof(dir), "%.40s/fuzz_store.XXXXXX", tmp);
 	must(mkdtemp(dir) != NULL, "a directory");
 	snprintf(path, sizeof(path), "%s/db", dir);
 	umask(077);
