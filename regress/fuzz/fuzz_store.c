@@ -923,6 +923,7 @@ static sqlite3_mem_methods	 arena_methods = { arena_malloc, arena_free,
 static void
 remove_dir(void)
 {
+	close_file(0);		/* its journal goes with it */
 	unlink(path);
 	rmdir(dir);
 }
