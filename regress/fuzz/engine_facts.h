@@ -448,8 +448,7 @@ facts_forget(void)
 			f->changed = 0;
 		}
 	for (i = 0; i < IDS; i++)
-		if (shown[i].r != NULL)
-			uidset_free(&shown[i]);
+		uidset_free(&shown[i]);
 	nexpunged[LOCAL] = nexpunged[REMOTE] = 0;
 	over = twisted = 0;
 }

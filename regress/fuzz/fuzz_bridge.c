@@ -218,6 +218,7 @@ begin(uint8_t how)
 	static const struct m_net_list	 list = { 0, 0, 1, "" };
 	struct m_net_open		 open;
 	struct m_net_recv		 m;
+	struct uidset			 set = UIDSET_INIT;
 	int				 i;
 
 	session_start(&net);
@@ -243,8 +244,10 @@ begin(uint8_t how)
 	m.mailbox = "box";
 	for (i = 1; i <= RECVS; i++) {
 		m.transfer = i;
-		box_ask(M_NET_RECV, &m, NULL, m.handle, "box");
+		uidset_add(&set, 1, i == 1 ? 9 : UINT32_MAX);
+		box_ask(M_NET_RECV, &m, &set, m.handle, "box");
 	}
+	uidset_free(&set);
 	box_turns();
 	say("* OK [UIDVALIDITY 1] x");
 	server_tagged(0, how & 128 ? " NO x" : " OK x", 5);

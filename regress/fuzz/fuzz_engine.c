@@ -241,21 +241,21 @@ some_record(struct req *r)
 		break;
 	case M_ENGINE_FLAGS:
 		*(struct m_engine_flags *)(void *)&rec =
-		    (struct m_engine_flags){ set.r->lo, MODSEQ + below(9),
+		    (struct m_engine_flags){ uidset_min(&set), MODSEQ + below(9),
 		    below(3), flags };
 		break;
 	case M_ENGINE_META:
-		rec.engine_meta = (struct m_engine_meta){ set.r->lo,
+		rec.engine_meta = (struct m_engine_meta){ uidset_min(&set),
 		    1000 + below(64), below(64), DATE_NONE, below(2), flags };
 		break;
 	case M_ENGINE_COPIED:
-		rec.engine_copied = (struct m_engine_copied){ set.r->lo,
+		rec.engine_copied = (struct m_engine_copied){ uidset_min(&set),
 		    below(2) ? some_uid(OTHER(r->side)) : 0, below(64),
 		    below(64), flags, "" };
 		break;
 	case M_ENGINE_REFUSED:
 		*(struct m_engine_refused *)(void *)&rec =
-		    (struct m_engine_refused){ set.r->lo, ST_NO + below(3),
+		    (struct m_engine_refused){ uidset_min(&set), ST_NO + below(3),
 		    below(RC_CLOSED_CONNECTION), below(2), below(2), 7, "no" };
 		break;
 	case M_ENGINE_FAILED:
@@ -285,7 +285,7 @@ some_record(struct req *r)
 		break;
 	case M_ENGINE_DUE:
 		*(struct m_engine_due *)(void *)&rec =
-		    (struct m_engine_due){ below(2) ? set.r->lo : 0,
+		    (struct m_engine_due){ below(2) ? uidset_min(&set) : 0,
 		    below(2) };
 		break;
 	case M_ENGINE_OPENED:
@@ -492,6 +492,7 @@ make_box(int number)
 		mb = box_unknown(names[number], n, below(MESSAGES));
 	else
 		mb = box_new(names[number], n);
+	mbox_marks(mb);
 	b = box_of(mb);
 	b->base = kind & 8 ? "\\Seen" : "";
 	b->bare = (kind & 0x30) == 0x30;

@@ -58,13 +58,16 @@ check_string(const struct proto_field *f, const char *s)
 static void
 check_set(const struct uidset *set)
 {
-	size_t	 i;
+	struct uidrange	 r;
+	uint32_t	 uid;
+	size_t		 n = 0;
 
 	must(set->n <= PROTO_SET_MAX, "ranges of a set");
-	for (i = 0; i < set->n; i++)
-		must(set->r[i].lo != 0 && set->r[i].lo <= set->r[i].hi &&
-		    (i == 0 || set->r[i].lo > set->r[i - 1].hi),
-		    "ranges in order");
+	UIDSET_FOREACH(r, set, uid) {
+		n++;
+		must(r.lo != 0 && r.lo <= r.hi, "a range");
+	}
+	must(n == set->n, "ranges in order");
 }
 
 static void

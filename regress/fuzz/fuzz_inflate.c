@@ -54,10 +54,14 @@ sum(const void *p, size_t n)
 static void
 on_resp(void *arg, const struct resp *r)
 {
+	struct uidrange	 range;
+	uint32_t	 uid;
+
 	(void)arg;
 	sum(&r->type, sizeof(r->type));
 	sum(r->text, strlen(r->text));
-	sum(r->set.r, r->set.n * sizeof(*r->set.r));
+	UIDSET_FOREACH(range, &r->set, uid)
+		sum(&range, sizeof(range));
 }
 
 static void

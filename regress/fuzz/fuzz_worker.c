@@ -97,9 +97,11 @@ static void
 ask_recv(const uint32_t *n)
 {
 	struct m_net_recv	 m;
+	struct uidset		 set = UIDSET_INIT;
 	const char		*mailbox;
 
 	memset(&m, 0, sizeof(m));
+	uidset_add(&set, 1, n[4] != 0 ? n[4] : UINT32_MAX);
 	m.handle = handle(&mailbox);
 	m.transfer = n[0];
 	m.mode = n[1] % 3;
@@ -108,7 +110,8 @@ ask_recv(const uint32_t *n)
 	m.perm_any = n[2] >> 2 & 1;
 	m.permflags = "\\Answered \\Deleted \\Seen kw";
 	m.mailbox = mailbox != NULL ? mailbox : name(n[3]);
-	box_ask(M_NET_RECV, &m, NULL, m.handle, m.mailbox);
+	box_ask(M_NET_RECV, &m, &set, m.handle, m.mailbox);
+	uidset_free(&set);
 }
 
 /* About the UIDs from n[0], n[1] of them; and n[5] from n[4]. */

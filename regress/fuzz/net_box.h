@@ -164,9 +164,16 @@ event(uint32_t type, struct asked *a, const void *rec)
 		fits_uid(a, ((const struct m_engine_meta *)rec)->uid);
 		return;
 	case M_ENGINE_COPIED:
+		must(a->type == M_NET_RECV, "COPIED");
+		fits_uid(a, ((const struct m_engine_copied *)rec)->uid);
+		return;
 	case M_ENGINE_REFUSED:
+		must(a->type == M_NET_RECV, "REFUSED");
+		fits_uid(a, ((const struct m_engine_refused *)rec)->uid);
+		return;
 	case M_ENGINE_FAILED:
-		must(a->type == M_NET_RECV, "what came of a copy");
+		must(a->type == M_NET_RECV, "FAILED");
+		fits_set(a, &((const struct m_engine_failed *)rec)->set);
 		return;
 	case M_ENGINE_GONE:
 		must(a->type == M_NET_SEND, "GONE");
@@ -179,8 +186,7 @@ event(uint32_t type, struct asked *a, const void *rec)
 	case M_ENGINE_DUE:
 		must(a->mailbox != NULL && a->type != M_NET_NAME &&
 		    a->type != M_NET_STATUS, "DUE");
-		must(due->uid == 0 || a->type == M_NET_RECV ||
-		    uidset_has(&a->set, due->uid), "a UID that was due");
+		must(due->uid == 0 || uidset_has(&a->set, due->uid), "a UID that was due");
 		return;
 	case M_ENGINE_CHANGED:
 		must(a->type == M_NET_WATCH, "CHANGED");
@@ -221,7 +227,7 @@ on_event(const struct msg *msg)
 	const struct m_engine_fatal	*fat = msg->rec;
 
 	must(!box_over, "nothing behind FATAL");
-	if (msg->type == M_ENGINE_READY)
+	if (msg->type == M_ENGINE_READY || msg->type == M_ENGINE_ALIVE)
 		return;
 	if (msg->type == M_ENGINE_LOG) {
 		no_secret(log->text);
@@ -751,6 +757,18 @@ box_allowed(uint32_t type)
 	return 0;
 }
 
+/* What the RECV that follows may append. */
+static void
+box_expect(uint32_t transfer, const struct uidset *set)
+{
+	struct m_net_expect	 m;
+	size_t			 i;
+
+	m.transfer = transfer;
+	for (i = 0; proto_set_part(set, &i, &m.set); )
+		chan_send(&box_engine, M_NET_EXPECT, 0, &m);
+}
+
 /*
  * A request; the set is of the UIDs that its answers may name.  Returns what is
  * kept of it, or NULL if it can't be made now.
@@ -772,6 +790,8 @@ box_ask(uint32_t type, const void *rec, const struct uidset *set,
 		uidset_copy(&a->set, set);
 		a->room = uidset_count(set);
 	}
+	if (type == M_NET_RECV)
+		box_expect(((const struct m_net_recv *)rec)->transfer, set);
 	wire.asked |= 1U << type;
 	if (type == M_NET_OPEN)
 		a->what = ((const struct m_net_open *)rec)->what;
@@ -874,6 +894,7 @@ box_forget(int whole)
 		TAILQ_REMOVE(&net.recv.drops, d, entry);
 		free(d);
 	}
+	uidset_free(&net.recv.expect);
 	handle_mute(&net);
 	handle_unselected(&net);
 	handle_sent(&net, NULL);
