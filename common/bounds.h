@@ -82,10 +82,12 @@
 /* ---- the last line ---- */
 
 /*
- * Octets that a process can have in all, code and stacks included (RLIMIT_DATA
- * counts what it can write): what is beyond ends it, with words.
+ * Octets that a process can have in all (RLIMIT_DATA: what it can write): what
+ * is beyond ends it, with words.  The store sorts what is to be paired, of both
+ * sides; it sees no octet of a server.
  */
 #define MEMORY_MAX	(128 * 1024 * 1024)
+#define STORE_MEMORY_MAX (1024 * 1024 * 1024)
 /* Descriptors of a process that has all that it needs: RLIMIT_NOFILE. */
 #define FILES_MAX	32
 

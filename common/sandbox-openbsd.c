@@ -18,6 +18,7 @@
 
 #include <time.h>
 
+#include "bounds.h"
 #include "log.h"
 #include "sandbox.h"
 
@@ -35,21 +36,41 @@ sb_unveil(const char *path, const char *permissions)
 		fatal("sandbox: unveil %s", path == NULL ? "" : path);
 }
 
-void
-sandbox_early(void)
+static void
+sb_limit(int what, rlim_t most)
 {
 	struct rlimit	 rl;
 
-	umask(077);
-	rl.rlim_cur = rl.rlim_max = 0;
-	if (setrlimit(RLIMIT_CORE, &rl) == -1)
+	/* What is less already stays so. */
+	if (getrlimit(what, &rl) == -1)
+		fatal("sandbox: getrlimit");
+	if (rl.rlim_max != RLIM_INFINITY && rl.rlim_max < most)
+		most = rl.rlim_max;
+	rl.rlim_cur = rl.rlim_max = most;
+	if (setrlimit(what, &rl) == -1)
 		fatal("sandbox: setrlimit");
+}
+
+void
+sandbox_early(void)
+{
+	umask(077);
+	sb_limit(RLIMIT_CORE, 0);
+}
+
+static void
+sb_limits(rlim_t memory)
+{
+	sb_limit(RLIMIT_NPROC, 0);
+	sb_limit(RLIMIT_NOFILE, FILES_MAX);
+	sb_limit(RLIMIT_DATA, memory);
 }
 
 void
 sandbox_net(void)
 {
 	tzset();
+	sb_limits(MEMORY_MAX);
 	sb_pledge("stdio");
 }
 
@@ -59,6 +80,7 @@ sandbox_store(const char *dir)
 	if (dir[0] != '/')
 		fatalx("sandbox: %s: not an absolute path", dir);
 	tzset();
+	sb_limits(STORE_MEMORY_MAX);
 	sb_unveil(dir, "rwc");
 	sb_unveil(NULL, NULL);
 	/* flock: SQLite's locks of ranges; fattr is not needed (mode 0600). */
@@ -69,6 +91,7 @@ void
 sandbox_engine(void)
 {
 	tzset();
+	sb_limits(MEMORY_MAX);
 	sb_pledge("stdio");
 }
 

@@ -316,7 +316,8 @@ sup_death(int status)
 	static char	 text[80];
 
 	if (WTERMSIG(status) == SIGSYS)
-		return "its sandbox (a system call that is not allowed)";
+		return "its sandbox (a system call that is not allowed; "
+		    "the kernel's log has its number)";
 	snprintf(text, sizeof(text), "signal %d", WTERMSIG(status));
 	return text;
 }

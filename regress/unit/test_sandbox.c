@@ -19,7 +19,9 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysinfo.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
@@ -33,6 +35,7 @@
 #include <syslog.h>
 #include <time.h>
 
+#include "bounds.h"
 #include "imsg.h"
 #include "log.h"
 #include "sandbox.h"
@@ -54,6 +57,7 @@
 
 static char	 dir[64], outside[64];
 static int	 sock[2], pipes[2], tcp, logfd;
+static struct imsgbuf imsgs[2];		/* they are non-blocking */
 static time_t	 noon = 1719828000;	/* 2024-07-01 10:00 UTC */
 static int	 local_hour;
 
@@ -67,6 +71,7 @@ static int	 local_hour;
 #define NOLOGGER	(ALL & ~LOGGER)
 
 #define LANDLOCK	0x1	/* holds without seccomp, by Landlock */
+#define LIMIT		0x2	/* by setrlimit(2) */
 
 static const struct {
 	const char	*name;
@@ -79,12 +84,24 @@ static const struct {
 	{ "imsg without descriptors", t_imsg, ALL, WORKS, 0 },
 	{ "poll", t_poll, ALL, WORKS, 0 },
 	{ "malloc", t_memory, ALL, WORKS, 0 },
+	{ "more than MEMORY_MAX", t_memory_max, NET | ENGINES, ENOMEM, LIMIT },
+	{ "the same", t_memory_max, STORE, WORKS, 0 },
+	{ "more than STORE_MEMORY_MAX", t_memory_store, STORE, ENOMEM, LIMIT },
 	{ "mmap without PROT_EXEC", t_mmap, ALL, WORKS, 0 },
 	{ "a large qsort", t_qsort, ALL, WORKS, 0 },
 	{ "getrandom", t_random, ALL, WORKS, 0 },
 	{ "time and its zone", t_time, ALL, WORKS, 0 },
-	{ "stdio", t_stdio, ALL, WORKS, 0 },
-	{ "fcntl of flags", t_fcntl, ALL, WORKS, 0 },
+	{ "dprintf", t_dprintf, ENGINES, WORKS, 0 },
+	{ "fcntl of flags", t_fcntl, ALL, KILLED, 0 },
+	{ "nanosleep", t_nanosleep, ALL, KILLED, 0 },
+	{ "readv", t_readv, ALL, KILLED, 0 },
+	{ "sysinfo", t_sysinfo, ALL, ENOSYS, 0 },
+	{ "lseek", t_lseek, NET | STORE, KILLED, 0 },
+	{ "fstat", t_fstat, NET | ENGINES, EACCES, 0 },
+	{ "sigaction", t_sigaction, ALL, KILLED, 0 },
+	{ "dup3", t_dup2, ALL, KILLED, 0 },
+	{ "pipe2", t_pipe, ALL, KILLED, 0 },
+	{ "uname", t_uname, ALL, KILLED, 0 },
 	{ "exit", t_exit, ALL, WORKS, 0 },
 	{ "abort is SIGABRT", t_abort, ALL, DIES(SIGABRT), 0 },
 
@@ -126,13 +143,12 @@ static const struct {
 	{ "unlink elsewhere", t_unlink, STORE, EACCES, LANDLOCK },
 
 	{ "SO_LINGER", t_linger, NET, WORKS, 0 },
-	{ "SO_ERROR", t_sockerror, NET, WORKS, 0 },
-	{ "shutdown", t_shutdown, NET, WORKS, 0 },
+	{ "SO_ERROR", t_sockerror, NET, KILLED, 0 },
 	{ "another socket option", t_sockopt, NET, KILLED, 0 },
 	{ "another level", t_sockopt_ip, NET, KILLED, 0 },
 	{ "SO_PEERCRED", t_peercred, NET, KILLED, 0 },
 	{ "SO_LINGER", t_linger, STORE | ENGINES, KILLED, 0 },
-	{ "shutdown", t_shutdown, STORE | ENGINES, KILLED, 0 },
+	{ "shutdown", t_shutdown, ALL, KILLED, 0 },
 
 	{ "send without an address", t_sendto, LOGGER, WORKS, 0 },
 	{ "syslog", t_syslog, LOGGER, WORKS, 0 },
@@ -191,9 +207,15 @@ outcome(pid_t pid)
 static void
 descriptors(void)
 {
+	int	 i, sv[2];
+
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, sock) == -1 ||
+	    socketpair(AF_UNIX, SOCK_STREAM, 0, sv) == -1 ||
 	    pipe(pipes) == -1 || (tcp = socket(AF_INET, SOCK_STREAM, 0)) == -1)
 		fatal("socket");
+	for (i = 0; i < 2; i++)
+		imsgbuf_init(&imsgs[i], sv[i]);
+	imsgbuf_nofds(&imsgs[1]);
 	/* The lowest free one, if there is a daemon to connect to. */
 	logfd = dup(STDIN_FILENO);
 	close(logfd);
