@@ -33,7 +33,8 @@ units: ${LIBCOMMON} ${MAIN} ${ENGINE} ${NET} ${STORE}
 	mkdir -p ${UNITDIR}
 	rm -f ${UNITLIB} ${UNITDIR}/*
 	${AR} qcs ${UNITLIB} ${MAIN} ${ENGINE} ${NET} ${STORE}
-	@for src in regress/unit/test_*.c regress/fuzz/fuzz_*.c; do \
+	@for src in regress/unit/test_*.c regress/fuzz/fuzz_*.c \
+	    regress/bench/growth_*.c; do \
 		name=$${src##*/}; name=$${name%.c}; \
 		case '${T}' in \
 		''|"$${name#*_}"|fuzz) ;; \
