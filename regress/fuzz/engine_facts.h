@@ -29,6 +29,7 @@ struct facts {
 	struct uidset	 other;		/* with another key */
 	struct uidset	 with[NFLAGS];
 	struct uidset	 without[NFLAGS];
+	struct uidset	 strange;	/* paired with another's partner */
 	struct uidset	 mark;		/* of messages to it: on disk */
 	struct uidset	 newmark;	/* not yet */
 	struct uidset	 expunged;	/* that was asked for */
@@ -119,6 +120,12 @@ note_list(struct facts *f, struct req *r)
 	uidset_free(&rest);
 }
 
+static uint32_t
+partner(int side, uint32_t uid)
+{
+	return side == LOCAL ? GAP + uid : uid - GAP;
+}
+
 /* The box's store tells what the servers have, which may be newer. */
 static void
 note_store(uint32_t type, const struct req *r, struct facts *f,
@@ -136,9 +143,15 @@ note_store(uint32_t type, const struct req *r, struct facts *f,
 		else
 			note_flags(f, uid, row->now);
 	} else if (type == M_ENGINE_PAIRED)
-		for (side = 0; side < SIDES; side++)
+		for (side = 0; side < SIDES; side++) {
+			/* Servers may show one key for several messages. */
+			if (partner(LOCAL, pair->uid[LOCAL]) !=
+			    pair->uid[REMOTE])
+				uidset_add(&facts_of(r->mb, side)->strange,
+				    pair->uid[side], pair->uid[side]);
 			note_flags(facts_of(r->mb, side), pair->uid[side],
 			    pair->flags[side]);
+		}
 }
 
 static void
@@ -195,12 +208,6 @@ told_answer(const struct msg *msg)
 }
 
 /* ---- what is sent ---- */
-
-static uint32_t
-partner(int side, uint32_t uid)
-{
-	return side == LOCAL ? GAP + uid : uid - GAP;
-}
 
 static int
 has_row(const struct box *b, int side, uint32_t uid)
@@ -266,7 +273,8 @@ sent_store(struct box *b, int side, int add, const char *flag,
 		;
 	for (k = 0; i < NFLAGS && k < n; k++) {
 		u = uidset_nth(set, k);
-		if (has_row(b, side, u))
+		if (has_row(b, side, u) &&
+		    !uidset_has(&facts_of(b->mb, side)->strange, u))
 			must(uidset_has(add ? &o->with[i] : &o->without[i],
 			    partner(side, u)), "a flag that the other has");
 	}
@@ -441,6 +449,7 @@ facts_forget(void)
 			uidset_free(&f->mark);
 			uidset_free(&f->newmark);
 			uidset_free(&f->expunged);
+			uidset_free(&f->strange);
 			for (k = 0; k < NFLAGS; k++) {
 				uidset_free(&f->with[k]);
 				uidset_free(&f->without[k]);
