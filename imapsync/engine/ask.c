@@ -306,19 +306,34 @@ a_opened(struct engine *e, struct req *r, const void *rec)
 	return 1;
 }
 
-/* What is told in more pieces than can be kept stops the mailbox. */
-static int
-has_room(struct engine *e, struct req *r, const struct uidset *set)
+/* Nothing that is told of this session counts: who opened it is told why. */
+static void
+spoil(struct engine *e, struct sess *s, const struct m_engine_spoilt *m)
 {
-	if (r->mb->stopped)
+	struct req	 find, *r;
+
+	find.id = s->handle;
+	r = RB_FIND(reqs, &e->ask.reqs, &find);
+	if (!s->spoilt && r != NULL && r->to->spoilt != NULL)
+		r->to->spoilt(e, r, m);
+	s->spoilt = 1;
+}
+
+/* What is told in more pieces than can be kept. */
+static int
+has_room(struct engine *e, struct sess *s, const struct uidset *set)
+{
+	static const struct m_engine_spoilt	 m = {
+		"UIDs in more pieces than can be handled at once"
+	};
+
+	if (s->spoilt)
 		return 0;
 	e->ranges += set->n;
 	if (e->ranges <= RANGES_MAX)
 		return 1;
-	progress_stop(e, r->mb, "the %s server tells of its messages in more "
-	    "pieces than can be handled at once (%u ranges of UIDs): it is left "
-	    "alone in this run", side_name[r->side], e->ranges);
 	e->ranges -= set->n;
+	spoil(e, s, &m);
 	return 0;
 }
 
@@ -328,7 +343,7 @@ a_vanished(struct engine *e, struct req *r, const void *rec)
 	const struct m_engine_vanished	*m = rec;
 	struct sess			*s = r->sess;
 
-	if (!has_room(e, r, &m->set))
+	if (!has_room(e, r->sess, &m->set))
 		return 1;
 	if (r->to->vanished != NULL)
 		r->to->vanished(e, s, m);
@@ -360,9 +375,7 @@ a_spoilt(struct engine *e, struct req *r, const void *rec)
 		r->sess->unsure = 1;
 		return 1;
 	}
-	if (!r->sess->spoilt && r->to->spoilt != NULL)
-		r->to->spoilt(e, r, rec);
-	r->sess->spoilt = 1;
+	spoil(e, r->sess, m);
 	return 1;
 }
 
@@ -374,7 +387,7 @@ a_list(struct engine *e, struct req *r, const void *rec)
 
 	if (!(r->what & m->what))
 		return 0;
-	if (!has_room(e, r, &m->set))
+	if (!has_room(e, r->sess, &m->set))
 		return 1;
 	uidset_or(m->what == OPEN_NEW ? &r->sess->fresh : &r->sess->all,
 	    &m->set);
@@ -388,7 +401,7 @@ a_search(struct engine *e, struct req *r, const void *rec)
 
 	if (!fits_set(r, &m->set))
 		return 0;
-	if (!has_room(e, r, &m->set))
+	if (!has_room(e, r->sess, &m->set))
 		return 1;
 	uidset_or(&r->sess->all, &m->set);
 	return 1;
