@@ -60,7 +60,7 @@ got_diff(struct engine *e, struct req *r, const struct m_engine_row *m)
 {
 	struct row	*row;
 
-	if (!look_room(e, r->mb, r->side))
+	if (!look_room(e, r->mb, r->side, ROOM_ROWS))
 		return;
 	row = look_row(r, m);
 	if (m->gone)
@@ -114,7 +114,7 @@ disc_flags(struct engine *e, struct sess *s, const struct m_engine_flags *m)
 		uidset_del(&s->mb->s[s->side].w->found.cut, m->uid, m->uid);
 	if (!s->full) {
 		if (change_add(&s->mb->s[s->side], m->uid, m->flags) &&
-		    !look_room(e, s->mb, s->side))
+		    !look_room(e, s->mb, s->side, ROOM_CHANGES))
 			change_drop(&s->mb->s[s->side]);
 		return;
 	}

@@ -49,7 +49,7 @@ engine_round(struct engine *e)
 {
 	struct mbox	*mb;
 
-	e->room = CHANGES_MAX;
+	e->room[ROOM_ROWS] = e->room[ROOM_CHANGES] = CHANGES_MAX;
 	e->ranges = 0;
 	FOREACH_USABLE(mb, &e->list)
 		compare_begin(e, mb);
@@ -94,7 +94,7 @@ engine_rest(struct engine *e)
 	struct mbox	*mb;
 
 	ask_trim(e);
-	guard_reset(e);
+	guard_round(e);
 	FOREACH_MBOX(mb, &e->list)
 		if (mb->w != NULL && mb->finished)
 			mbox_rest(mb);
@@ -108,7 +108,7 @@ static int
 engine_rounds(struct engine *e)
 {
 	struct mbox	*mb;
-	unsigned int	 most = e->careful ? 1 : ROUND_MAX, n = 0;
+	unsigned int	 most = e->careful ? 1 : ROUND_MAX, n = 0, rounds;
 
 	FOREACH_USABLE(mb, &e->list)
 		n++;
@@ -116,14 +116,15 @@ engine_rounds(struct engine *e)
 		return engine_round(e);
 	FOREACH_USABLE(mb, &e->list)
 		mb->turn = mb->later = 1;
-	for (;;) {
+	/* Subscriptions may have changed where nothing else has. */
+	for (rounds = 0;; rounds++) {
 		n = 0;
 		FOREACH_MBOX(mb, &e->list)
 			if (mb->turn && n < most) {
 				mb->turn = mb->later = 0;
 				n++;
 			}
-		if (n == 0)
+		if (n == 0 && rounds > 0)
 			break;
 		if (engine_round(e) == -1)
 			return -1;

@@ -147,7 +147,7 @@ struct engine {
 	struct exec	 exec;
 	struct due_last	 due;
 	int		 careful;	/* one mailbox at a time */
-	uint32_t	 room;		/* for changes, in this round */
+	uint32_t	 room[2];	/* for rows, changes, in this round */
 	uint32_t	 ranges;	/* that were told in it */
 	int		 crowded;	/* REFUSALS_MAX was said */
 	struct same	 same[SIDES];

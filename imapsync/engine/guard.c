@@ -37,7 +37,7 @@ kcount_cmp(struct kcount *a, struct kcount *b)
 }
 
 void
-guard_reset(struct engine *e)
+guard_round(struct engine *e)
 {
 	struct kcount	*k;
 	int		 side;
@@ -47,6 +47,12 @@ guard_reset(struct engine *e)
 			RB_REMOVE(kcounts, &e->kcounts[side], k);
 			free(k);
 		}
+}
+
+void
+guard_reset(struct engine *e)
+{
+	guard_round(e);
 	e->recorded = 0;
 }
 

@@ -54,10 +54,10 @@ look_open(struct engine *e, struct mbox *mb, int side, int what,
 }
 
 int
-look_room(struct engine *e, struct mbox *mb, int side)
+look_room(struct engine *e, struct mbox *mb, int side, enum room what)
 {
-	if (e->room > 0) {
-		e->room--;
+	if (e->room[what] > 0) {
+		e->room[what]--;
 		return 1;
 	}
 	mb->s[side].w->found.more = 1;
@@ -79,7 +79,7 @@ look_row(struct req *r, const struct m_engine_row *m)
 static void
 got_row(struct engine *e, struct req *r, const struct m_engine_row *m)
 {
-	if (look_room(e, r->mb, r->side))
+	if (look_room(e, r->mb, r->side, ROOM_ROWS))
 		(void)look_row(r, m);
 }
 

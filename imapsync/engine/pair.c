@@ -240,7 +240,7 @@ pair_made(struct engine *e, struct req *r, const struct m_engine_paired *m)
 	int		 side;
 
 	/* Told again by a complete list, since HIGHESTMODSEQ stays none. */
-	if (!look_room(e, r->mb, LOCAL)) {
+	if (!look_room(e, r->mb, LOCAL, ROOM_ROWS)) {
 		r->mb->s[REMOTE].w->found.more = 1;
 		return;
 	}

@@ -35,7 +35,8 @@ void		 look_spoilt(struct engine *, struct req *,
  * Room for one more message that changed, by what that side told; without it the
  * side's found.more is set, and the message waits for the next run.
  */
-int		 look_room(struct engine *, struct mbox *, int side);
+enum room { ROOM_ROWS, ROOM_CHANGES };
+int		 look_room(struct engine *, struct mbox *, int side, enum room);
 /* Rows of the state to the mailbox's, as far as there is room: for ask_rows(). */
 extern const struct answers look_rows;
 struct row	*look_row(struct req *, const struct m_engine_row *);
@@ -182,6 +183,8 @@ void		 guard_copied(struct engine *, struct mbox *, int side,
 int		 guard_after(struct engine *);
 /* What was deleted counts for a day. */
 void		 guard_record(struct engine *);
+/* A round ends: what was only moved is looked for anew.  The pass does. */
+void		 guard_round(struct engine *);
 void		 guard_reset(struct engine *);
 
 /* ---- execute.c, copy.c, session.c, finish.c: steps 5 and 6 ---- */

@@ -33,6 +33,25 @@ gone_rows(struct mbox *mb, int side, struct uidset *set)
 	return n;
 }
 
+/* The same, with those whose rows had no room. */
+static void
+gone_uids(struct mbox *mb, int side, struct uidset *set)
+{
+	struct mside	*ms = &mb->s[side];
+	struct uidset	 all = UIDSET_INIT;
+
+	gone_rows(mb, side, set);
+	if (!ms->w->found.more)
+		return;
+	uidset_or(set, &ms->w->found.disc->earlier);
+	if (!ms->w->check.relist || ms->known.n == 0)
+		return;
+	uidset_add(&all, 1, ms->known.n);
+	uidset_sub(&all, &ms->w->check.look->all);
+	uidset_or(set, &all);
+	uidset_free(&all);
+}
+
 static void
 verify_opened(struct engine *e, struct req *r, const struct m_engine_done *m)
 {
@@ -326,7 +345,7 @@ d5_ask(struct engine *e, struct mbox *mb, int side)
 
 	if (!d5_wanted(mb, side))
 		return;
-	gone_rows(mb, side, &gone);
+	gone_uids(mb, side, &gone);
 	d5_split(mb, OTHER(side), &full, &brief);
 	if (!uidset_empty(&full)) {
 		s = look_open(e, mb, OTHER(side), 0, &opened);
@@ -361,7 +380,7 @@ d5_sample(struct engine *e, struct mbox *mb, int side)
 
 	if (!d5_wanted(mb, side))
 		return;
-	gone_rows(mb, side, &gone);
+	gone_uids(mb, side, &gone);
 	ask_sample(e, mb, side, SURVIVORS, &gone, &to);
 	uidset_free(&gone);
 }
@@ -372,7 +391,7 @@ d5_sampled(struct mbox *mb, int side)
 {
 	struct uidset	 gone = UIDSET_INIT;
 
-	gone_rows(mb, side, &gone);
+	gone_uids(mb, side, &gone);
 	uidset_sub(&mb->s[side].w->check.sample, &gone);
 	uidset_free(&gone);
 }

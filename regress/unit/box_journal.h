@@ -374,6 +374,21 @@ on_asked(const struct msg *msg)
 	}
 }
 
+static inline void
+box_dropped(const struct m_store_drop *m)
+{
+	struct uidrange	 r;
+	uint32_t	 uid, by = m->side == LOCAL ? 0 : GAP;
+	int		 i;
+
+	for (i = 0; i < nboxes; i++)
+		if (boxes[i]->mb->id == m->mailbox)
+			UIDSET_FOREACH(r, &m->set, uid)
+				if (r.lo > by)
+					uidset_del(&boxes[i]->rows, r.lo - by,
+					    r.hi - by);
+}
+
 /* Changes of the state that name UIDs. */
 static inline void
 on_uids(const struct msg *msg)
@@ -384,6 +399,7 @@ on_uids(const struct msg *msg)
 
 	switch (msg->type) {
 	case M_STORE_DROP:
+		box_dropped(drop);
 		jot("store %s: DROP %s %s", box_name(drop->mailbox),
 		    side_name[drop->side], set_text(&drop->set));
 		break;
@@ -427,6 +443,20 @@ on_seen(const struct msg *msg)
 }
 
 /* Changes of the state that name a message or none. */
+/* All that is noted in a test is the same. */
+static inline void
+box_based(const struct m_store_base *m)
+{
+	int	 i;
+
+	for (i = 0; i < nboxes; i++)
+		if (boxes[i]->mb->id == m->mailbox) {
+			uidset_add(&boxes[i]->noted, m->local, m->local);
+			strlcpy(boxes[i]->newbase, m->flags,
+			    sizeof(boxes[i]->newbase));
+		}
+}
+
 static inline void
 on_note(const struct msg *msg)
 {
@@ -455,6 +485,7 @@ on_note(const struct msg *msg)
 		break;
 	case M_STORE_BASE:
 		jot("store %s: BASE %u (%s)", mb, base->local, base->flags);
+		box_based(base);
 		break;
 	case M_STORE_LOST:
 		jot("store %s: LOST %u %s %u next %lld", mb, lost->count,

@@ -89,6 +89,7 @@ struct place {
 /* A mailbox in the state and on both servers. */
 struct box {
 	struct mbox	*mb;
+	char		*name;		/* while there is no mb */
 	int		 number;	/* from 1 on */
 	struct place	 at[SIDES];
 	struct uidset	 rows;		/* by local UID */
@@ -96,7 +97,9 @@ struct box {
 	struct uidset	 alone[SIDES];	/* of it, what had a row before */
 	struct uidset	 seen[SIDES];	/* SEEN since the last PAIR */
 	struct m_water	 water[SIDES];	/* as last noted */
-	const char	*base;		/* the baseline of each row */
+	const char	*base;		/* the baseline of each row, */
+	struct uidset	 noted;		/* but of these it is "newbase" */
+	char		 newbase[128];
 	int		 bare;		/* rows without a key and size */
 };
 

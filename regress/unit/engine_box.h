@@ -28,6 +28,9 @@
 /* Who answers a request of that type. */
 typedef void	(*box_fn)(struct req *, const struct sent *);
 
+/* How many changes a pass has room for. */
+static uint32_t	 box_room = CHANGES_MAX;
+
 static box_fn	 box_answers[ASK_COMMIT + 1];
 
 /* ---- answers ---- */
@@ -380,6 +383,13 @@ honest_info(struct req *r, const struct sent *s)
 	done(r, ST_OK, RC_NONE, "");
 }
 
+/* The baseline: as it was, or as it was noted. */
+static inline const char *
+row_base(const struct box *b, uint32_t local)
+{
+	return uidset_has(&b->noted, local) ? b->newbase : b->base;
+}
+
 static inline void
 give_row(struct req *r, uint32_t local, int gone, const char *now)
 {
@@ -393,7 +403,7 @@ give_row(struct req *r, uint32_t local, int gone, const char *now)
 	m.size = b->bare ? 0 : like.size;
 	m.key = b->bare ? 0 : like.key;
 	m.gone = gone;
-	m.flags = b->base;
+	m.flags = row_base(b, local);
 	m.now = now;
 	give(r, M_ENGINE_ROW, &m);
 }
@@ -475,7 +485,7 @@ honest_diff(struct req *r, const struct sent *s)
 		if (m.uid > s->n)
 			break;
 		gone = !uidset_has(&b->seen[r->side], m.uid);
-		if (gone || strcmp(m.flags, b->base) != 0)
+		if (gone || strcmp(m.flags, row_base(b, u)) != 0)
 			give_row(r, u, gone, gone ? "" : m.flags);
 	}
 	uidset_free(&b->seen[r->side]);
@@ -837,13 +847,55 @@ box_list(void)
 		}
 }
 
+/* Another run begins: all that is left of the last one is the state. */
+static inline void
+box_again(void)
+{
+	struct box	*b;
+	struct mbox	*mb;
+	char		*name;
+	int		 i, s;
+
+	eng.partial = 0;
+	box_said[0] = box_journal[0] = '\0';
+	ask_reset(&eng);
+	guard_reset(&eng);
+	copy_reset(&eng);
+	for (i = 0; i < nboxes; i++)
+		boxes[i]->name = xstrdup(boxes[i]->mb->name);
+	mbox_reset(&eng.list);
+	for (i = 0; i < nboxes; i++) {
+		b = boxes[i];
+		mb = b->mb = mbox_new(&eng.list, b->name);
+		if (mbox_set_id(&eng.list, mb, eng.list.next_id) == -1)
+			fatalx("no room in the state");
+		mb->subscribed = SUB_NO;
+		mb->nrows = uidset_count(&b->rows);
+		eng.list.total_rows += mb->nrows;
+		eng.list.had_rows |= mb->nrows > 0;
+		for (s = 0; s < SIDES; s++) {
+			mb->s[s].known.water.uidvalidity =
+			    b->water[s].uidvalidity;
+			mb->s[s].known.water.uidnext = b->water[s].uidnext;
+			mb->s[s].known.water.messages = b->water[s].messages;
+			mb->s[s].known.water.modseq = b->water[s].modseq;
+			mb->s[s].known.n = b->water[s].uidnext - 1;
+			if (name_server(&eng, s, b->name, name = xcalloc(1,
+			    NAME_MAX_LEN)) == -1)
+				fatalx("a name that can't be");
+			mb->s[s].told.name = name;
+		}
+		free(b->name);
+	}
+}
+
 /* From the first look to the plan, for all mailboxes whose turn it is. */
 static inline int
 box_look(void)
 {
 	struct mbox	*mb;
 
-	eng.room = CHANGES_MAX;
+	eng.room[ROOM_ROWS] = eng.room[ROOM_CHANGES] = box_room;
 	eng.ranges = 0;
 	FOREACH_USABLE(mb, &eng.list)
 		compare_begin(&eng, mb);

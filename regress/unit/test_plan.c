@@ -263,7 +263,7 @@ test_paired(void)
 	pair_made(&eng, &req, &m);
 	ok(RB_EMPTY(&mb->rows_l) && mb->s[LOCAL].w->found.more &&
 	    mb->s[REMOTE].w->found.more, "without room it waits");
-	eng.room = 1;
+	eng.room[ROOM_ROWS] = 1;
 	pair_made(&eng, &req, &m);
 	plan_mbox(mb);
 	ok(stored(mb, REMOTE, 1, "\\Seen", 2) &&
