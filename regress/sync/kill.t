@@ -282,7 +282,7 @@ sub doomed_run
 sub gone
 {
 	my ($kill, $seconds) = @_;
-	my $left = $kill->{at} + 5 - time;
+	my $left = $kill->{at} + 60 - time;
 
 	eval { wait_for($left > 0 ? $left : 0, 'the end', sub {
 	    !alive(@{ $kill->{all} }) }) };
