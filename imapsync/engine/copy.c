@@ -13,6 +13,7 @@
 #include "engine.h"
 
 #define COMMIT_ROWS	1000	/* notes to a transaction while copying */
+#define REFUSED_LINES	20	/* that name messages, a mailbox */
 #define FAULTS		5	/* "not now" for so many messages in a row */
 
 /* A copy in another way is made behind those that are under way. */
@@ -373,13 +374,18 @@ says_quota(const struct m_engine_refused *m)
 static void
 refuse(struct engine *e, struct copy *c, const struct m_engine_refused *m)
 {
-	int	 side = OTHER(c->target);
+	int		 side = OTHER(c->target);
+	struct side_did	*d = &c->mb->s[side].w->did;
 
 	if (!refusal_room(e, c->mb, side, m->uid))
 		return;
-	uidset_add(&c->mb->s[side].w->did.copied, m->uid, m->uid);
-	if (refusal_set(e, c->mb, side, m->uid, m->code, m->size,
+	uidset_add(&d->copied, m->uid, m->uid);
+	if (!refusal_set(e, c->mb, side, m->uid, m->code, m->size,
 	    e->srv[c->target].ready.appendlimit, m->text))
+		return;
+	if (d->nrefused++ >= REFUSED_LINES)
+		uidset_add(&d->more, m->uid, m->uid);
+	else
 		log_warnx("%s: the %s server refuses message UID %u of the %s "
 		    "server (%llu octets): %.250s", name_show(e, c->mb->name),
 		    side_name[c->target], m->uid, side_name[side],

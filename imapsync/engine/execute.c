@@ -92,12 +92,14 @@ static int
 exec_finish(struct engine *e, int last)
 {
 	struct mbox	*mb;
-	int		 pending = 0;
+	int		 pending = 0, side;
 
 	FOREACH_MBOX(mb, &e->list) {
 		pending |= mb->turn;
 		if (mb->skip || mb->finished || mb->later)
 			continue;
+		for (side = 0; side < SIDES; side++)
+			refusal_more(e, mb, side);
 		if (mb->stopped)
 			finish_confirmed(e, mb);
 		else if (mb->dirty)

@@ -339,6 +339,7 @@ did_free(struct side_did *d)
 	uidset_free(&d->copied);
 	uidset_free(&d->missing);
 	uidset_free(&d->unnamed);
+	uidset_free(&d->more);
 	free(d->lost);
 	free(d->why);
 	uidset_free(&d->appended);

@@ -203,6 +203,8 @@ struct side_did {
 	uint32_t	 in_a_row;	/* refusals "not now" */
 	uint32_t	 nwithheld;	/* messages that it did not give */
 	struct uidset	 unnamed;	/* those of them that have no line */
+	uint32_t	 nrefused;	/* of it that the other did not take */
+	struct uidset	 more;		/* those of them that have no line */
 	char		*lost;		/* flags that it does not keep */
 	uint32_t	 nexpunged;
 	uint32_t	 ncopied;	/* messages appended here */

@@ -41,6 +41,8 @@ int		 look_room(struct engine *, struct mbox *, int side, enum room);
 extern const struct answers look_rows;
 struct row	*look_row(struct req *, const struct m_engine_row *);
 
+/* Name what has had no line: refused by the other side of that one. */
+void		 refusal_more(struct engine *, struct mbox *, int side);
 /* May it be remembered?  If not that is said, once, and the run is partial. */
 int		 refusal_room(struct engine *, struct mbox *, int side,
 		    uint32_t uid);

@@ -108,6 +108,21 @@ refusal_end(struct engine *e, struct mbox *mb, int side, uint32_t uid)
 	refusal_free(&mb->s[side], f);
 }
 
+void
+refusal_more(struct engine *e, struct mbox *mb, int side)
+{
+	struct uidset	*more = &mb->s[side].w->did.more;
+	char		 uids[1500];
+
+	if (uidset_empty(more))
+		return;
+	log_warnx("%s: the %s server refuses %llu more messages of the %s "
+	    "server: %s", name_show(e, mb->name), side_name[OTHER(side)],
+	    (unsigned long long)uidset_count(more), side_name[side],
+	    progress_uids(more, uids, sizeof(uids)));
+	uidset_free(more);
+}
+
 int
 refusal_room(struct engine *e, struct mbox *mb, int side, uint32_t uid)
 {
