@@ -95,7 +95,8 @@ clean-regress:
 # What went wrong once, case by case (regress/CASES.md), on both sides: regress
 # takes a half of it.
 cases: stage
-	IMAPSYNC_CASES=all ${PROVE} -j3 --timer regress/cases/*.t
+	IMAPSYNC_CASES=all ${PROVE} -j3 --timer regress/cases/*.t \
+	    regress/hostile/server-truncated.t regress/hostile/server-drip.t
 
 # What a replaced worker may do (regress/hostile/ATTACKS.md), all of it: regress
 # takes some of what is alike.
