@@ -180,14 +180,17 @@ recheck_open(struct engine *e, struct mbox *mb, int side)
 		    OPEN_ALL | OPEN_NEW : 0, &opened);
 }
 
-/* A list that is not as long as EXISTS says is not complete. */
+/*
+ * A list that is shorter than EXISTS says is not complete.  One that is longer
+ * shows more than was known; VANISHED of what never was makes EXISTS too small.
+ */
 static int
 whole_list(struct engine *e, struct mbox *mb, int side)
 {
 	const struct sess	*l = mb->s[side].w->check.look;
 	uint64_t		 n = uidset_count(&l->all) + l->above;
 
-	if (n == l->exists)
+	if (n >= l->exists)
 		return 1;
 	log_warnx("%s: the %s server says that there are %u messages in it, and "
 	    "lists %llu: nothing was deleted for those that it does not list",
