@@ -51,6 +51,22 @@ test_unveil(const char *path, const char *permissions)
 	return failing ? -1 : 0;
 }
 
+static unsigned long long	 data_limit, file_limit;
+
+/* Written down as well: this process goes on, maybe with a memory checker. */
+static int
+test_setrlimit(int what, const struct rlimit *rl)
+{
+	if (what == RLIMIT_DATA)
+		data_limit = rl->rlim_cur;
+	else if (what == RLIMIT_NOFILE)
+		file_limit = rl->rlim_cur;
+	else if (what != RLIMIT_NPROC)
+		return setrlimit(what, rl);
+	return rl->rlim_cur == rl->rlim_max ? 0 : -1;
+}
+
+#define setrlimit(what, rl)	test_setrlimit((what), (rl))
 #define pledge	test_pledge
 #define unveil	test_unveil
 #ifndef __OpenBSD__
@@ -107,10 +123,13 @@ main(void)
 	check("early: no promise yet", "");
 	sandbox_net();
 	check("net", "pledge(stdio); ");
+	ok(data_limit == MEMORY_MAX && file_limit == FILES_MAX, "net: limits");
 	sandbox_store("/var/lib/x");
 	check("store", "unveil(/var/lib/x, rwc); unveil(NULL, NULL); "
 	    "pledge(stdio rpath wpath cpath flock); ");
+	ok(data_limit == STORE_MEMORY_MAX, "store: a limit");
 	sandbox_engine();
+	ok(data_limit == MEMORY_MAX, "engine: a limit");
 	check("engine", "pledge(stdio); ");
 	sandbox_engine_syslog();
 	check("engine with syslog", "pledge(stdio); ");
