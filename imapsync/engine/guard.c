@@ -251,7 +251,7 @@ guard_hold(struct engine *e, const struct guard *g)
 	    before);
 	e->partial = 1;
 	FOREACH_SIDE(mb, side, &e->list) {
-		if (mb->finished || !mb->dirty)
+		if (mb->finished || mb->w == NULL)
 			continue;
 		/* What was put off is not done at all. */
 		uidset_or(&mb->s[OTHER(side)].w->plan.doomed,
