@@ -518,12 +518,6 @@ static const struct proto_field f_store_info[] = {
 	U32(m_store_info, mailbox),
 	END
 };
-static const struct proto_field f_store_have[] = {
-	U32(m_store_have, mailbox),
-	U8(m_store_have, side, LOCAL, REMOTE),
-	SET(m_store_have, set),
-	END
-};
 static const struct proto_field f_store_rows[] = {
 	U32(m_store_rows, mailbox),
 	U8(m_store_rows, side, LOCAL, REMOTE),
@@ -712,7 +706,7 @@ static const struct proto_field f_store_diff[] = {
 	X(STORE_RENAME, store_rename, f_store_rename, 0)		\
 	X(STORE_INFO, store_info, f_store_info, 0)			\
 	X(STORE_ROWS, store_rows, f_store_rows, 0)			\
-	X(STORE_HAVE, store_have, f_store_have, 0)			\
+	X(STORE_HAVE, store_rows, f_store_rows, 0)			\
 	X(STORE_SAMPLE, store_sample, f_store_sample, 0)		\
 	X(STORE_ADD, store_add, f_store_add, P_MANY)			\
 	X(STORE_BASE, store_base, f_store_base, P_MANY)			\

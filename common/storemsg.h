@@ -56,14 +56,11 @@ struct m_store_rename {
 struct m_store_info {
 	uint32_t	 mailbox;	/* UIDS*, INFO, DONE */
 };
-/* Rows whose UID on that side is in the set, in UID order: ROW*, DONE. */
+/*
+ * ROWS: those whose UID on that side is in the set, in UID order: ROW*, DONE.
+ * HAVE: only which UIDs have one: UIDS*, DONE.
+ */
 struct m_store_rows {
-	uint32_t	 mailbox;
-	uint8_t		 side;
-	struct uidset	 set;
-};
-/* Which of that side's UIDs in the set have a row: UIDS*, DONE. */
-struct m_store_have {
 	uint32_t	 mailbox;
 	uint8_t		 side;
 	struct uidset	 set;

@@ -32,6 +32,9 @@ uidset_free(struct uidset *s)
 {
 	size_t	 b;
 
+	/* One that is empty may be where nothing can be written. */
+	if (s->b == NULL)
+		return;
 	for (b = 0; b < s->nb; b++)
 		free(s->b[b].r);
 	free(s->b);

@@ -729,7 +729,7 @@ db_rows(struct db *db, const struct m_store_rows *m)
 }
 
 void
-db_have(struct db *db, const struct m_store_have *m)
+db_have(struct db *db, const struct m_store_rows *m)
 {
 	struct m_engine_uids	 have = { 0, m->side, UIDSET_INIT };
 	struct uidrange		 r;

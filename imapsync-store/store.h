@@ -154,7 +154,7 @@ void		 db_forget(struct db *, const struct m_store_forget *);
 void		 db_rename(struct db *, const struct m_store_rename *);
 void		 db_info(struct db *, const struct m_store_info *);
 void		 db_rows(struct db *, const struct m_store_rows *);
-void		 db_have(struct db *, const struct m_store_have *);
+void		 db_have(struct db *, const struct m_store_rows *);
 void		 db_sample(struct db *, const struct m_store_sample *);
 void		 db_add(struct db *, const struct m_store_add *);
 /* A row that is not there (dropped meanwhile) is left alone. */

@@ -755,9 +755,10 @@ ask_info(struct engine *e, struct mbox *mb, const struct answers *to)
 	req_send(e, r, M_STORE_INFO, &m);
 }
 
-void
-ask_rows(struct engine *e, struct mbox *mb, int side, const struct uidset *set,
-    const struct answers *to)
+/* Something about the UIDs of a set, in as many requests as it takes. */
+static void
+ask_uids(struct engine *e, enum ask_type type, uint32_t msg, struct mbox *mb,
+    int side, const struct uidset *set, const struct answers *to)
 {
 	struct m_store_rows	 m;
 	struct req		*r;
@@ -766,27 +767,24 @@ ask_rows(struct engine *e, struct mbox *mb, int side, const struct uidset *set,
 	m.mailbox = mb->id;
 	m.side = side;
 	SET_PARTS(set, i, &m.set) {
-		r = req_new(e, STORE, ASK_ROWS, mb, NULL, to);
+		r = req_new(e, STORE, type, mb, NULL, to);
 		r->side = side;
-		req_send(e, r, M_STORE_ROWS, &m);
+		req_send(e, r, msg, &m);
 	}
+}
+
+void
+ask_rows(struct engine *e, struct mbox *mb, int side, const struct uidset *set,
+    const struct answers *to)
+{
+	ask_uids(e, ASK_ROWS, M_STORE_ROWS, mb, side, set, to);
 }
 
 void
 ask_have(struct engine *e, struct mbox *mb, int side, const struct uidset *set,
     const struct answers *to)
 {
-	struct m_store_have	 m;
-	struct req		*r;
-	size_t			 i;
-
-	m.mailbox = mb->id;
-	m.side = side;
-	SET_PARTS(set, i, &m.set) {
-		r = req_new(e, STORE, ASK_HAVE, mb, NULL, to);
-		r->side = side;
-		req_send(e, r, M_STORE_HAVE, &m);
-	}
+	ask_uids(e, ASK_HAVE, M_STORE_HAVE, mb, side, set, to);
 }
 
 void

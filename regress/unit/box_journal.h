@@ -334,7 +334,6 @@ static inline void
 on_asked(const struct msg *msg)
 {
 	const struct m_store_rows	*rows = msg->rec;
-	const struct m_store_have	*have = msg->rec;
 	const struct m_store_sample	*sample = msg->rec;
 	const struct m_store_diff	*diff = msg->rec;
 	const struct m_store_pair	*pair = msg->rec;
@@ -347,9 +346,9 @@ on_asked(const struct msg *msg)
 		    side_name[rows->side], set_text(&s->set));
 		break;
 	case M_STORE_HAVE:
-		s = sent_new(msg, &have->set);
-		jot("store %s: HAVE %s %s", box_name(have->mailbox),
-		    side_name[have->side], set_text(&s->set));
+		s = sent_new(msg, &rows->set);
+		jot("store %s: HAVE %s %s", box_name(rows->mailbox),
+		    side_name[rows->side], set_text(&s->set));
 		break;
 	case M_STORE_SAMPLE:
 		s = sent_new(msg, &sample->set);
