@@ -68,4 +68,26 @@ $m{remote}->change(sub {
 });
 $i->sync_ok('deletions in the first round and in the last');
 is_deeply(held('local'), held('remote'), 'deleted, and nothing else');
+
+# Three emptied mailboxes are held while most others have not begun.
+$m{remote}->change(sub {
+	my ($st) = @_;
+	for my $box (2 .. 4) {
+		$st->deliver(name($box), message(50000 + 100 * $box + $_))
+		    for 1 .. 30;
+	}
+});
+$i->sync_ok('three larger mailboxes');
+my $before = held('local');
+$m{remote}->change(sub {
+	my ($st) = @_;
+	$st->remove(name($_), $st->uids(name($_))) for 2 .. 4;
+	$st->deliver(name($_), message(60000 + $_)) for 5 .. MANY;
+});
+my $r = $i->status_is(3, 'emptied in the first round');
+like($r->{err}, qr/--allow-delete/, 'which is held');
+my $after = held('local');
+is_deeply([@$after{2 .. 4}], [@$before{2 .. 4}], 'nothing is deleted');
+is(scalar(grep { $after->{$_} != $before->{$_} + 1 } 5 .. MANY), 0,
+    'all others have what is new');
 done_testing;
