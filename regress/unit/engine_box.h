@@ -668,6 +668,7 @@ box_free(void)
 			uidset_free(&boxes[i]->seen[side]);
 		}
 		uidset_free(&boxes[i]->rows);
+		uidset_free(&boxes[i]->noted);
 		free(boxes[i]);
 	}
 	while ((s = TAILQ_FIRST(&box_sents)) != NULL) {
