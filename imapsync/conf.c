@@ -735,7 +735,10 @@ conf_parse(struct conf *c, const char *name, const char *text, size_t len,
 	return bad ? -1 : 0;
 }
 
-/* All of a file, wiped and freed by the caller; NULL with errno. */
+/*
+ * All of a file, wiped and freed by the caller; NULL with errno.  Only what was
+ * read is wiped: the rest of the block was never touched, and costs nothing.
+ */
 static char *
 conf_slurp(int fd, size_t *len)
 {
@@ -758,7 +761,7 @@ conf_slurp(int fd, size_t *len)
 	}
 	if (n == 0)
 		return text;
-	freezero(text, CONF_MAX);
+	freezero(text, *len);
 	return NULL;
 }
 
@@ -809,7 +812,7 @@ conf_read(struct conf *c, const char *path, struct buf *errors)
 		return -1;
 	}
 	ret = conf_parse(c, path, text, len, errors);
-	freezero(text, CONF_MAX);
+	freezero(text, len);
 	if (conf_trust(fd, c, path, errors) == -1)
 		ret = -1;
 	close(fd);
