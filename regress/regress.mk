@@ -25,8 +25,14 @@ ${STANDIN}: regress/lib/worker.c ${LIBCOMMON}
 	${CC} ${ALL_CFLAGS} -MF $@.d ${ALL_LDFLAGS} -o $@ \
 	    regress/lib/worker.c ${LIBCOMMON} ${LIBS_${OS}}
 
+# What starts a Dovecot for them.
+TUNNEL =	regress/tmp/tunnel
+${TUNNEL}: regress/lib/tunnel.c
+	mkdir -p regress/tmp
+	${CC} ${ALL_CFLAGS} -MF $@.d ${ALL_LDFLAGS} -o $@ regress/lib/tunnel.c
+
 # What the tests run: an installation below regress/stage.
-stage: all ${STANDIN}
+stage: all ${STANDIN} ${TUNNEL}
 	rm -rf ${STAGE}
 	${MAKE} install DESTDIR=${STAGE} PREFIX=/usr
 

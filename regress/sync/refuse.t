@@ -19,22 +19,10 @@ use Imapsync::Imapsync;
 use Imapsync::Mail qw(message date_of);
 use Imapsync::Model;
 use Imapsync::Pair qw(dovecot count);
-use Imapsync::Proc qw(slurp spew);
 use Imapsync::Server;
 
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');
-
-# Change a line of a Dovecot's configuration.
-sub reconfigure
-{
-	my ($server, $from, $to) = @_;
-	my $file = $server->dir . '/tunnel.conf';
-	my $text = slurp($file);
-
-	$text =~ s/\Q$from\E/$to/ or die "no $from in $file\n";
-	spew($file, $text);
-}
 
 # Refused messages stand, nothing else is to be done: one line, no SELECT.
 sub stands
@@ -88,7 +76,7 @@ subtest 'the largest message, Dovecot' => sub {
 	$r = $i->status_is(3, 'one is deleted');
 	stands($i, 1, 'one is left');
 
-	reconfigure($remote, '= 20k', '= 40k');
+	$remote->reconfigure('= 20k', '= 40k');
 	$i->sync_ok('--retry, and there is room', '--retry');
 	same_content($local, $remote, 'equal');
 	$i->silent_ok;
@@ -136,7 +124,7 @@ subtest 'over quota, Dovecot' => sub {
 	is(scalar(grep { grep { $_ eq '\Flagged' } @{ $_->{flags} } } @m), 1,
 	    'flags go on');
 	unlike($m[0]{body}, qr/message 1\r/, 'expunges go on');
-	reconfigure($remote, 'storage=60K', 'storage=600K');
+	$remote->reconfigure('storage=60K', 'storage=600K');
 	$i->sync_ok('there is room again');
 	same_content($local, $remote, 'equal');
 	is(count($remote, 'a'), 12, 'all');
@@ -158,7 +146,7 @@ subtest 'over quota for a while' => sub {
 		    'at most one is named');
 		is(count($remote), 2, 'what there is room for');
 	}
-	reconfigure($remote, 'storage=25K', 'storage=600K');
+	$remote->reconfigure('storage=25K', 'storage=600K');
 	$i->sync_ok('there is room, --retry', '--retry');
 	same_content($local, $remote, 'equal');
 	is(count($remote), 6, 'all');

@@ -16,6 +16,8 @@
 #	my $s = Imapsync::Server->new(name => 'remote', daemon => 1,
 #	    cert => Imapsync::Cert->new(name => 'ok'));	# type=imaps
 #
+#	$s->reconfigure('quota_grace = 0', '...');	# a Dovecot's tunnel
+#
 # Options: name (a word), kind (dovecot, cyrus), sep ('/', '.'), prefix
 # ('INBOX.'), reference (list-reference of that side), user, password, daemon.
 # Dovecot: location (default maildir:~/Maildir), compress, quota ('50K'),
@@ -30,6 +32,7 @@ use warnings;
 use Cwd ();
 use File::Basename ();
 use IO::Socket::INET;
+use POSIX ();
 use Imapsync::Client;
 use Imapsync::Proc qw(tmpdir spawn wait_for free_port is_root mail_user
     as_mail_user give_away slurp spew which);
@@ -136,11 +139,67 @@ sub new_dovecot
 	    "HOME=$home", 'PATH=/usr/bin:/bin',
 	    (defined $ENV{TZ} ? "TZ=$ENV{TZ}" : ()),
 	    "CONFIG_FILE=$dir/tunnel.conf", dovecot_imap();
-	spew("$dir/tunnel", "#!/bin/sh\nexec $words 2>>$dir/log\n", 0755);
+	$self->{script} = "#!/bin/sh\nexec $words 2>>$dir/log\n";
+	$self->write_tunnel;
 	spew("$dir/log", '', 0666);
 	chmod 0666, "$dir/log";
 	give_away($dir);
 	$self->{command} = "$dir/tunnel";
+}
+
+# Dovecot's imap gives its configuration's name to doveconf(1), which executes it
+# again with all of it in the environment.  That is noted once for all sessions,
+# and tunnel.c starts imap with it at once.  Where that can't be had it is a
+# script, which does the same at five times the cost.
+sub write_tunnel
+{
+	my ($self) = @_;
+	my $dir = $self->{dir};
+	my $file = "$dir/tunnel";
+	my $helper = "$regress/tmp/tunnel";
+	my @env = -x $helper && length $helper < 100 ?
+	    $self->dovecot_environment : ();
+	my ($uid, $gid) = is_root() ? (getpwnam(mail_user()))[2, 3] : ($>, $));
+
+	spew("$file.new", !@env ? $self->{script} : "#!$helper\n" . join '',
+	    map { "$_\0" } $uid, $gid + 0, "$dir/log", dovecot_imap(), @env);
+	chmod 0755, "$file.new";
+	rename "$file.new", $file or die "rename: $!\n";
+}
+
+# What doveconf(1) makes of tunnel.conf; nothing if it does not work that way.
+sub dovecot_environment
+{
+	my ($self) = @_;
+	my $doveconf = which('doveconf') // return;
+	my $printenv = which('printenv') // return;
+	my $pid = open(my $fh, '-|') // die "fork: $!\n";
+
+	if ($pid == 0) {
+		%ENV = (USER => $self->{user}, HOME =>
+		    "$self->{dir}/home/$self->{user}",
+		    DOVECOT_PRESERVE_ENVS => 'USER HOME TZ',
+		    (defined $ENV{TZ} ? (TZ => $ENV{TZ}) : ()));
+		open(STDERR, '>', '/dev/null');
+		exec $doveconf, qw(-f service=imap -m imap -m ssl -c),
+		    "$self->{dir}/tunnel.conf", '-e', $printenv, '-0'
+		    or POSIX::_exit(127);
+	}
+	my @env = split /\0/, do { local $/; <$fh> } // '';
+	close $fh or return;
+	return grep({ $_ eq 'DOVECONF_ENV=1' } @env) ? @env : ();
+}
+
+# Replace that text in the configuration of the sessions that follow.
+sub reconfigure
+{
+	my ($self, $from, $to) = @_;
+	my $file = "$self->{dir}/tunnel.conf";
+	my $text = slurp($file);
+
+	$text =~ s/\Q$from\E/$to/ or die "no $from in $file\n";
+	spew($file, $text);
+	$self->write_tunnel;
 }
 
 sub dovecot_daemon_conf
