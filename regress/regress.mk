@@ -106,7 +106,8 @@ clean-regress:
 # takes a half of it.
 cases: stage
 	IMAPSYNC_CASES=all ${PROVE} -j3 --timer regress/cases/*.t \
-	    regress/hostile/server-truncated.t regress/hostile/server-drip.t
+	    regress/hostile/server-truncated.t regress/hostile/server-drip.t \
+	    regress/sync/flags.t
 
 # What a replaced worker may do (regress/hostile/ATTACKS.md), all of it: regress
 # takes some of what is alike.
