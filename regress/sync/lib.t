@@ -17,7 +17,7 @@ use Test::More;
 use Imapsync::Compare qw(snapshot differences neutral instant same_content);
 use Imapsync::Fake;
 use Imapsync::Model;
-use Imapsync::Proc qw(spawn alive descendants);
+use Imapsync::Proc qw(spawn alive descendants slurp);
 use Imapsync::Relay;
 use Imapsync::Server;
 use Imapsync::Wire;
@@ -215,6 +215,10 @@ subtest 'relay' => sub {
 subtest 'servers and comparison' => sub {
 	my $s = Imapsync::Server->new(name => 'local');
 	my $m = Imapsync::Model->new(sep => '.');
+	# Only the environment that doveconf(1) makes has this.
+	my $tunnel = slurp($s->command);
+	like($tunnel, $tunnel =~ /\A#!\/bin\/sh/ ? qr/CONFIG_FILE=/ :
+	    qr/\0MAIL_FSYNC=never\0/, 'a tunnel has its configuration');
 	my $sc = $s->client;
 	my $mc = $m->client;
 	my %o = (date => ' 1-Feb-2024 10:00:00 +0100');
