@@ -459,6 +459,8 @@ static const struct proto_field f_engine_setup[] = {
 	U32(m_engine_setup, max_age),
 	U8(m_engine_setup, delete_rule, DELETE_PERCENT, DELETE_ANY),
 	U32(m_engine_setup, max_delete),
+	U8(m_engine_setup, rename_rule, RENAME_PROVED, RENAME_NEVER),
+	U8(m_engine_setup, gone_rule, GONE_NEVER, GONE_ALWAYS),
 	U32(m_engine_setup, timeout[LOCAL]),
 	U32(m_engine_setup, timeout[REMOTE]),
 	U32(m_engine_setup, patience),

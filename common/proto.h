@@ -33,7 +33,7 @@
 #include "imsg.h"
 #include "uidset.h"
 
-#define PROTO_VERSION	4
+#define PROTO_VERSION	5
 
 #define NAME_MAX_LEN	1024	/* octets of a mailbox name, NUL included */
 #define NAME_SEP	'\001'	/* the NUL of a neutral name */
@@ -754,6 +754,10 @@ enum run_command { CMD_SYNC = 0, CMD_CHECK, CMD_REPAIR, CMD_DELETE, CMD_RENAME }
 #define PROP_ALL	0x07
 /* max-delete: what may be gone at once before nothing is deleted for it. */
 enum delete_rule { DELETE_PERCENT = 0, DELETE_NUMBER, DELETE_ANY };
+/* rename-mailbox: what is followed.  By default what a MAILBOXID proves. */
+enum rename_rule { RENAME_PROVED = 0, RENAME_FOLLOW, RENAME_NEVER };
+/* delete-mailbox: what is deleted on one side, being gone on the other. */
+enum gone_rule { GONE_NEVER = 0, GONE_EMPTY, GONE_ALWAYS };
 enum direction { DIR_BOTH = 0, DIR_TO_LOCAL, DIR_TO_REMOTE };
 struct m_engine_setup {
 	uint32_t	 version;
@@ -781,6 +785,8 @@ struct m_engine_setup {
 	uint32_t	 max_age;	/* seconds; 0: no limit */
 	uint8_t		 delete_rule;	/* enum delete_rule */
 	uint32_t	 max_delete;	/* percent, or messages */
+	uint8_t		 rename_rule;	/* enum rename_rule */
+	uint8_t		 gone_rule;	/* enum gone_rule */
 	uint32_t	 timeout[SIDES]; /* seconds that a server has to answer */
 	uint32_t	 patience;	/* not 0: EX_SYNC_TEMP is for the log ... */
 	uint8_t		 late;		/* ... unless that is over */

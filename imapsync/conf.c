@@ -64,6 +64,8 @@ static const struct key {
 	FUNC("max-size",	KEY_GLOBAL, confval_maxsize),
 	FUNC("max-age",		KEY_GLOBAL, confval_maxage),
 	FUNC("max-delete",	KEY_GLOBAL, confval_maxdelete),
+	FUNC("rename-mailbox",	KEY_GLOBAL, confval_rename),
+	FUNC("delete-mailbox",	KEY_GLOBAL, confval_gone),
 	GBOOL("syslog",		syslog),
 	FUNC("type",		0, confval_type),
 	FUNC("host",		0, confval_host),

@@ -707,6 +707,32 @@ confval_maxdelete(struct conf_ctx *ctx, const char *val)
 	return 0;
 }
 
+int
+confval_rename(struct conf_ctx *ctx, const char *val)
+{
+	if (strcmp(val, "follow") == 0)
+		ctx->conf->rename_rule = RENAME_FOLLOW;
+	else if (strcmp(val, "never") == 0)
+		ctx->conf->rename_rule = RENAME_NEVER;
+	else
+		return val_fail(ctx, "follow or never expected");
+	return 0;
+}
+
+int
+confval_gone(struct conf_ctx *ctx, const char *val)
+{
+	if (strcmp(val, "never") == 0)
+		ctx->conf->gone_rule = GONE_NEVER;
+	else if (strcmp(val, "empty") == 0)
+		ctx->conf->gone_rule = GONE_EMPTY;
+	else if (strcmp(val, "always") == 0)
+		ctx->conf->gone_rule = GONE_ALWAYS;
+	else
+		return val_fail(ctx, "never, empty or always expected");
+	return 0;
+}
+
 uint32_t
 confval_duration(const char *val)
 {

@@ -81,6 +81,8 @@ struct conf {
 	uint32_t	 max_age;	/* seconds; 0: no limit */
 	int		 delete_rule;	/* enum delete_rule */
 	uint32_t	 max_delete;	/* percent, or messages; 0: default */
+	int		 rename_rule;	/* enum rename_rule */
+	int		 gone_rule;	/* enum gone_rule */
 	struct conf_side side[SIDES];
 };
 
@@ -133,6 +135,8 @@ int		 confval_propagate(struct conf_ctx *, const char *);
 int		 confval_maxsize(struct conf_ctx *, const char *);
 int		 confval_maxage(struct conf_ctx *, const char *);
 int		 confval_maxdelete(struct conf_ctx *, const char *);
+int		 confval_rename(struct conf_ctx *, const char *);
+int		 confval_gone(struct conf_ctx *, const char *);
 /* 1 or 0; -1 if it is neither. */
 int		 confval_bool(const char *);
 /*

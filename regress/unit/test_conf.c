@@ -237,6 +237,18 @@ test_rules(void)
 	ok(*parse(&c, "max-delete = None\n" SECTIONS) == '\0' &&
 	    c.delete_rule == DELETE_ANY, "none");
 	conf_free(&c);
+	ok(*parse(&c, "rename-mailbox = follow\ndelete-mailbox = always\n"
+	    SECTIONS) == '\0' && c.rename_rule == RENAME_FOLLOW &&
+	    c.gone_rule == GONE_ALWAYS, "follow, always");
+	conf_free(&c);
+	ok(*parse(&c, "rename-mailbox = never\ndelete-mailbox = empty\n"
+	    SECTIONS) == '\0' && c.rename_rule == RENAME_NEVER &&
+	    c.gone_rule == GONE_EMPTY, "never, empty");
+	conf_free(&c);
+	ok(*parse(&c, "delete-mailbox = never\n" SECTIONS) == '\0' &&
+	    c.rename_rule == RENAME_PROVED && c.gone_rule == GONE_NEVER,
+	    "never, and what is proved");
+	conf_free(&c);
 	is_str(parse(&c, "watch-mailbox = INBOX \"a b\\x00c\" lists.x\n"
 	    "list-mailbox = *\nsyslog = yes\n" SECTIONS), "",
 	    "mailboxes to watch");
@@ -445,6 +457,12 @@ test_errors(void)
 		{ "max-delete = many",
 		    "f:1: max-delete = many: a number of messages, a percentage "
 		    "such as 50%, or none expected\n" },
+		{ "rename-mailbox = always",
+		    "f:1: rename-mailbox = always: follow or never "
+		    "expected\n" },
+		{ "delete-mailbox = yes",
+		    "f:1: delete-mailbox = yes: never, empty or always "
+		    "expected\n" },
 		{ "max-age = 0",
 		    "f:1: max-age = 0: days, or a number and d, w, "
 		    "m or y (136 years at most), expected\n" },
