@@ -51,6 +51,8 @@ MAIN =		imapsync/main.o imapsync/conf.o imapsync/confval.o \
 		imapsync/spawn.o imapsync/start.o imapsync/supervise.o \
 		imapsync/backoff.o imapsync/errs.o imapsync/await.o
 ENGINE =	imapsync/engine/engine.o imapsync/engine/list.o \
+		imapsync/engine/rename.o imapsync/engine/follow.o \
+		imapsync/engine/gone.o \
 		imapsync/engine/compare.o imapsync/engine/subscribe.o \
 		imapsync/engine/recover.o imapsync/engine/discover.o \
 		imapsync/engine/pair.o imapsync/engine/repair.o \
@@ -169,6 +171,9 @@ clean: clean-regress
 -include imapsync/backoff.d
 -include imapsync/engine/engine.d
 -include imapsync/engine/list.d
+-include imapsync/engine/rename.d
+-include imapsync/engine/follow.d
+-include imapsync/engine/gone.d
 -include imapsync/engine/compare.d
 -include imapsync/engine/subscribe.d
 -include imapsync/engine/recover.d

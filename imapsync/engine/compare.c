@@ -182,22 +182,6 @@ compare_offers(struct engine *e, struct mbox *mb, int side)
 	    !uidset_empty(&mb->s[side].w->suspect);
 }
 
-/* Whoever follows the advice must know what it does. */
-static void
-compare_gone(struct engine *e, struct mbox *mb, int side)
-{
-	const char	*name = name_quote(e, mb->name);
-
-	progress_stop(e, mb, "it is gone on the %s server and was left alone on "
-	    "the %s server, where it has %u messages: run with --delete "
-	    "--target=database %s to forget that it was there, so that the "
-	    "next run copies it again; run with --delete %s to delete it on "
-	    "the %s server, too; if it was renamed, see --rename",
-	    side_name[side], side_name[OTHER(side)],
-	    mb->s[OTHER(side)].told.messages, name, name,
-	    side_name[OTHER(side)]);
-}
-
 static void
 compare_mbox(struct engine *e, struct mbox *mb)
 {
@@ -221,7 +205,7 @@ compare_mbox(struct engine *e, struct mbox *mb)
 		}
 		/* A run that was cut short entered it and did not create it. */
 		if (mb->id != 0 && mb->s[side].known.water.uidvalidity != 0) {
-			compare_gone(e, mb, side);
+			mb->gone = 1 + side;
 			return;
 		}
 		if (!rules_allow(e, side, PROP_NEW)) {

@@ -150,8 +150,9 @@ engine_run(struct engine *e)
 	if (e->want.cfg.command != CMD_SYNC &&
 	    e->want.cfg.command != CMD_REPAIR)
 		return cmd_run(e);
-	if (compare_run(e) == -1)
+	if (rename_run(e) == -1 || compare_run(e) == -1)
 		return -1;
+	gone_judge(e);
 	/* Those that have to wait for a server don't hold up the others. */
 	FOREACH_MBOX(mb, &e->list)
 		recover_hold(mb);
@@ -159,6 +160,8 @@ engine_run(struct engine *e)
 	if (engine_rounds(e) == -1 || (n = recover_wait(e)) == -1)
 		return -1;
 	if (n > 0 && engine_rounds(e) == -1)
+		return -1;
+	if (gone_run(e) == -1)
 		return -1;
 	if (e->want.cfg.dryrun) {
 		report_plan(e);

@@ -330,6 +330,35 @@ guard_after(struct engine *e)
 	return 1;
 }
 
+int
+guard_boxes(struct engine *e)
+{
+	struct guard	 g = { 0, 0, LOCAL };
+	struct mbox	*mb;
+	uint32_t	 n;
+
+	FOREACH_MBOX(mb, &e->list) {
+		if (mb->gone == 0 || mb->stopped)
+			continue;
+		g.side = mb->gone - 1;
+		n = mb->s[OTHER(g.side)].told.messages;
+		if (is_trash(mb, OTHER(g.side)))
+			continue;
+		g.doomed += n;
+		g.emptied += n > GUARD_MIN;
+	}
+	if (e->want.cfg.allow_delete || !too_many(e, &g))
+		return 0;
+	log_warnx("mailboxes with %llu of %llu messages that the state knows "
+	    "are gone on the %s server: none of them was deleted on the %s "
+	    "server; if they are meant to be gone, run again with "
+	    "--allow-delete", (unsigned long long)g.doomed,
+	    (unsigned long long)e->list.total_rows, side_name[g.side],
+	    side_name[OTHER(g.side)]);
+	e->partial = 1;
+	return 1;
+}
+
 void
 guard_record(struct engine *e)
 {

@@ -53,6 +53,25 @@ look_open(struct engine *e, struct mbox *mb, int side, int what,
 	    mb->s[side].known.n, 0, to);
 }
 
+void
+look_away(struct engine *e, int side)
+{
+	struct sess	*s;
+	struct mbox	*mb, *any;
+
+	TAILQ_FOREACH(s, &e->ask.sesses, entry)
+		if (s->side == side)
+			break;
+	mb = mbox_find(&e->list, "INBOX");
+	if (mb == NULL || !mbox_present(mb, side))
+		mb = NULL;
+	FOREACH_MBOX(any, &e->list)
+		if (mb == NULL && any->gone == 0 && mbox_present(any, side))
+			mb = any;
+	if (s != NULL && mb != NULL)
+		(void)look_open(e, mb, side, 0, NULL);
+}
+
 int
 look_room(struct engine *e, struct mbox *mb, int side, enum room what)
 {

@@ -61,6 +61,7 @@ struct mbox {
 	int		 planned;	/* by a dry run */
 	int		 stopped;	/* advice was given: touch nothing more */
 	int		 touched;	/* something is to be committed */
+	int		 gone;		/* 1 + the side that has it no more */
 	int		 soon;		/* to be looked at again at once */
 	int		 again;		/* the same, in a moment */
 	struct mside	 s[SIDES];

@@ -23,6 +23,12 @@ struct sess;
 /* A look at a mailbox, without an effect on it; "what" besides. */
 struct sess	*look_open(struct engine *, struct mbox *, int side, int what,
 		    const struct answers *);
+/*
+ * Ahead of a DELETE or RENAME: what is selected may be that mailbox, and Dovecot
+ * 2.3 ends the session when that is deleted (measured).  INBOX is selected, or if
+ * there is none another one that is not to go.
+ */
+void		 look_away(struct engine *, int side);
 /* For "done" of an OPEN: it stops the mailbox where it is not OK. */
 void		 look_opened(struct engine *, struct req *,
 		    const struct m_engine_done *);
@@ -97,6 +103,30 @@ void		 subscribe_run(struct engine *);
 void		 subscribe_plan(struct engine *, struct mbox *);
 /* 1 if what a LIST or STATUS tells is not what the state says. */
 int		 compare_moved(const struct mside *);
+
+/* ---- rename.c, follow.c, gone.c: mailboxes that a side has no more ---- */
+
+/*
+ * Between list_run() and compare_run(): those that were renamed on one side
+ * (rename-mailbox) are renamed on the other.  Costs nothing where each mailbox of
+ * the state is at its place; else a turn to look, and where something is renamed
+ * three more, the last of which lists all anew.  What is left for the user to
+ * decide is skipped, and said.  Returns 0, or -1 if the run has to end.
+ */
+int		 rename_run(struct engine *);
+/*
+ * Behind compare_run(): of those that are gone on a side ("gone"), which may be
+ * deleted on the other one (delete-mailbox)?  They are left to gone_run(); of
+ * each of the others is said what the user can do.
+ */
+void		 gone_judge(struct engine *);
+/*
+ * Behind all copies: delete those mailboxes where they still are, if a look shows
+ * nothing in them but what is known (or nothing, with "empty") and the guard lets
+ * it through.  Two turns, if there are any.  Returns 0, or -1 if the run has to
+ * end.
+ */
+int		 gone_run(struct engine *);
 
 /* ---- recover.c: marks, before, between and behind ---- */
 
@@ -183,6 +213,11 @@ void		 guard_copied(struct engine *, struct mbox *, int side,
  * there are none, or they are held.
  */
 int		 guard_after(struct engine *);
+/*
+ * The same for whole mailboxes, those with "gone" that are not stopped: 1 if they
+ * are too many, which has been said.
+ */
+int		 guard_boxes(struct engine *);
 /* What was deleted counts for a day. */
 void		 guard_record(struct engine *);
 /* A round ends: what was only moved is looked for anew.  The pass does. */
@@ -238,8 +273,11 @@ void		 finish_paired(struct engine *, struct mbox *);
 
 /* ---- report.c, json.c: at the end of a pass ---- */
 
-/* A dry run: what would be done. */
+/* A dry run: what would be done, of all mailboxes, and one line of one. */
 void		 report_plan(struct engine *);
+void		 report_line(struct engine *, const struct mbox *,
+		    const char *, ...)
+		    __attribute__((__format__(printf, 3, 4)));
 /* What was done; the pass began at that time (ms). */
 void		 report_pass(struct engine *, int64_t began);
 void		 json_report(struct engine *, int status, int64_t ms);

@@ -72,9 +72,26 @@ describe(const struct engine *e, const struct mbox *mb, char *line)
 }
 
 void
+report_line(struct engine *e, const struct mbox *mb, const char *fmt, ...)
+{
+	char		 line[LOG_TEXT_MAX], safe[2][LOG_TEXT_MAX * 4];
+	va_list		 ap;
+
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	strnvis(safe[0], name_show(e, mb->name), sizeof(safe[0]),
+	    VIS_CSTYLE | VIS_NL | VIS_TAB | VIS_NOSLASH);
+	strnvis(safe[1], line, sizeof(safe[1]),
+	    VIS_CSTYLE | VIS_NL | VIS_TAB | VIS_NOSLASH);
+	if (!e->want.cfg.json)
+		dprintf(STDOUT_FILENO, "%s: %s\n", safe[0], safe[1]);
+}
+
+void
 report_plan(struct engine *e)
 {
-	char		 line[LOG_TEXT_MAX], safe[LOG_TEXT_MAX * 4];
+	char		 line[LOG_TEXT_MAX];
 	struct mbox	*mb;
 
 	if (e->want.cfg.json)
@@ -85,9 +102,7 @@ report_plan(struct engine *e)
 		describe(e, mb, line);
 		if (line[0] == '\0')
 			continue;
-		strnvis(safe, name_show(e, mb->name), sizeof(safe),
-		    VIS_CSTYLE | VIS_NL | VIS_TAB | VIS_NOSLASH);
-		dprintf(STDOUT_FILENO, "%s: %s\n", safe, line);
+		report_line(e, mb, "%s", line);
 	}
 }
 

@@ -52,8 +52,8 @@ my %layers = (
 		[qw(guard list report rules)],
 		[qw(discover finish session subscribe verify)],
 		[qw(compare copy pair)],
-		[qw(recover repair watch)],
-		[qw(commands execute)],
+		[qw(recover rename repair watch)],
+		[qw(commands execute follow gone)],
 		[qw(engine)],
 	],
 );

@@ -312,7 +312,10 @@ on_net(const struct msg *msg)
 		    set_text(set = &expunge->set));
 		break;
 	case M_NET_NAME:
-		jot("%s %s: NAME %s", side, mb, ops[name->op]);
+		jot("%s %s: NAME %s%s%s%s%s", side, mb, ops[name->op],
+		    name->op == NAME_RENAME ? " " : "",
+		    name->op == NAME_RENAME ? name->mailbox : "",
+		    name->op == NAME_RENAME ? " " : "", name->newname);
 		break;
 	default:
 		jot("%s %s: %s", side, mb, proto_name(msg->type) + 4);
@@ -468,6 +471,7 @@ on_note(const struct msg *msg)
 	const struct m_store_lost	*lost = msg->rec;
 	const struct m_store_refuse	*ref = msg->rec;
 	const struct m_store_unrefuse	*unref = msg->rec;
+	const struct m_store_rename	*rename = msg->rec;
 	const char			*mb = box_name(newbox->mailbox);
 
 	switch (msg->type) {
@@ -505,7 +509,10 @@ on_note(const struct msg *msg)
 		jot("store %s: UNREFUSE %s %u", mb, side_name[unref->side],
 		    unref->uid);
 		break;
-	default:	/* NEWBOX, FORGET, RENAME */
+	case M_STORE_RENAME:
+		jot("store %s: RENAME %s", mb, rename->name);
+		break;
+	default:	/* NEWBOX, FORGET */
 		jot("store %s: %s", mb, proto_name(msg->type) + 6);
 		break;
 	}

@@ -918,6 +918,7 @@ box_plan(void)
 	box_list();
 	if (compare_run(&eng) == -1)
 		return -1;
+	gone_judge(&eng);
 	FOREACH_MBOX(mb, &eng.list)
 		recover_hold(mb);
 	return box_look();
