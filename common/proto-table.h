@@ -221,6 +221,14 @@ static const struct proto_field f_net_expunge[] = {
 	SET(m_net_expunge, set),
 	END
 };
+static const struct proto_field f_net_move[] = {
+	U32(m_net_move, handle),
+	BOOL(m_net_move, copy),
+	U32(m_net_move, uidvalidity),
+	SPELL(m_net_move, mailbox),
+	SET(m_net_move, set),
+	END
+};
 static const struct proto_field f_net_name[] = {
 	U8(m_net_name, op, NAME_CREATE, NAME_UNSUBSCRIBE),
 	SPELL(m_net_name, mailbox),
@@ -662,6 +670,7 @@ static const struct proto_field f_store_diff[] = {
 	X(NET_RECV, net_recv, f_net_recv, 0)				\
 	X(NET_STORE, net_store, f_net_store, 0)				\
 	X(NET_EXPUNGE, net_expunge, f_net_expunge, 0)			\
+	X(NET_MOVE, net_move, f_net_move, 0)				\
 	X(NET_NAME, net_name, f_net_name, 0)				\
 	X(NET_WATCH, net_watch, f_net_watch, 0)				\
 	X(NET_UNWATCH, net_unwatch, f_none, 0)				\

@@ -79,6 +79,7 @@ enum proto_type {
 	M_NET_RECV,
 	M_NET_STORE,
 	M_NET_EXPUNGE,
+	M_NET_MOVE,
 	M_NET_NAME,
 	M_NET_WATCH,
 	M_NET_UNWATCH,
@@ -352,6 +353,20 @@ struct m_net_expunge {
 	struct uidset	 set;
 };
 
+/*
+ * M_NET_MOVE: UID MOVE set mailbox (RFC 6851) or, with "copy", UID COPY, behind
+ * the SELECT of the handle once more.  COPIED tells what COPYUID told (RFC 4315
+ * section 3), with size and key 0, and no flags; newuid 0: it was said to be done
+ * without that.  What was not done is not told.  VANISHED as with M_NET_EXPUNGE.
+ */
+struct m_net_move {
+	uint32_t	 handle;
+	uint8_t		 copy;
+	uint32_t	 uidvalidity;	/* of that mailbox; COPYUID must have it */
+	const char	*mailbox;
+	struct uidset	 set;
+};
+
 /* M_NET_NAME: one command on names. */
 enum name_op { NAME_CREATE = 0, NAME_DELETE, NAME_RENAME, NAME_SUBSCRIBE,
 	NAME_UNSUBSCRIBE };
@@ -506,7 +521,7 @@ struct m_engine_meta {
 	const char	*flags;
 };
 
-/* M_ENGINE_COPIED (many): id is the RECV's. */
+/* M_ENGINE_COPIED (many): id is the RECV's, or the MOVE's. */
 struct m_engine_copied {
 	uint32_t	 uid;		/* on the source */
 	uint32_t	 newuid;	/* on the target; 0: no APPENDUID came */

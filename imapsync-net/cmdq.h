@@ -25,7 +25,7 @@ struct req;
 TAILQ_HEAD(cmds, cmd);
 
 enum cmd_kind { K_SESSION, K_SELECT, K_LIST, K_STATUS, K_FETCH, K_META, K_SEND,
-	K_SEARCH, K_STORE, K_EXPUNGE, K_APPEND, K_LAST, K_NAME };
+	K_SEARCH, K_STORE, K_EXPUNGE, K_MOVE, K_APPEND, K_LAST, K_NAME };
 
 /* A response that is a command's: its tagged answer, or a "+". */
 typedef void	(*cmd_fn)(struct net *, struct cmd *, const struct resp *);
@@ -59,7 +59,7 @@ struct cmd {
 	int			 what;		/* SEARCH: OPEN_NEW, OPEN_ALL */
 	int			 got;		/* an untagged answer came */
 	int			 runs;		/* SELECT: see handle.c */
-	struct uidset		 set;		/* META, SEND: to come */
+	struct uidset		 set;		/* META, SEND, MOVE: to come */
 	uint32_t		 under;		/* the one that is being read */
 	uint32_t		 done;		/* the last one that has come */
 	uint32_t		 pos;		/* the last one that was told */

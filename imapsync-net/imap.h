@@ -138,7 +138,7 @@ enum resp_word { WORD_OK, WORD_NO, WORD_BAD, WORD_BYE, WORD_PREAUTH };
 /* Response codes with a use of their own; the rest is enum resp_code. */
 enum code { C_NONE, C_OTHER, C_OVERFLOW, C_CAPABILITY, C_UIDVALIDITY, C_UIDNEXT,
 	C_HIGHESTMODSEQ, C_NOMODSEQ, C_PERMANENTFLAGS, C_MAILBOXID, C_READONLY,
-	C_READWRITE, C_APPENDUID, C_CLOSED, C_UIDNOTSTICKY, C_ALERT };
+	C_READWRITE, C_APPENDUID, C_COPYUID, C_CLOSED, C_UIDNOTSTICKY, C_ALERT };
 
 #define TAG_SIZE	16
 #define NOFLAG_SIZE	128
@@ -184,10 +184,11 @@ struct resp {
 	int		 earlier;	/* VANISHED */
 	int		 more;		/* VANISHED, (E)SEARCH: parts follow */
 	int		 any;		/* flags have \* */
-	int		 ordered;	/* APPENDUID: in ascending order */
+	int		 ordered;	/* APPENDUID, COPYUID: all of it ascends */
 	int		 qresync;	/* ENABLED names it */
 	uint64_t	 num;		/* EXISTS, UIDNEXT ... */
 	struct uidset	 set;		/* VANISHED, (E)SEARCH, APPENDUID */
+	struct uidset	 from;		/* COPYUID: on the source; set: the copies */
 	struct caps	 caps;		/* CAPABILITY, also as a code */
 	struct m_engine_mailbox mb;	/* LIST, MBSTATUS */
 	const struct fetch *fetch;

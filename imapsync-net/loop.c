@@ -201,6 +201,7 @@ const struct proto_handler loop_handlers[] = {
 	{ M_NET_RECV,	 CH_READY,		recv_on_recv },
 	{ M_NET_STORE,	 CH_READY,		ops_on_store },
 	{ M_NET_EXPUNGE, CH_READY,		ops_on_expunge },
+	{ M_NET_MOVE, CH_READY,			ops_on_move },
 	{ M_NET_NAME,	 CH_READY,		ops_on_name },
 	{ M_NET_WATCH,	 CH_READY,		watch_on_watch },
 	{ M_NET_UNWATCH, CH_READY | CH_WATCH,	watch_on_unwatch },

@@ -65,6 +65,7 @@ lost_doing(const struct net *net)
 		[K_SEARCH] =	"while it searched",
 		[K_STORE] =	"while it changed flags of",
 		[K_EXPUNGE] =	"while it expunged messages of",
+		[K_MOVE] =	"while it moved messages of",
 		[K_APPEND] =	"while messages were appended to",
 		[K_LAST] =	"while it was asked for the last message of",
 		[K_NAME] =	"while it was asked to change"
@@ -116,7 +117,8 @@ static int
 is_of_mailbox(uint32_t type)
 {
 	return type == M_NET_OPEN || type == M_NET_SEARCH ||
-	    type == M_NET_STORE || type == M_NET_EXPUNGE;
+	    type == M_NET_STORE || type == M_NET_EXPUNGE ||
+	    type == M_NET_MOVE;
 }
 
 static void

@@ -329,8 +329,8 @@ mailbox_under_way(struct net *net)
 	if (c == NULL || c->handle != net->handles.current)
 		return NULL;
 	return c->kind == K_SELECT || c->kind == K_FETCH ||
-	    c->kind == K_STORE || c->kind == K_EXPUNGE || c->kind == K_LAST ?
-	    c : NULL;
+	    c->kind == K_STORE || c->kind == K_EXPUNGE || c->kind == K_MOVE ||
+	    c->kind == K_LAST ? c : NULL;
 }
 
 /* What is in it and can't be passed on. */
@@ -415,6 +415,43 @@ mailbox_fetch(struct net *net, const struct fetch *f)
 	chan_send(&net->chan, M_ENGINE_FLAGS, h->id, &m);
 }
 
+/* ---- COPYUID ---- */
+
+/*
+ * What it can't be is not told: the engine then looks for what was copied by its
+ * content.
+ */
+void
+mailbox_copied(struct net *net, struct cmd *c, const struct resp *resp)
+{
+	struct m_engine_copied	 m;
+	struct uidset		 rest = UIDSET_INIT;
+	struct uidrange		 from, to = { 0, 0 };
+	uint32_t		 after, u, uid = 0;
+
+	uidset_copy(&rest, &resp->from);
+	uidset_sub(&rest, &c->set);
+	if (!resp->ordered || resp->num != c->req->uidvalidity ||
+	    !uidset_empty(&rest)) {
+		uidset_free(&rest);
+		return;
+	}
+	c->got = 1;
+	memset(&m, 0, sizeof(m));
+	m.flags = m.lost = "";
+	UIDSET_FOREACH(from, &resp->from, after)
+		for (u = from.lo; u >= from.lo && u <= from.hi; u++) {
+			if (uid == to.hi)
+				uidset_next(&resp->set, &to.hi, &to);
+			uid = uid < to.lo ? to.lo : uid + 1;
+			m.uid = u;
+			m.newuid = uid;
+			chan_send(&net->chan, M_ENGINE_COPIED, c->req->id, &m);
+		}
+	uidset_sub(&c->set, &resp->from);
+	net_heard(net);
+}
+
 void
 mailbox_untagged(struct net *net, const struct resp *r)
 {
@@ -435,6 +472,11 @@ mailbox_untagged(struct net *net, const struct resp *r)
 		if (h->id != 0)
 			req_sendset(net, M_ENGINE_VANISHED, h->id, &r->set,
 			    r->earlier);
-	} else if (r->type == R_STATUS)
+	} else if (r->type == R_STATUS) {
 		mailbox_noflag(net, h, r->noflag);
+		/* Of a MOVE, ahead of its tagged answer (RFC 6851 section 4.3). */
+		if (r->code == C_COPYUID &&
+		    (c = cmdq_oldest(net, K_MOVE)) != NULL)
+			mailbox_copied(net, c, r);
+	}
 }

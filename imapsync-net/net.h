@@ -221,6 +221,8 @@ void		 mailbox_bad(struct net *, const struct resp *);
 void		 mailbox_body(struct net *, const struct fetch *, uint64_t len);
 void		 mailbox_data(struct net *, const void *, size_t);
 void		 mailbox_end(struct net *);
+/* COPYUID of a MOVE or COPY, of all of it or of a part: COPIED. */
+void		 mailbox_copied(struct net *, struct cmd *, const struct resp *);
 /* What follows a body is sound, or the session ends where it may: see reading. */
 void		 mailbox_whole(struct net *);
 
@@ -231,6 +233,7 @@ void		 ops_on_search(const struct msg *);
 void		 ops_on_meta(const struct msg *);
 void		 ops_on_store(const struct msg *);
 void		 ops_on_expunge(const struct msg *);
+void		 ops_on_move(const struct msg *);
 void		 ops_on_name(const struct msg *);
 
 /* ---- list.c: LIST and STATUS ---- */

@@ -13,6 +13,9 @@
  */
 #include "net.h"
 
+/* Octets of a line of UID MOVE that are left free: 2,500 are taken by UIDs. */
+#define MOVE_OTHER	5300
+
 /* ---- SEARCH ---- */
 
 static void	open_tagged(struct net *, struct cmd *, const struct resp *);
@@ -247,6 +250,66 @@ ops_on_expunge(const struct msg *msg)
 	const struct m_net_expunge	*m = msg->rec;
 
 	req_enter(msg->arg, req_bound(msg, m->handle, &expunge_ops, &m->set));
+}
+
+/* With a COPYUID the rest is not there any more; without one nobody knows. */
+static void
+move_tagged(struct net *net, struct cmd *c, const struct resp *resp)
+{
+	struct m_engine_copied	 m;
+	uint32_t		 u;
+
+	if (resp->code == C_COPYUID)
+		mailbox_copied(net, c, resp);
+	memset(&m, 0, sizeof(m));
+	m.flags = m.lost = "";
+	while (resp->word == WORD_OK && !c->got &&
+	    (u = uidset_min(&c->set)) != 0) {
+		m.uid = u;
+		chan_send(&net->chan, M_ENGINE_COPIED, c->req->id, &m);
+		uidset_del(&c->set, u, u);
+	}
+	req_answer(net, c, resp);
+}
+
+/*
+ * COPYUID has ranges of its own for what has few here, and must fit a line that
+ * is read as a whole: few UIDs a command.
+ */
+static int
+move_emit(struct net *net, struct req *r)
+{
+	struct cmd	*c;
+
+	/* As for UID EXPUNGE. */
+	if (r->pos == 0 && !uidset_empty(&r->set))
+		select_box(net, r, r->handle, req_answer);
+	while (r->pos < uidset_max(&r->set)) {
+		if (net->out.len >= QUEUE_HIGH)
+			return 0;
+		c = cmd_new(net, K_MOVE, r, move_tagged);
+		cmd_puts(c, r->copy ? "UID COPY " : "UID MOVE ");
+		cmd_set(c, &r->set, &r->pos, MOVE_OTHER, 1);
+		cmd_puts(c, " ");
+		cmd_string(net, c, r->mailbox);
+		cmd_end(net, c);
+	}
+	return 1;
+}
+
+static const struct req_ops move_ops = { .emit = move_emit };
+
+void
+ops_on_move(const struct msg *msg)
+{
+	const struct m_net_move	*m = msg->rec;
+	struct req		*r;
+
+	r = req_bound(msg, m->handle, &move_ops, &m->set);
+	r->copy = m->copy;
+	r->uidvalidity = m->uidvalidity;
+	r->mailbox = xstrdup(m->mailbox);
+	req_enter(msg->arg, r);
 }
 
 static int

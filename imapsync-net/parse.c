@@ -53,6 +53,7 @@ static const struct {
 	{ "READ-ONLY", C_READONLY, RC_NONE },
 	{ "READ-WRITE", C_READWRITE, RC_NONE },
 	{ "APPENDUID", C_APPENDUID, RC_NONE },
+	{ "COPYUID", C_COPYUID, RC_NONE },
 	{ "CLOSED", C_CLOSED, RC_NONE },
 	{ "UIDNOTSTICKY", C_UIDNOTSTICKY, RC_NONE },
 	{ "ALERT", C_ALERT, RC_OTHER },
@@ -169,33 +170,55 @@ code_end(const struct lex *l)
 	return NULL;
 }
 
-/* UIDVALIDITY and UIDs, which must ascend, since UIDs are given so. */
-static void
-parse_appenduid(struct lex *l, struct resp *r)
+/* UIDs that ascend, as UIDs are given: 0, or -1. */
+static int
+parse_given(struct lex *l, struct uidset *set)
 {
 	uint64_t	 lo, hi, t, max = 0;
 
-	r->num = 0;
-	if (lex_num(l, UINT32_MAX, &r->num) == -1)
-		return;
-	lex_sp(l);
 	do {
 		if (lex_num(l, UINT32_MAX, &lo) == -1)
-			return;
+			return -1;
 		hi = lo;
 		if (lex_ch(l, ':') && lex_num(l, UINT32_MAX, &hi) == -1)
-			return;
+			return -1;
 		if (hi < lo) {
 			t = hi;
 			hi = lo;
 			lo = t;
 		}
 		if (lo <= max)
-			return;
+			return -1;
 		max = hi;
-		uidset_add(&r->set, lo, hi);
+		uidset_add(set, lo, hi);
 	} while (lex_ch(l, ','));
-	r->ordered = 1;
+	return 0;
+}
+
+/* UIDVALIDITY and UIDs. */
+static void
+parse_appenduid(struct lex *l, struct resp *r)
+{
+	r->num = 0;
+	if (lex_num(l, UINT32_MAX, &r->num) == -1)
+		return;
+	lex_sp(l);
+	r->ordered = parse_given(l, &r->set) == 0;
+}
+
+/* UIDVALIDITY, UIDs of the source and, as many, of the copies. */
+static void
+parse_copyuid(struct lex *l, struct resp *r)
+{
+	r->num = 0;
+	if (lex_num(l, UINT32_MAX, &r->num) == -1)
+		return;
+	lex_sp(l);
+	if (parse_given(l, &r->from) == -1)
+		return;
+	lex_sp(l);
+	r->ordered = parse_given(l, &r->set) == 0 &&
+	    uidset_count(&r->from) == uidset_count(&r->set);
 }
 
 static int
@@ -241,6 +264,9 @@ parse_code(struct lex *l, struct resp *r)
 		break;
 	case C_APPENDUID:
 		parse_appenduid(l, r);
+		break;
+	case C_COPYUID:
+		parse_copyuid(l, r);
 		break;
 	default:
 		break;
@@ -542,6 +568,7 @@ static void
 resp_clear(struct resp *r)
 {
 	uidset_free(&r->set);
+	uidset_free(&r->from);
 	memset(r, 0, offsetof(struct resp, tag));
 	r->tag[0] = r->mailboxid[0] = r->name[0] = r->flags[0] = '\0';
 	r->noflag[0] = r->text[0] = '\0';
@@ -821,6 +848,7 @@ parse_free(struct parser *p)
 {
 	lex_free(&p->lx);
 	uidset_free(&p->resp.set);
+	uidset_free(&p->resp.from);
 }
 
 void

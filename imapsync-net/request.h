@@ -66,7 +66,9 @@ struct req {
 	unsigned		 names;		/* different ones among them */
 	size_t			 octets;	/* of the names among them */
 	int			 early;		/* answered before READY; held */
-	/* META, SEND, STORE, NAME, WATCH */
+	/* META, SEND, STORE, MOVE, NAME, WATCH */
+	int			 copy;
+	uint32_t		 uidvalidity;
 	int			 brief;
 	int			 last;
 	int			 add;

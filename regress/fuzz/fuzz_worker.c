@@ -145,6 +145,10 @@ ask_set(char what, const uint32_t *n)
 					    nitems(flags)], set };
 
 		box_ask(M_NET_STORE, &m, &set, h, mailbox);
+	} else if (what == 'v') {
+		struct m_net_move	 m = { h, n[2] & 1, n[3], "a b", set };
+
+		box_ask(M_NET_MOVE, &m, &set, h, mailbox);
 	} else {
 		struct m_net_expunge	 m = { h, set };
 
@@ -209,7 +213,7 @@ engine(const char *p, const char *end)
 		ask_recv(n);
 	else if (what == 'l')
 		ask_list(n);
-	else if (what != '\0' && strchr("mfsxd", what) != NULL)
+	else if (what != '\0' && strchr("mfsxdv", what) != NULL)
 		ask_set(what, n);
 	else
 		ask_other(what, n);

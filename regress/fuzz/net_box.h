@@ -271,6 +271,8 @@ static const struct verb	 verbs[] = {
 	{ "UID SEARCH ",	{ M_NET_SEARCH, M_NET_OPEN, M_NET_SEND } },
 	{ "UID STORE ",		{ M_NET_STORE, M_NET_EXPUNGE } },
 	{ "UID EXPUNGE ",	{ M_NET_EXPUNGE } },
+	{ "UID MOVE ",		{ M_NET_MOVE } },
+	{ "UID COPY ",		{ M_NET_MOVE } },
 	{ "APPEND ",		{ M_NET_RECV } },
 	{ "CREATE ",		{ M_NET_NAME } },
 	{ "DELETE ",		{ M_NET_NAME } },
@@ -379,6 +381,8 @@ wire_command(char *line)
 		wire_set(p + 10, M_NET_STORE, M_NET_EXPUNGE);
 	if (is_verb(p, "UID EXPUNGE "))
 		wire_set(p + 12, M_NET_EXPUNGE, M_NET_EXPUNGE);
+	if (is_verb(p, "UID MOVE ") || is_verb(p, "UID COPY "))
+		wire_set(p + 9, M_NET_MOVE, M_NET_MOVE);
 }
 
 /* Octets n of the command's line at its end, or -1. */

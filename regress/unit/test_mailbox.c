@@ -216,6 +216,64 @@ test_expunge(void)
 	peer_end(p);
 }
 
+#define MOVED	"A4 SELECT \"box\"\r\nA5 UID MOVE 2:3,7 \"to\"\r\n"
+
+/* Of UIDs 2, 3 and 7, to a mailbox whose UIDVALIDITY is 9; answered so. */
+static void
+move(int copy, const char *answer, const char *told, const char *what)
+{
+	struct peer		*p = peer_ready(CAPS);
+	struct m_net_move	 m = { 10, copy, 9, "to", UIDSET_INIT };
+
+	uidset_add(&m.set, 2, 3);
+	uidset_add(&m.set, 7, 7);
+	opened(p, 10, "A3");
+	asks(p, M_NET_MOVE, 11, &m);
+	is_sent(p, copy ? "A4 SELECT \"box\"\r\nA5 UID COPY 2:3,7 \"to\"\r\n" :
+	    MOVED, what);
+	says(p, "* OK [CLOSED] x\r\n* 3 EXISTS\r\nA4 OK x\r\n");
+	says(p, answer);
+	is_told(p, told, what);
+	uidset_free(&m.set);
+	peer_end(p);
+}
+
+#define COPIED(from, to)	"COPIED 11 " #from "->" #to " 0 0 () ()\n"
+
+static void
+test_move(void)
+{
+	move(0, "* OK [COPYUID 9 2:3,7 100:102] x\r\n* VANISHED 2:3,7\r\n"
+	    "A5 OK [HIGHESTMODSEQ 55] x\r\n", COPIED(2, 100) COPIED(3, 101)
+	    COPIED(7, 102) "VANISHED 10 2:3,7\nDONE 11 ok\n",
+	    "COPYUID ahead of the answer");
+	move(1, "A5 OK [COPYUID 9 2:3,7 100,102:103] x\r\n", COPIED(2, 100)
+	    COPIED(3, 102) COPIED(7, 103) "DONE 11 ok\n", "in the answer");
+	move(0, "* OK [COPYUID 9 2 100] x\r\n* OK [COPYUID 9 7 101] x\r\n"
+	    "* VANISHED 2,7\r\nA5 OK x\r\n", COPIED(2, 100) COPIED(7, 101)
+	    "VANISHED 10 2,7\nDONE 11 ok\n", "in parts; what is not in it "
+	    "was not there");
+	move(0, "* OK [COPYUID 9 2 100] x\r\nA5 NO x\r\n", COPIED(2, 100)
+	    "DONE 11 no x\n", "NO behind a part");
+	move(0, "A5 NO x\r\n", "DONE 11 no x\n", "NO");
+#define UNKNOWN	COPIED(2, 0) COPIED(3, 0) COPIED(7, 0) "DONE 11 ok\n"
+	move(0, "A5 OK x\r\n", UNKNOWN, "no COPYUID");
+	move(0, "A5 OK [COPYUID 8 2:3,7 100:102] x\r\n", UNKNOWN,
+	    "of another UIDVALIDITY");
+	move(0, "A5 OK [COPYUID 9 7,2:3 100:102] x\r\n", UNKNOWN,
+	    "in another order");
+	move(0, "A5 OK [COPYUID 9 2:3,7 102,100:101] x\r\n", UNKNOWN,
+	    "the copies in another order");
+	move(0, "A5 OK [COPYUID 9 2:3,7 100:101] x\r\n", UNKNOWN,
+	    "fewer copies");
+	move(0, "A5 OK [COPYUID 9 2:8 100:106] x\r\n", UNKNOWN,
+	    "of what was not asked for");
+	move(0, "A5 OK [COPYUID 9] x\r\n", UNKNOWN, "that says nothing");
+	move(0, "* OK [COPYUID 9 2:3,7 100:102] x\r\n* OK [COPYUID 9 2:3,7 "
+	    "100:102] x\r\nA5 OK x\r\n", COPIED(2, 100) COPIED(3, 101)
+	    COPIED(7, 102) "DONE 11 ok\n", "told again");
+}
+
 /* ---- messages ---- */
 
 #define FIELDS	"BODY[HEADER.FIELDS (MESSAGE-ID DATE FROM TO SUBJECT)]"
@@ -309,6 +367,7 @@ main(void)
 	test_switch();
 	test_numbers();
 	test_expunge();
+	test_move();
 	test_meta();
 	test_meta_of_two();
 	test_body();

@@ -164,6 +164,34 @@ appenduid(const char *set, int ordered, uint64_t n)
 }
 
 static void
+copyuid(const char *sets, int ordered)
+{
+	char	 line[100];
+
+	snprintf(line, sizeof(line), "* OK [COPYUID 9 %s] x\r\n", sets);
+	ok(one(line) == 0 && resp.code == C_COPYUID && resp.num == 9 &&
+	    resp.ordered == ordered && (!ordered ||
+	    uidset_count(&resp.set) == uidset_count(&resp.from)),
+	    "COPYUID %s", sets);
+}
+
+static void
+test_copyuid(void)
+{
+	copyuid("1:3,9 7:10", 1);
+	copyuid("1 4294967295", 1);
+	copyuid("3:1 7:9", 1);
+	copyuid("1:3,9 7:9", 0);
+	copyuid("3,1 7:8", 0);
+	copyuid("1,3 8,7", 0);
+	copyuid("1:3", 0);
+	copyuid("1:3 ", 0);
+	copyuid("0 1", 0);
+	copyuid("1:* 7:9", 0);
+	copyuid("1:4294967296 7:9", 0);
+}
+
+static void
 test_lists(void)
 {
 	ok(one("* LIST (\\Noselect \\Trash \\X) \"/\" \"a b\"\r\n") == 0 &&
@@ -412,6 +440,7 @@ int
 main(void)
 {
 	test_status();
+	test_copyuid();
 	test_lists();
 	test_sets();
 	test_fetch();

@@ -539,6 +539,26 @@ sub on_NET_EXPUNGE
 	$self->done($id);
 }
 
+sub on_NET_MOVE
+{
+	my ($self, $m, $id) = @_;
+
+	$self->opened($m, $id) or return;
+	my @gone;
+	for my $msg ($self->messages($m->{set})) {
+		my $new = $self->{store}->deliver($m->{mailbox}, $msg->{body},
+		    flags => $msg->{flags}, date => $msg->{date});
+		$self->emit('ENGINE_COPIED', $id, { uid => $msg->{uid},
+		    newuid => $new });
+		push @gone, $msg->{uid};
+	}
+	$self->{store}->remove($self->{open}{name}, @gone) unless $m->{copy};
+	$self->save;
+	$self->emit('ENGINE_VANISHED', $self->handle,
+	    { earlier => 0, set => set_of(@gone) }) if @gone && !$m->{copy};
+	$self->done($id);
+}
+
 sub on_NET_NAME
 {
 	my ($self, $m, $id) = @_;
