@@ -58,6 +58,7 @@ ENGINE =	imapsync/engine/engine.o imapsync/engine/list.o \
 		imapsync/engine/pair.o imapsync/engine/repair.o \
 		imapsync/engine/rules.o imapsync/engine/plan.o \
 		imapsync/engine/verify.o imapsync/engine/guard.o \
+		imapsync/engine/moved.o imapsync/engine/move.o \
 		imapsync/engine/execute.o imapsync/engine/copy.o \
 		imapsync/engine/session.o imapsync/engine/finish.o \
 		imapsync/engine/refusal.o imapsync/engine/commands.o \
@@ -184,6 +185,8 @@ clean: clean-regress
 -include imapsync/engine/plan.d
 -include imapsync/engine/verify.d
 -include imapsync/engine/guard.d
+-include imapsync/engine/moved.d
+-include imapsync/engine/move.d
 -include imapsync/engine/execute.d
 -include imapsync/engine/copy.d
 -include imapsync/engine/session.d

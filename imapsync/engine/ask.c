@@ -469,6 +469,8 @@ static const struct {
 	{ ASK_RECV,	M_ENGINE_DUE,		ASKED,		a_due },
 	{ ASK_STORE,	M_ENGINE_DUE,		ASKED,		a_due },
 	{ ASK_EXPUNGE,	M_ENGINE_DUE,		ASKED,		a_due },
+	{ ASK_MOVE,	M_ENGINE_COPIED,	ASKED,		a_copied },
+	{ ASK_MOVE,	M_ENGINE_DUE,		ASKED,		a_due },
 	{ ASK_WATCH,	M_ENGINE_MAILBOX,	ASKED,		a_mailbox },
 	{ ASK_WATCH,	M_ENGINE_CHANGED,	ASKED,		a_changed },
 	{ ASK_STATS,	M_ENGINE_STATS,		ASKED,		a_stats },
@@ -698,6 +700,26 @@ ask_expunge(struct engine *e, struct sess *s, const struct uidset *set,
 	SET_PARTS(set, i, &m.set) {
 		r = req_new(e, s->side, ASK_EXPUNGE, s->mb, s, to);
 		req_send(e, r, M_NET_EXPUNGE, &m);
+	}
+}
+
+void
+ask_move(struct engine *e, struct sess *s, int copy, const struct uidset *set,
+    struct mbox *to, const struct answers *answers)
+{
+	struct m_net_move	 m;
+	struct req		*r;
+	size_t			 i;
+
+	m.handle = s->handle;
+	m.copy = copy;
+	m.uidvalidity = to->s[s->side].w->found.disc->uidvalidity;
+	m.mailbox = to->s[s->side].told.name;
+	SET_PARTS(set, i, &m.set) {
+		r = req_new(e, s->side, ASK_MOVE, s->mb, s, answers);
+		r->arg = to;
+		req_limit(r, &m.set);
+		req_send(e, r, M_NET_MOVE, &m);
 	}
 }
 

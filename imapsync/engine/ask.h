@@ -33,7 +33,7 @@ struct req;
 enum ask_type {
 	/* to a network worker */
 	ASK_LIST, ASK_STATUS, ASK_OPEN, ASK_META, ASK_SEARCH, ASK_SEND,
-	ASK_RECV, ASK_STORE, ASK_EXPUNGE, ASK_NAME, ASK_WATCH, ASK_STATS,
+	ASK_RECV, ASK_STORE, ASK_EXPUNGE, ASK_MOVE, ASK_NAME, ASK_WATCH, ASK_STATS,
 	/* to the store */
 	ASK_LOAD, ASK_INFO, ASK_ROWS, ASK_HAVE, ASK_SAMPLE, ASK_DIFF, ASK_PAIR,
 	ASK_COMMIT
@@ -234,6 +234,10 @@ void		 ask_store(struct engine *, struct sess *, struct store *,
 		    const struct answers *);
 void		 ask_expunge(struct engine *, struct sess *,
 		    const struct uidset *, const struct answers *);
+/* To another mailbox of that side, which has been opened; "arg" of the answers. */
+void		 ask_move(struct engine *, struct sess *, int copy,
+		    const struct uidset *, struct mbox *to,
+		    const struct answers *);
 void		 ask_name(struct engine *, struct mbox *, int side,
 		    enum name_op, const char *mailbox, const char *newname,
 		    const struct answers *);

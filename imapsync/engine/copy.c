@@ -105,44 +105,58 @@ sent_add(struct mside *ms, uint32_t uid, const char *flags)
  * APPENDUID is believed only if it can be true: a UID that this mailbox has given
  * to nothing else, of a message that was under way.
  */
-static int
-uid_fits(struct mbox *mb, int target, const struct m_engine_copied *m)
+int
+copy_fits(struct mbox *mb, int target, uint32_t uid, uint32_t newuid)
 {
 	const struct mside	*dst = &mb->s[target];
 	const struct sess	*d = dst->w->found.disc;
 
-	return m->newuid >= d->uidnext && m->newuid > dst->known.n &&
-	    m->newuid != UINT32_MAX &&
-	    !uidset_has(&dst->w->did.appended, m->newuid) &&
-	    !uidset_has(&dst->w->found.new, m->newuid) &&
-	    !uidset_has(&mb->s[OTHER(target)].w->did.copied, m->uid) &&
-	    row_find(mb, target, m->newuid) == NULL &&
-	    row_find(mb, OTHER(target), m->uid) == NULL;
+	return newuid >= d->uidnext && newuid > dst->known.n &&
+	    newuid != UINT32_MAX &&
+	    !uidset_has(&dst->w->did.appended, newuid) &&
+	    !uidset_has(&dst->w->found.new, newuid) &&
+	    !uidset_has(&mb->s[OTHER(target)].w->did.copied, uid) &&
+	    row_find(mb, target, newuid) == NULL &&
+	    row_find(mb, OTHER(target), uid) == NULL;
 }
 
-static void
-copied_row(struct engine *e, struct copy *c, const struct m_engine_copied *m)
+void
+copy_made(struct engine *e, struct mbox *mb, int target,
+    const struct m_engine_copied *m, const char *base)
 {
-	struct mbox		*mb = c->mb;
-	struct mside		*src = &mb->s[OTHER(c->target)];
-	struct mside		*dst = &mb->s[c->target];
+	struct mside		*src = &mb->s[OTHER(target)];
+	struct mside		*dst = &mb->s[target];
 	struct m_store_add	 a;
 
 	a.mailbox = mb->id;
-	a.local = c->target == LOCAL ? m->newuid : m->uid;
-	a.remote = c->target == LOCAL ? m->uid : m->newuid;
+	a.local = target == LOCAL ? m->newuid : m->uid;
+	a.remote = target == LOCAL ? m->uid : m->newuid;
 	a.size = m->size;
 	a.key = m->key;
-	a.flags = m->flags;
+	a.flags = base;
 	ask_note(e, M_STORE_ADD, &a);
-	refusal_end(e, mb, OTHER(c->target), m->uid);
+	refusal_end(e, mb, OTHER(target), m->uid);
 	uidset_add(&src->w->did.copied, m->uid, m->uid);
 	uidset_add(&dst->w->did.appended, m->newuid, m->newuid);
 	sent_add(dst, m->newuid, m->flags);
-	mb->mark[c->target].gained = 1;
-	dst->w->did.ncopied++;
-	dst->w->did.octets += m->size;
+	mb->mark[target].gained = 1;
 	dst->w->did.in_a_row = 0;
+	moved_copied(e, mb, OTHER(target), m->uid);
+	/* Asked to stop: this was the one under way; the mark holds the rest. */
+	if (e->end.phase == END_ASKED)
+		end_hurry(e, HALT_MS);
+	if (e->ask.uncommitted >= COMMIT_ROWS) {
+		finish_checkpoint(e, mb);
+		ask_commit(e);
+	}
+}
+
+void
+copy_new(const struct mside *src, struct uidset *set)
+{
+	uidset_copy(set, &src->w->found.new);
+	uidset_sub(set, &src->w->did.copied);
+	uidset_sub(set, &src->w->plan.wait);
 }
 
 static void
@@ -159,22 +173,16 @@ got_copied(struct engine *e, struct req *r, const struct m_engine_copied *m)
 		mb->mark[c->target].keep = 1;
 		return;
 	}
-	if (!uid_fits(mb, c->target, m)) {
+	if (!copy_fits(mb, c->target, m->uid, m->newuid)) {
 		mb->mark[c->target].keep = 1;
 		progress_stop(e, mb, "the %s server says that it gave UID %u "
 		    "to a copy, which can't be: what it got is looked for by "
 		    "content in the next run", side_name[c->target], m->newuid);
 		return;
 	}
-	copied_row(e, c, m);
-	guard_copied(e, mb, OTHER(c->target), m->key);
-	/* Asked to stop: this was the one under way; the mark holds the rest. */
-	if (e->end.phase == END_ASKED)
-		end_hurry(e, HALT_MS);
-	if (e->ask.uncommitted >= COMMIT_ROWS) {
-		finish_checkpoint(e, mb);
-		ask_commit(e);
-	}
+	mb->s[c->target].w->did.ncopied++;
+	mb->s[c->target].w->did.octets += m->size;
+	copy_made(e, mb, c->target, m, m->flags);
 }
 
 /* The mailbox takes none at all: this direction waits for the next run. */

@@ -102,9 +102,17 @@ struct same {
 	uint64_t	 sum;
 };
 
-/* guard.c: keys of doomed messages, by the side that told. */
-struct kcount;
-RB_HEAD(kcounts, kcount);
+/* moved.c: what is gone and what is new, by the side that told. */
+struct movedkey;
+RB_HEAD(movedkeys, movedkey);
+struct arrival;
+RB_HEAD(arrivals, arrival);
+struct moved {
+	struct movedkeys keys;		/* of what is gone */
+	struct arrivals	 all;		/* that have such a key */
+	struct mbox	*from;		/* one from which something is gone */
+	int		 many;		/* and it is not the only one */
+};
 
 /* watch.c */
 struct noise;
@@ -151,9 +159,10 @@ struct engine {
 	uint32_t	 ranges;	/* that were told in it */
 	int		 crowded;	/* REFUSALS_MAX was said */
 	struct same	 same[SIDES];
-	struct kcounts	 kcounts[SIDES];
+	struct moved	 moved[SIDES];
 	uint32_t	 deleted;	/* guard.c: in the last 24 hours */
 	uint32_t	 recorded;	/* of this pass, in it already */
+	int		 delayed;	/* guard.c: deletions come behind copies */
 	struct watching	 watch;
 	struct progress	 progress;
 	int64_t		 synced;	/* the last good run; 0: none */
@@ -270,6 +279,7 @@ struct figures {
 	uint64_t	 octets;	/* of them; 0 in a dry run */
 	uint64_t	 flags;		/* messages whose flags were changed */
 	uint64_t	 deleted;
+	uint64_t	 moved;		/* to other mailboxes */
 	int		 created;
 	int		 subscribed;
 	int		 unsubscribed;

@@ -18,19 +18,25 @@ pass_mbox(struct engine *e, struct mbox *mb, int target)
 {
 	struct mside	*src = &mb->s[OTHER(target)];
 	struct copy	 c = { .mb = mb, .target = target, .mode = RECV_ONE };
-	int		 side;
+	struct uidset	 set = UIDSET_INIT;
+	int		 side, later;
 
 	if (!uidset_empty(&src->w->offer))
 		copy_again(e, &c, &src->w->offer);
 	c.mode = RECV_MULTI;
+	copy_new(src, &set);
 	/* What has ended a connection comes last: exec_last(). */
-	if (!uidset_empty(&src->w->found.new) && !e->exec.full[target] &&
+	if (!uidset_empty(&set) && !e->exec.full[target] &&
 	    mb->mark[target].tries == 0) {
-		copy_start(e, &c, &src->w->found.new);
+		copy_start(e, &c, &set);
+		uidset_free(&set);
 		return;
 	}
 	/* What has nothing to copy now may have it in the next pass. */
-	if (target == LOCAL && !uidset_empty(&mb->s[LOCAL].w->found.new))
+	copy_new(&mb->s[LOCAL], &set);
+	later = target == LOCAL && !uidset_empty(&set);
+	uidset_free(&set);
+	if (later)
 		return;
 	for (side = 0; side < SIDES; side++)
 		if (session_has_ops(mb, side))
@@ -128,8 +134,11 @@ put_off(struct engine *e)
 	struct mbox	*mb;
 	int		 side;
 
+	/* COPY, commit, EXPUNGE: what was copied has its row on disk. */
 	if (!guard_after(e))
 		return 0;
+	if (e->ask.uncommitted > 0 && loop_commit(e) == -1)
+		return -1;
 	FOREACH_USABLE_SIDE(mb, side, &e->list)
 		if (session_has_ops(mb, side))
 			session_open(e, mb, side);
@@ -144,6 +153,8 @@ exec_run(struct engine *e)
 	if (recover_commit(e) == -1)
 		return -1;
 	subscribe_run(e);
+	if (move_run(e) == -1)
+		return -1;
 	for (t = 0; t < SIDES; t++)
 		if (pass(e, t, pass_mbox) == -1)
 			return -1;
@@ -164,8 +175,7 @@ last_mbox(struct engine *e, struct mbox *mb, int target)
 	if (e->exec.full[target] || mb->s[target].w->did.closed)
 		return;
 	if (mb->mark[target].tries > 0) {
-		uidset_copy(&rest, &src->w->found.new);
-		uidset_sub(&rest, &src->w->did.copied);
+		copy_new(src, &rest);
 		if (!uidset_empty(&rest))
 			copy_start(e, &c, &rest);
 	}

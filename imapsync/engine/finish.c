@@ -179,9 +179,8 @@ finish_checkpoint(struct engine *e, struct mbox *mb)
 
 /* ---- the end ---- */
 
-/* What the side has now: what was planned and the server has confirmed. */
-static void
-achieved(struct mbox *mb, struct row *row, int side, char *out)
+void
+finish_achieved(struct mbox *mb, struct row *row, int side, char *out)
 {
 	struct mside	*ms = &mb->s[side];
 	const char	*have = row_has(row, side);
@@ -316,7 +315,7 @@ finish_base(struct engine *e, struct mbox *mb, struct row *row)
 	    (row->now[LOCAL] == NULL && row->now[REMOTE] == NULL))
 		return;
 	for (side = 0; side < SIDES; side++)
-		achieved(mb, row, side, has[side]);
+		finish_achieved(mb, row, side, has[side]);
 	both_have(mb, row, has, base);
 	keep_pending(mb, row, base);
 	if (flags_eq(base, row->base))
@@ -411,7 +410,8 @@ final_modseq(struct engine *e, struct mbox *mb, int side)
 	if (ms->w->found.disc->unsure ||
 	    (ms->w->did.exec != NULL && ms->w->did.exec->unsure))
 		return ms->known.water.modseq;
-	if (ms->w->plan.again || uidset_count(&os->w->plan.doomed) !=
+	if (ms->w->plan.again || !uidset_empty(&os->w->plan.after) ||
+	    uidset_count(&os->w->plan.doomed) !=
 	    uidset_count(&os->w->did.expunged))
 		return ms->known.water.modseq;
 	if (ms->w->did.exec == NULL || !all_ours(e, mb, side) ||

@@ -17,36 +17,11 @@
 #define GUARD_MIN	20	/* fewer messages are never too many */
 #define GUARD_EMPTIED	3	/* mailboxes emptied at once */
 
-/* Keys of doomed messages, to find those that were only moved. */
-struct kcount {
-	RB_ENTRY(kcount) entry;
-	uint64_t	 key;
-	struct mbox	*mb;
-	uint32_t	 n;		/* not yet seen elsewhere */
-	uint32_t	 rest;		/* not yet copied from there */
-};
-
-static int	 kcount_cmp(struct kcount *, struct kcount *);
-RB_PROTOTYPE(kcounts, kcount, entry, kcount_cmp)
-RB_GENERATE(kcounts, kcount, entry, kcount_cmp)
-
-static int
-kcount_cmp(struct kcount *a, struct kcount *b)
-{
-	return a->key < b->key ? -1 : a->key > b->key;
-}
-
 void
 guard_round(struct engine *e)
 {
-	struct kcount	*k;
-	int		 side;
-
-	for (side = 0; side < SIDES; side++)
-		while ((k = RB_MIN(kcounts, &e->kcounts[side])) != NULL) {
-			RB_REMOVE(kcounts, &e->kcounts[side], k);
-			free(k);
-		}
+	moved_reset(e);
+	e->delayed = 0;
 }
 
 void
@@ -84,11 +59,11 @@ struct guard {
 	int		 side;		/* the one that told most */
 };
 
-/* What was moved does not count: seen elsewhere, or copied from there as well. */
-enum moved { MOVED_NOT, MOVED_SEEN, MOVED_DONE };
+/* What was moved does not count: seen elsewhere, or with a copy that has a row. */
+enum moves { MOVED_NOT, MOVED_SEEN, MOVED_DONE };
 
 static void
-guard_count(struct engine *e, struct guard *g, enum moved moved)
+guard_count(struct engine *e, struct guard *g, enum moves moved)
 {
 	struct mbox	*mb;
 	uint64_t	 by[SIDES] = { 0, 0 };
@@ -142,94 +117,6 @@ guard_trips(struct engine *e)
 	return too_many(e, &g);
 }
 
-/* ---- what was only moved ---- */
-
-static void
-guard_keys(struct engine *e, int side)
-{
-	struct kcount	*k, find;
-	struct mbox	*mb;
-	struct row	*row;
-
-	FOREACH_USABLE(mb, &e->list)
-		RB_FOREACH(row, rows_local, &mb->rows_l) {
-			if (!row->gone[side] || row->gone[OTHER(side)])
-				continue;
-			find.key = row->key;
-			k = RB_FIND(kcounts, &e->kcounts[side], &find);
-			if (k == NULL) {
-				k = xcalloc(1, sizeof(*k));
-				k->key = row->key;
-				k->mb = mb;
-				RB_INSERT(kcounts, &e->kcounts[side], k);
-			}
-			k->n++;
-			k->rest++;
-		}
-}
-
-/* Each new message counts once, and only for another mailbox. */
-static void
-got_new(struct engine *e, struct req *r, const struct m_engine_meta *m)
-{
-	struct side_check	*c = &r->mb->s[r->side].w->check;
-	struct kcount		 find, *k;
-
-	if (uidset_has(&c->moved, m->uid))
-		return;
-	find.key = m->key;
-	k = RB_FIND(kcounts, &e->kcounts[r->side], &find);
-	if (k == NULL || k->n == 0 || k->mb == r->mb)
-		return;
-	uidset_add(&c->moved, m->uid, m->uid);
-	k->n--;
-	k->mb->s[r->side].w->check.reappeared++;
-}
-
-void
-guard_copied(struct engine *e, struct mbox *mb, int side, uint64_t key)
-{
-	struct kcount	 find, *k;
-
-	find.key = key;
-	k = RB_FIND(kcounts, &e->kcounts[side], &find);
-	if (k == NULL || k->rest == 0 || k->mb == mb)
-		return;
-	k->rest--;
-	k->mb->s[side].w->check.credited++;
-}
-
-static void
-new_done(struct engine *e, struct req *r, const struct m_engine_done *m)
-{
-	if (m->status != ST_OK && !r->mb->stopped)
-		progress_stop(e, r->mb, "the %s server does not show what is "
-		    "new in it: %s", side_name[r->side], m->text);
-}
-
-static int
-guard_reappeared(struct engine *e)
-{
-	static const struct answers	 open = {
-		.done = look_opened, .spoilt = look_spoilt
-	};
-	static const struct answers	 to = {
-		.meta = got_new, .done = new_done
-	};
-	struct mbox			*mb;
-	struct side_found		*f;
-	int				 side;
-
-	FOREACH_USABLE_SIDE(mb, side, &e->list) {
-		f = &mb->s[side].w->found;
-		if (RB_EMPTY(&e->kcounts[side]) || f->disc == NULL ||
-		    uidset_empty(&f->new))
-			continue;
-		ask_meta(e, look_open(e, mb, side, 0, &open), 0, &f->new, &to);
-	}
-	return loop_wait(e, -1);
-}
-
 static void
 guard_hold(struct engine *e, const struct guard *g)
 {
@@ -262,71 +149,87 @@ guard_hold(struct engine *e, const struct guard *g)
 	}
 }
 
+void
+guard_run(struct engine *e)
+{
+	struct guard	 g;
+
+	e->delayed = 0;
+	if (e->want.cfg.allow_delete || !guard_trips(e))
+		return;
+	guard_count(e, &g, MOVED_SEEN);
+	if (too_many(e, &g))
+		guard_hold(e, &g);
+	else
+		e->delayed = !e->want.cfg.dryrun;
+}
+
 /* Behind the copies it is known what was moved; see guard_after(). */
-static void
+void
 guard_delay(struct engine *e)
 {
 	struct side_plan	*p;
 	struct mbox		*mb;
 	int			 side;
 
+	if (!e->delayed)
+		return;
 	FOREACH_USABLE_SIDE(mb, side, &e->list) {
 		p = &mb->s[OTHER(side)].w->plan;
 		if (uidset_empty(&p->doomed) || is_trash(mb, OTHER(side)))
 			continue;
 		uidset_or(&p->after, &p->doomed);
 		uidset_free(&p->doomed);
-		/* If it comes to nothing it must be told again. */
-		mb->s[side].w->plan.again = 1;
 	}
 }
 
-int
-guard_run(struct engine *e)
+/* What was moved and has no copy with a row yet stays where it is. */
+static void
+take_after(struct mbox *mb, int side)
 {
-	struct guard	 g;
-	int		 side;
+	struct side_plan	*p = &mb->s[side].w->plan;
+	struct uidset		 go = UIDSET_INIT;
+	struct row		*row;
 
-	for (side = 0; side < SIDES; side++)
-		guard_keys(e, side);
-	if (e->want.cfg.allow_delete || !guard_trips(e))
-		return 0;
-	if (guard_reappeared(e) == -1)
-		return -1;
-	guard_count(e, &g, MOVED_SEEN);
-	if (too_many(e, &g))
-		guard_hold(e, &g);
-	else if (!e->want.cfg.dryrun)
-		guard_delay(e);
-	return 0;
+	uidset_copy(&go, &p->after);
+	RB_FOREACH(row, rows_local, &mb->rows_l)
+		if (row->gone[OTHER(side)] && moved_waits(row))
+			uidset_del(&go, row->uid[side], row->uid[side]);
+	if (uidset_count(&go) < uidset_count(&p->after))
+		log_debug("%s: %llu messages that were moved on the %s server "
+		    "stay on the %s server until they are copied", mb->name,
+		    (unsigned long long)(uidset_count(&p->after) -
+		    uidset_count(&go)), side_name[OTHER(side)],
+		    side_name[side]);
+	if (!uidset_empty(&go)) {
+		uidset_or(&p->doomed, &go);
+		uidset_sub(&p->after, &go);
+		mb->s[side].w->did.ops_sent = 0;
+	}
+	uidset_free(&go);
 }
 
 int
 guard_after(struct engine *e)
 {
-	struct side_plan	*p;
-	struct guard		 g;
-	struct mbox		*mb;
-	int			 any = 0, side;
+	struct guard	 g;
+	struct mbox	*mb;
+	int		 any = 0, side;
 
 	FOREACH_SIDE(mb, side, &e->list)
 		any |= !uidset_empty(&mb->s[side].w->plan.after);
 	if (!any)
 		return 0;
-	guard_count(e, &g, MOVED_DONE);
-	if (too_many(e, &g)) {
-		guard_hold(e, &g);
-		return 0;
+	if (e->delayed) {
+		guard_count(e, &g, MOVED_DONE);
+		if (too_many(e, &g)) {
+			guard_hold(e, &g);
+			return 0;
+		}
 	}
-	FOREACH_SIDE(mb, side, &e->list) {
-		p = &mb->s[side].w->plan;
-		if (uidset_empty(&p->after) || mb->stopped)
-			continue;
-		uidset_or(&p->doomed, &p->after);
-		uidset_free(&p->after);
-		mb->s[OTHER(side)].w->plan.again = 0;
-		mb->s[side].w->did.ops_sent = 0;
-	}
+	FOREACH_USABLE_SIDE(mb, side, &e->list)
+		if (!uidset_empty(&mb->s[side].w->plan.after))
+			take_after(mb, side);
 	return 1;
 }
 

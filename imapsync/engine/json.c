@@ -41,9 +41,10 @@ static void
 put_figures(struct buf *b, const struct figures *f)
 {
 	buf_printf(b, "{\"copied\":%llu,\"octets\":%llu,\"flags\":%llu,"
-	    "\"deleted\":%llu,\"created\":%s}",
+	    "\"deleted\":%llu,\"moved\":%llu,\"created\":%s}",
 	    (unsigned long long)f->copied, (unsigned long long)f->octets,
 	    (unsigned long long)f->flags, (unsigned long long)f->deleted,
+	    (unsigned long long)f->moved,
 	    f->created ? "true" : "false");
 }
 
@@ -60,6 +61,7 @@ put_server(struct engine *e, struct buf *b, int side)
 		sum.octets += f.octets;
 		sum.flags += f.flags;
 		sum.deleted += f.deleted;
+		sum.moved += f.moved;
 		sum.created |= f.created;
 	}
 	buf_puts(b, "{\"host\":");

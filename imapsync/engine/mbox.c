@@ -316,6 +316,8 @@ plan_free(struct side_plan *p)
 {
 	uidset_free(&p->doomed);
 	uidset_free(&p->after);
+	uidset_free(&p->moving);
+	uidset_free(&p->wait);
 	uidset_free(&p->alone);
 	stores_free(&p->stores);
 	flags_new_free(&p->made);
@@ -327,7 +329,6 @@ check_free(struct side_check *c)
 	uidset_free(&c->sample);
 	uidset_free(&c->shown);
 	uidset_free(&c->seen);
-	uidset_free(&c->moved);
 }
 
 static void
@@ -461,6 +462,7 @@ mbox_free(struct mbox *mb)
 	for (side = 0; side < SIDES; side++) {
 		told_free(&mb->s[side].told);
 		known_free(&mb->s[side]);
+		free(mb->s[side].sum.out);
 		if (mb->mark != no_marks)
 			mark_free(&mb->mark[side]);
 	}

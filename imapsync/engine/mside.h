@@ -18,6 +18,7 @@
 #include "log.h"
 #include "proto.h"
 
+struct gone;
 struct mbox;
 struct sess;
 
@@ -33,6 +34,7 @@ struct row {
 	const char	*base;		/* the baseline */
 	const char	*now[SIDES];	/* what the side has; NULL: the baseline */
 	const char	*want[SIDES];	/* what the plan makes of it; NULL: as it is */
+	struct gone	*moved;		/* moved.c: gone on one side, or NULL */
 	uint8_t		 gone[SIDES];	/* the side told that it vanished */
 };
 RB_HEAD(rows_local, row);
@@ -164,6 +166,9 @@ struct side_plan {
 	int		 hold;		/* what this side told of messages that
 					   vanished has no consequences */
 	struct uidset	 after;		/* doomed, once what was moved is copied */
+	struct uidset	 moving;	/* of "doomed": goes by a MOVE */
+	struct uidset	 wait;		/* of found.new: the other side has it, and
+					   the next run finds out where */
 	int		 again;		/* what this side told is to be told
 					   again: its HIGHESTMODSEQ stays */
 };
@@ -180,7 +185,6 @@ struct side_check {
 					   shown here */
 	uint32_t	 reappeared;	/* D6: gone here, new elsewhere here, */
 	uint32_t	 credited;	/* and copied from there by now */
-	struct uidset	 moved;		/* D6: those new ones */
 };
 
 /* execute.c: what was done here, as the server answered. */
@@ -208,6 +212,7 @@ struct side_did {
 	char		*lost;		/* flags that it does not keep */
 	uint32_t	 nexpunged;
 	uint32_t	 ncopied;	/* messages appended here */
+	int		 reopen;	/* what was moved here is not yet told of */
 	uint64_t	 octets;
 };
 
@@ -226,6 +231,13 @@ struct side_work {
 	struct side_did	  did;
 };
 
+/* What was moved to another mailbox; or, in a dry run, is to be. */
+struct outgoing {
+	struct mbox	*to;		/* NULL: several others */
+	uint32_t	 n;
+};
+#define OUTGOING_MAX	8
+
 /* What is reported, once the work is over. */
 struct side_sum {
 	uint32_t	 copied;
@@ -233,6 +245,9 @@ struct side_sum {
 	uint32_t	 deleted;
 	uint32_t	 credited;	/* see side_check */
 	uint64_t	 octets;
+	uint32_t	 moved;		/* away from here */
+	struct outgoing	*out;		/* OUTGOING_MAX of them, or NULL */
+	uint32_t	 arrived;	/* here, by MOVE or COPY */
 };
 
 struct mside {

@@ -16,6 +16,7 @@
 struct engine;
 struct mbox;
 struct mside;
+struct row;
 struct sess;
 
 /* ---- look.c, refusal.c, rules.c: for several phases ---- */
@@ -195,19 +196,51 @@ uint32_t	 plan_told(const struct mbox *, int side);
  */
 void		 plan_hold(struct mbox *, int side);
 
+/* The flags of both sides merged: 0, or -1 if they are more than can be said. */
+int		 plan_merge(const char *base, const char *const have[SIDES],
+		    char want[FLAGS_MAX]);
+/* A side has "have" of a message, and is to have "want": what it will have. */
+const char	*plan_side(struct mbox *, int side, uint32_t uid,
+		    const char *have, const char *want);
+/* A pair that was made behind plan_mbox(). */
+void		 plan_flags(struct mbox *, struct row *);
+
+/* ---- moved.c, move.c: what was moved on one side ---- */
+
+/*
+ * Behind plan_mbox(): ask what is new where messages of other mailboxes are gone,
+ * and put it to them.  Returns 0, or -1 if the run has to end.
+ */
+int		 moved_find(struct engine *);
+/* Forget it: ahead of the rows. */
+void		 moved_reset(struct engine *);
+/* META of the row's message is wanted, which is gone on the other side only. */
+int		 moved_wanted(const struct row *);
+void		 moved_shown(struct row *, const struct m_engine_meta *);
+/* A new message of that side has got its row. */
+void		 moved_copied(struct engine *, struct mbox *, int side,
+		    uint32_t uid);
+/* It was moved, and its copy has no row yet: it is not to be deleted. */
+int		 moved_waits(const struct row *);
+/* At the end of verify_run(): what a server moves or copies itself. */
+void		 move_plan(struct engine *);
+/* Do it, and wait for the answers: 0, or -1 if the run has to end. */
+int		 move_run(struct engine *);
+
 /* ---- verify.c, guard.c: D3 to D6 ---- */
 
 int		 verify_run(struct engine *);
 /* D6: more would be deleted than may be. */
 int		 guard_trips(struct engine *);
 /*
- * If it does, also without what was only moved on that side: hold all of it.
- * Returns 0, or -1 if the run has to end.
+ * Behind moved_find(): if it does, also without what was only moved on that side,
+ * hold all of it.
  */
-int		 guard_run(struct engine *);
-/* A new message of that side was copied, which may have been moved there. */
-void		 guard_copied(struct engine *, struct mbox *, int side,
-		    uint64_t key);
+void		 guard_run(struct engine *);
+/*
+ * It matters to it what was moved: what is to be deleted comes behind the copies.
+ */
+void		 guard_delay(struct engine *);
 /*
  * Behind the copies: 1 if deletions that were put off are in the plan now, 0 if
  * there are none, or they are held.
@@ -240,6 +273,17 @@ void		 copy_start(struct engine *, const struct copy *like,
 void		 copy_again(struct engine *, const struct copy *like,
 		    const struct uidset *);
 void		 copy_free(struct copy *);
+/* What is new and has to be sent as a body, into the set (an initialised one). */
+void		 copy_new(const struct mside *, struct uidset *);
+/* The UID that a copy has got can be true. */
+int		 copy_fits(struct mbox *, int target, uint32_t uid,
+		    uint32_t newuid);
+/*
+ * It is there: its row, with that baseline, to be committed.  "flags" are those
+ * that it was given.
+ */
+void		 copy_made(struct engine *, struct mbox *, int target,
+		    const struct m_engine_copied *, const char *base);
 /*
  * What a source did not give: a list says whether it is gone, or withheld.
  * Returns 0, or -1 if the run has to end.
@@ -251,6 +295,11 @@ struct sess	*session_open(struct engine *, struct mbox *, int side);
 /* 1 if there are some, not yet sent. */
 int		 session_has_ops(const struct mbox *, int side);
 
+/*
+ * What the side has now of a row, into out[FLAGS_MAX]: what was planned, and the
+ * server has confirmed.
+ */
+void		 finish_achieved(struct mbox *, struct row *, int side, char *out);
 void		 finish_mbox(struct engine *, struct mbox *);
 /* While copying: both sides' U as far as all below is accounted for. */
 void		 finish_checkpoint(struct engine *, struct mbox *);

@@ -44,9 +44,9 @@ plan_lost(struct mside *ms, const char *flags, char *lost)
 	flags_sub(lost, lost, made);
 }
 
-/* Bring one side from "have" to "want", one STORE a flag. */
-static void
-plan_side(struct mbox *mb, int side, struct row *row, const char *have,
+/* One STORE a flag. */
+const char *
+plan_side(struct mbox *mb, int side, uint32_t uid, const char *have,
     const char *want)
 {
 	struct mside	*ms = &mb->s[side];
@@ -56,7 +56,7 @@ plan_side(struct mbox *mb, int side, struct row *row, const char *have,
 	int		 any = 0;
 
 	if (!(ms->w->found.allow & PROP_FLAGS))
-		return;
+		return NULL;
 	flags_sub(diff, want, have);
 	plan_lost(ms, diff, lost);
 	if (lost[0] != '\0')
@@ -64,39 +64,52 @@ plan_side(struct mbox *mb, int side, struct row *row, const char *have,
 	flags_sub(made, want, lost);
 	flags_sub(diff, diff, lost);
 	for (p = diff; flags_next(&p, one); ) {
-		plan_store(ms, 1, one, row->uid[side]);
+		plan_store(ms, 1, one, uid);
 		any = 1;
 	}
 	flags_sub(diff, have, want);
 	for (p = diff; flags_next(&p, one); ) {
-		plan_store(ms, 0, one, row->uid[side]);
+		plan_store(ms, 0, one, uid);
 		any = 1;
 	}
 	ms->w->plan.nflags += any;
-	row->want[side] = text_keep(made);
+	return text_keep(made);
 }
 
-static void
+int
+plan_merge(const char *base, const char *const have[SIDES],
+    char want[FLAGS_MAX])
+{
+	char	 gone[FLAGS_MAX];
+	int	 side;
+
+	if (flags_or(want, have[LOCAL], have[REMOTE]) == -1)
+		return -1;
+	for (side = 0; side < SIDES; side++) {
+		flags_sub(gone, base, have[side]);
+		flags_sub(want, want, gone);
+	}
+	return 0;
+}
+
+void
 plan_flags(struct mbox *mb, struct row *row)
 {
-	char		 want[FLAGS_MAX], gone[FLAGS_MAX];
+	char		 want[FLAGS_MAX];
 	const char	*have[SIDES];
 	int		 side;
 
 	for (side = 0; side < SIDES; side++)
 		have[side] = row_has(row, side);
-	if (flags_or(want, have[LOCAL], have[REMOTE]) == -1) {
+	if (plan_merge(row->base, have, want) == -1) {
 		/* More than can be said: leave them, and be told again. */
 		mb->s[LOCAL].w->plan.again = mb->s[REMOTE].w->plan.again = 1;
 		mb->overflow = row->uid[LOCAL];
 		return;
 	}
-	for (side = 0; side < SIDES; side++) {
-		flags_sub(gone, row->base, have[side]);
-		flags_sub(want, want, gone);
-	}
 	for (side = 0; side < SIDES; side++)
-		plan_side(mb, side, row, have[side], want);
+		row->want[side] = plan_side(mb, side, row->uid[side],
+		    have[side], want);
 }
 
 /* The other side told that it is gone. */

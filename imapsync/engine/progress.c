@@ -196,6 +196,7 @@ static const struct {
 	{ ASK_RECV,	"to take the messages of", 1 },
 	{ ASK_STORE,	"to change flags in", 1 },
 	{ ASK_EXPUNGE,	"to expunge messages of", 1 },
+	{ ASK_MOVE,	"to move messages of", 1 },
 	{ ASK_NAME,	"to create, or to subscribe to,", 1 }
 };
 
@@ -422,8 +423,11 @@ progress_planned(struct mbox *mb)
 	for (side = 0; side < SIDES; side++) {
 		sum = &mb->s[side].sum;
 		sum->copied = progress_to_copy(&mb->s[OTHER(side)]);
+		sum->copied -= sum->copied < sum->arrived ? sum->copied :
+		    sum->arrived;
 		sum->flags = mb->s[side].w->plan.nflags;
-		sum->deleted = uidset_count(&mb->s[side].w->plan.doomed);
+		sum->deleted = uidset_count(&mb->s[side].w->plan.doomed) +
+		    uidset_count(&mb->s[side].w->plan.after);
 	}
 }
 
@@ -448,6 +452,8 @@ progress_figures(const struct engine *e, const struct mbox *mb, int side,
 		f->flags = ms->sum.flags;
 		f->deleted = ms->sum.deleted;
 	}
+	f->moved = ms->sum.moved;
+	f->deleted -= f->deleted < f->moved ? f->deleted : f->moved;
 }
 
 int
@@ -459,6 +465,7 @@ progress_changed(const struct engine *e, const struct mbox *mb)
 	for (side = 0; side < SIDES; side++) {
 		progress_figures(e, mb, side, &f);
 		if (f.copied > 0 || f.flags > 0 || f.deleted > 0 ||
+		    f.moved > 0 || mb->s[side].sum.arrived > 0 ||
 		    f.created || f.subscribed || f.unsubscribed)
 			return 1;
 	}

@@ -22,7 +22,7 @@ static void	 part(char *, const char *, ...)
 static void
 part(char *line, const char *fmt, ...)
 {
-	char	 one[128];
+	char	 one[NAME_MAX_LEN * 4 + 128];
 	va_list	 ap;
 
 	va_start(ap, fmt);
@@ -33,9 +33,28 @@ part(char *line, const char *fmt, ...)
 	strlcat(line, one, LOG_TEXT_MAX);
 }
 
+/* What went to other mailboxes. */
+static void
+describe_moved(struct engine *e, const struct mbox *mb, int side, char *line)
+{
+	const struct outgoing	*out = mb->s[side].sum.out;
+	const char		*fmt = e->want.cfg.dryrun ?
+				    "%u to move to %s on %s" :
+				    "%u moved to %s on %s";
+	char			 name[NAME_MAX_LEN * 4];
+	int			 i;
+
+	for (i = 0; out != NULL && i < OUTGOING_MAX && out[i].n > 0; i++) {
+		strnvis(name, out[i].to != NULL ? name_show(e,
+		    out[i].to->name) : "other mailboxes", sizeof(name),
+		    VIS_CSTYLE | VIS_NL | VIS_TAB | VIS_NOSLASH);
+		part(line, fmt, out[i].n, name, side_name[side]);
+	}
+}
+
 /* What was done to a mailbox or, in a dry run, is to be: "" if nothing. */
 static void
-describe(const struct engine *e, const struct mbox *mb, char *line)
+describe(struct engine *e, const struct mbox *mb, char *line)
 {
 	struct figures	 f[SIDES];
 	int		 dry = e->want.cfg.dryrun, side;
@@ -63,6 +82,7 @@ describe(const struct engine *e, const struct mbox *mb, char *line)
 			    "flags of %llu changed on %s",
 			    (unsigned long long)f[side].flags,
 			    side_name[side]);
+		describe_moved(e, mb, side, line);
 		if (f[side].deleted > 0)
 			part(line, dry ? "%llu to delete on %s" :
 			    "%llu deleted on %s",
@@ -111,6 +131,7 @@ static void
 report_summary(struct engine *e, int64_t took)
 {
 	unsigned long long	 copied = 0, octets = 0, flags = 0, deleted = 0;
+	unsigned long long	 moved = 0;
 	struct figures		 f;
 	unsigned int		 n = 0;
 	struct mbox		*mb;
@@ -125,11 +146,13 @@ report_summary(struct engine *e, int64_t took)
 		octets += f.octets;
 		flags += f.flags;
 		deleted += f.deleted;
+		moved += f.moved;
 	}
 	if (n > 1)
 		log_info("%u mailboxes changed: %llu messages (%s) copied, "
-		    "flags of %llu changed, %llu deleted, in %lld.%lld s", n,
-		    copied, progress_size(octets, size), flags, deleted,
+		    "flags of %llu changed, %llu moved, %llu deleted, in "
+		    "%lld.%lld s", n,
+		    copied, progress_size(octets, size), flags, moved, deleted,
 		    (long long)took / 1000, (long long)took % 1000 / 100);
 }
 

@@ -84,6 +84,7 @@ session_ops(struct engine *e, struct mbox *mb, int side, struct sess *s)
 	static const struct answers	 stored = { .done = store_done };
 	static const struct answers	 expunged = { .done = expunge_done };
 	struct mside			*ms = &mb->s[side];
+	struct uidset			 left = UIDSET_INIT;
 	struct store			*st;
 
 	if (ms->w->did.ops_sent)
@@ -95,7 +96,11 @@ session_ops(struct engine *e, struct mbox *mb, int side, struct sess *s)
 			uidset_or(&ms->w->did.touched, &st->set);
 		}
 	ms->w->did.stores_sent = 1;
-	ask_expunge(e, s, &ms->w->plan.doomed, &expunged);
+	uidset_copy(&left, &ms->w->plan.doomed);
+	uidset_sub(&left, &ms->w->plan.moving);
+	uidset_sub(&left, &ms->w->did.expunged);
+	ask_expunge(e, s, &left, &expunged);
+	uidset_free(&left);
 }
 
 int
@@ -103,8 +108,9 @@ session_has_ops(const struct mbox *mb, int side)
 {
 	const struct mside	*ms = &mb->s[side];
 
-	return !ms->w->did.ops_sent && (!uidset_empty(&ms->w->plan.doomed) ||
-	    (!ms->w->did.stores_sent && !TAILQ_EMPTY(&ms->w->plan.stores.list)));
+	return ms->w->did.reopen || (!ms->w->did.ops_sent &&
+	    (!uidset_empty(&ms->w->plan.doomed) || (!ms->w->did.stores_sent &&
+	    !TAILQ_EMPTY(&ms->w->plan.stores.list))));
 }
 
 static void
@@ -191,6 +197,7 @@ session_open(struct engine *e, struct mbox *mb, int side)
 
 	ms->w->did.exec = ask_open(e, mb, side, SESS_EXEC, rules_open(e, side),
 	    session_n(ms), ms->w->found.disc->modseq, &to);
+	ms->w->did.reopen = 0;
 	session_ops(e, mb, side, ms->w->did.exec);
 	return ms->w->did.exec;
 }

@@ -262,7 +262,8 @@ d5_split(struct mbox *mb, int o, struct uidset *full, struct uidset *brief)
 		uidset_add(full, u, u);
 	}
 	RB_FOREACH(row, rows_local, &mb->rows_l)
-		if (row->size == 0 && uidset_has(&all, row->uid[o]))
+		if ((row->size == 0 || moved_wanted(row)) &&
+		    uidset_has(&all, row->uid[o]))
 			uidset_add(full, row->uid[o], row->uid[o]);
 	uidset_copy(brief, &all);
 	uidset_sub(brief, full);
@@ -296,6 +297,8 @@ got_doomed(struct engine *e, struct req *r, const struct m_engine_meta *m)
 	uidset_add(&r->mb->s[r->side].w->check.seen, m->uid, m->uid);
 	if (row != NULL && row->key != 0 && row->key != m->key)
 		d5_differs(r, m->uid);
+	else if (row != NULL && !row->gone[r->side])
+		moved_shown(row, m);
 }
 
 static void
@@ -541,7 +544,12 @@ verify_run(struct engine *e)
 		FOREACH_USABLE_SIDE(mb, side, &e->list)
 			mb->s[side].w->check.reselect |= plan_told(mb, side) > 0;
 	}
-	if (recheck(e) == -1 || guard_run(e) == -1)
+	if (recheck(e) == -1 || moved_find(e) == -1)
 		return -1;
-	return d5_run(e);
+	guard_run(e);
+	if (d5_run(e) == -1)
+		return -1;
+	guard_delay(e);
+	move_plan(e);
+	return 0;
 }

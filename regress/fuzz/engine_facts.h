@@ -273,7 +273,9 @@ sent_store(struct box *b, int side, int add, const char *flag,
 		;
 	for (k = 0; i < NFLAGS && k < n; k++) {
 		u = uidset_nth(set, k);
+		/* Ahead of a move it gets those of what it is there. */
 		if (has_row(b, side, u) &&
+		    !uidset_has(&o->gone, partner(side, u)) &&
 		    !uidset_has(&facts_of(b->mb, side)->strange, u))
 			must(uidset_has(add ? &o->with[i] : &o->without[i],
 			    partner(side, u)), "a flag that the other has");
@@ -286,6 +288,63 @@ sent_copy(struct box *b, int target, const struct uidset *set)
 	must(!eng.want.cfg.dryrun, "a dry run copies nothing");
 	must(subset(set, &facts_of(b->mb, target)->mark),
 	    "a mark is on disk");
+}
+
+static struct box *
+box_named(const char *name)
+{
+	int	 i;
+
+	for (i = 0; i < nboxes; i++)
+		if (strcmp(boxes[i]->mb->name, name) == 0)
+			return boxes[i];
+	return NULL;
+}
+
+/* By the name that it has on that server. */
+static struct box *
+box_spelt(int side, const char *name)
+{
+	int	 i;
+
+	for (i = 0; i < nboxes; i++)
+		if (boxes[i]->mb->s[side].told.name != NULL &&
+		    strcmp(boxes[i]->mb->s[side].told.name, name) == 0)
+			return boxes[i];
+	return NULL;
+}
+
+/* "SET MAILBOX" */
+static void
+sent_move(struct box *b, int side, int copy, const char *text)
+{
+	struct facts	*f = facts_of(b->mb, side);
+	struct facts	*o = facts_of(b->mb, OTHER(side));
+	struct uidset	 set = UIDSET_INIT;
+	size_t		 len = strcspn(text, " ");
+	struct box	*to = box_spelt(side, text + len + 1);
+	uint64_t	 k, n;
+	uint32_t	 u, p;
+
+	must(!eng.want.cfg.dryrun, "a dry run moves nothing");
+	must(uidset_parse(&set, text, len) == 0 && to != NULL,
+	    "UIDs and a mailbox");
+	must(!uidset_empty(&facts_of(to->mb, side)->mark), "a mark is on disk");
+	must(!f->changed && !o->changed, "D1: mailboxes that are what they "
+	    "were");
+	n = uidset_count(&set);
+	for (k = 0; k < n; k++) {
+		u = uidset_nth(&set, k);
+		p = partner(side, u);
+		must(has_row(b, side, u), "D2: a row");
+		must(uidset_has(&o->gone, p), "D2: it was told to be gone");
+		must(!uidset_has(&o->present, p), "D5: and not shown again");
+		must(uidset_has(&f->looked, u) && !uidset_has(&f->other, u),
+		    "D5: it was looked at");
+	}
+	if (!copy)
+		uidset_or(&f->expunged, &set);
+	uidset_free(&set);
 }
 
 static void
@@ -323,17 +382,6 @@ sent_mark(struct box *b, int target, int first, const struct uidset *set)
 
 /* ---- the journal ---- */
 
-static struct box *
-box_named(const char *name)
-{
-	int	 i;
-
-	for (i = 0; i < nboxes; i++)
-		if (strcmp(boxes[i]->mb->name, name) == 0)
-			return boxes[i];
-	return NULL;
-}
-
 /* What stands last in the line is a set. */
 static void
 last_set(const char *line, struct uidset *set)
@@ -357,6 +405,11 @@ net_line(struct box *b, int side, char *p)
 	char		*flag;
 
 	must(!over, "nothing is asked of a server behind the end");
+	if (begins(p, "MOVE ") || begins(p, "COPY ")) {
+		if (!twisted)
+			sent_move(b, side, *p == 'C', p + 5);
+		return;
+	}
 	last_set(p, &set);
 	if (begins(p, "EXPUNGE ") && !twisted)
 		sent_expunge(b, side, &set);

@@ -148,6 +148,25 @@ some_set(struct uidset *set, int side)
 	uidset_add(set, lo, lo + below(8));
 }
 
+/* A message goes to another mailbox, or a copy of it does. */
+static void
+goes(struct box *b, int side, uint32_t uid, int copy)
+{
+	struct box	*to = boxes[below(nboxes)];
+	struct place	*p = &to->at[side];
+	struct message	 like = message_get(b->mb, side, uid);
+
+	if (!uidset_has(&b->at[side].uids, uid) || p->nmsgs >= MAXMSGS - 100 ||
+	    b->at[side].ngone >= MAXGONE - 1)
+		return;
+	if (!copy)
+		vanish(b->mb, side, uid, uid);
+	like.uid = p->uidnext;
+	arrive(to->mb, side, like.uid, like.uid);
+	like.modseq = p->modseq;
+	*message(to->mb, side, like.uid) = like;
+}
+
 /* Something happens on a server. */
 static void
 happens(void)
@@ -155,7 +174,7 @@ happens(void)
 	struct box	*b = boxes[below(nboxes)];
 	int		 side = below(2);
 	struct place	*p = &b->at[side];
-	uint32_t	 what = below(12), lo = some_uid(side), n = below(8);
+	uint32_t	 what = below(15), lo = some_uid(side), n = below(8);
 	char		 flags[64];
 
 	switch (what) {
@@ -185,6 +204,11 @@ happens(void)
 		break;
 	case 10:
 		p->modseq -= n * 10;
+		break;
+	case 11:
+	case 12:
+	case 13:
+		goes(b, side, lo, n == 0);
 		break;
 	default:
 		if (uidset_has(&p->uids, lo) && p->nmsgs < MAXMSGS - 100)
@@ -346,7 +370,7 @@ lose(struct req *r)
 				    EX_SYNC_ERROR, "gone" };
 
 	note_end();
-	if (r->chan != STORE && r->mb != NULL && r->type <= ASK_EXPUNGE &&
+	if (r->chan != STORE && r->mb != NULL && r->type <= ASK_MOVE &&
 	    r->type >= ASK_OPEN && below(2))
 		give(r, M_ENGINE_DUE, &due);
 	comes(r->chan, M_ENGINE_FATAL, &last);

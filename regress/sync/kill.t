@@ -145,8 +145,10 @@ sub change
 {
 	my (@client) = @_;
 	my $octets = 2000;
+	my @names = sort keys %$model;
+	my %moved;
 
-	for my $name (sort keys %$model) {
+	for my $name (@names) {
 		my @left = grep { !$_->{twin} && rand() < 0.8 }
 		    @{ $model->{$name} };
 		my @uid = map { uids($_, $name) } @client;
@@ -169,8 +171,19 @@ sub change
 			my %gone = map { $_ => 1 } @e;
 			@{ $model->{$name} } = grep { !$gone{$_} }
 			    @{ $model->{$name} };
+			@e = splice @left, 0, int(rand 6);
+			my ($to) = grep { $_ ne $name } @names[rand @names];
+			next unless @e && defined $to;
+			$client[$side]->visit($name);
+			$client[$side]->ok('UID MOVE ' . join(',',
+			    map { $uid[$side]{$_->{n}} } @e), \$to);
+			%gone = map { $_ => 1 } @e;
+			push @{ $moved{$to} }, @e;
+			@{ $model->{$name} } = grep { !$gone{$_} }
+			    @{ $model->{$name} };
 		}
 	}
+	push @{ $model->{$_} }, @{ $moved{$_} } for keys %moved;
 	for my $c (@client) {
 		for my $name ('INBOX', 'lists/one') {
 			my @new = fresh($name, 1 + rand 12);

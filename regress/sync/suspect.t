@@ -40,13 +40,13 @@ sub pair
 # All of INBOX stands in Archive now.
 sub archives
 {
-	my ($p, $side) = @_;
+	my ($p, $side, $later) = @_;
 
 	$p->{$side}->change(sub {
 		my ($st) = @_;
 		$st->create('Archive');
-		$st->deliver('Archive', $p->body($_),
-		    date => Imapsync::Mail::date_of($_)) for 1 .. 200;
+		$st->deliver('Archive', $p->body($_), date =>
+		    Imapsync::Mail::date_of($_ + ($later // 0))) for 1 .. 200;
 	});
 	removes($p, $side, 'INBOX', 1 .. 200);
 }
@@ -133,7 +133,28 @@ for my $side ('remote', 'local') {
 			return 1;
 		} });
 
+		# Nothing of it is needed where the other side has them all.
 		archives($p, $side);
+		$p->run(0, 'no body');
+		$p->has($other, 'INBOX', '', 'they are moved there');
+		$p->has($other, 'Archive', '1:200', 'all of them');
+		removes($p, $side, 'Archive', 1 .. 200);
+		my $r = $p->run(3, 'and gone from there');
+		$p->has($other, 'Archive', '1:200', 'nothing is deleted');
+		like($r->{err}, qr/--allow-delete/, 'F2: says so');
+	};
+
+	# Headers alone, with other dates: in doubt they would be copied.
+	subtest "F2: new ones without bodies, $side" => sub {
+		my $p = pair($side, hooks => { 'UID FETCH' => sub {
+			my ($c, $tag, @args) = @_;
+			return 0 if flat(@args) !~ /BODY\.PEEK\[\]/ ||
+			    !$c->store->box('Archive');
+			$c->tagged($tag, 'NO', 'not now');
+			return 1;
+		} });
+
+		archives($p, $side, 1);
 		my $r = $p->run(3, 'no body');
 		$p->has($other, 'INBOX', '1:200', 'nothing is deleted');
 		like($r->{err}, qr/--allow-delete/, 'F2: says so');

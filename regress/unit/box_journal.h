@@ -29,7 +29,7 @@ struct sent {
 	uint32_t	 n;		/* OPEN, SAMPLE, DIFF */
 	uint32_t	 uidnext;	/* OPEN */
 	uint64_t	 modseq;	/* OPEN */
-	int		 what;		/* OPEN */
+	int		 what;		/* OPEN; MOVE: it is a COPY */
 	struct uidset	 set;
 };
 TAILQ_HEAD(sents, sent);
@@ -278,6 +278,7 @@ on_net(const struct msg *msg)
 	const struct m_net_recv		*recv = msg->rec;
 	const struct m_net_store	*store = msg->rec;
 	const struct m_net_expunge	*expunge = msg->rec;
+	const struct m_net_move		*move = msg->rec;
 	struct req			*r = box_req(msg->id);
 	const char			*side = side_name[r->side];
 	const char			*mb = r->mb != NULL ? r->mb->name : "";
@@ -311,6 +312,10 @@ on_net(const struct msg *msg)
 		jot("%s %s: EXPUNGE %s", side, mb,
 		    set_text(set = &expunge->set));
 		break;
+	case M_NET_MOVE:
+		jot("%s %s: %s %s %s", side, mb, move->copy ? "COPY" : "MOVE",
+		    set_text(set = &move->set), move->mailbox);
+		break;
 	case M_NET_NAME:
 		jot("%s %s: NAME %s%s%s%s%s", side, mb, ops[name->op],
 		    name->op == NAME_RENAME ? " " : "",
@@ -321,7 +326,7 @@ on_net(const struct msg *msg)
 		jot("%s %s: %s", side, mb, proto_name(msg->type) + 4);
 		break;
 	}
-	sent_new(msg, set);
+	sent_new(msg, set)->what = msg->type == M_NET_MOVE && move->copy;
 }
 
 static inline const char *
@@ -549,6 +554,7 @@ static const struct proto_handler box_handlers[] = {
 	{ M_NET_RECV,		1,	on_net },
 	{ M_NET_STORE,		1,	on_net },
 	{ M_NET_EXPUNGE,	1,	on_net },
+	{ M_NET_MOVE,		1,	on_net },
 	{ M_NET_NAME,		1,	on_net },
 	{ M_NET_WATCH,		1,	on_net },
 	{ M_NET_STATS,		1,	on_net },

@@ -101,6 +101,7 @@ struct box {
 	struct uidset	 noted;		/* but of these it is "newbase" */
 	char		 newbase[128];
 	int		 bare;		/* rows without a key and size */
+	uint64_t	 key;		/* of all its messages; 0: each its own */
 };
 
 static struct box	*boxes[MAXBOX];
@@ -132,7 +133,8 @@ message_like(const struct mbox *mb, int side, uint32_t uid)
 	uint32_t	 u = side == LOCAL ? uid : uid - GAP;
 	struct message	 m = { uid, 0, 1000 + u, 86400 * (int64_t)u, 0, "" };
 
-	m.key = (uint64_t)box_of(mb)->number << 32 | u;
+	m.key = box_of(mb)->key != 0 ? box_of(mb)->key :
+	    (uint64_t)box_of(mb)->number << 32 | u;
 	strlcpy(m.flags, box_of(mb)->base, sizeof(m.flags));
 	return m;
 }

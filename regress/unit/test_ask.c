@@ -16,6 +16,7 @@
 #define UNMADE	"worker answered a request that was not made"
 
 static struct mbox	*mb;
+static struct sess	 disc;	/* of MOVE: what it moves to was opened */
 static struct sess	*sess;
 static uint32_t		 delivered;	/* the type that a handler got last */
 
@@ -118,6 +119,9 @@ ask_net(enum ask_type type, const struct uidset *set)
 	case ASK_EXPUNGE:
 		ask_expunge(&eng, sess, set, &all);
 		break;
+	case ASK_MOVE:
+		ask_move(&eng, sess, 0, set, mb, &all);
+		break;
 	case ASK_NAME:
 		ask_name(&eng, mb, REMOTE, NAME_CREATE, "a", "", &all);
 		break;
@@ -167,6 +171,8 @@ fresh(int what)
 {
 	box_start();
 	mb = box_new("INBOX", 100);
+	mbox_begin(mb);
+	mb->s[LOCAL].w->found.disc = mb->s[REMOTE].w->found.disc = &disc;
 	sess = ask_open(&eng, mb, REMOTE, SESS_LOOK, what, GAP + 100, 0, &all);
 	delivered = M_NONE;
 	return box_req(sess->handle);
@@ -316,6 +322,8 @@ documented(enum ask_type type)
 	case ASK_SEND:
 		return BIT(M_ENGINE_GONE) | BIT(M_ENGINE_WITHHELD) |
 		    BIT(M_ENGINE_DUE);
+	case ASK_MOVE:
+		return BIT(M_ENGINE_COPIED) | BIT(M_ENGINE_DUE);
 	case ASK_RECV:
 		return BIT(M_ENGINE_COPIED) | BIT(M_ENGINE_REFUSED) |
 		    BIT(M_ENGINE_FAILED) | BIT(M_ENGINE_DUE);
@@ -362,7 +370,7 @@ table_entry(enum ask_type type, struct req *r, uint32_t msg)
 	struct answer	 a = { r->chan, r->id, msg, record(msg, 2, 2) };
 	int		 mbox = msg == M_ENGINE_DUE && (type == ASK_OPEN ||
 			    type == ASK_SEARCH || type == ASK_STORE ||
-			    type == ASK_EXPUNGE);
+			    type == ASK_EXPUNGE || type == ASK_MOVE);
 
 	if (mbox)
 		a.rec = record(msg, 0, 0);

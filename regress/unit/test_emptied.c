@@ -207,9 +207,13 @@ test_trash(void)
 
 /* ---- what was only moved ---- */
 
-/* Messages lo to hi of a mailbox appear under the highest UIDs of another. */
+/*
+ * Messages lo to hi of a mailbox appear under the highest UIDs of another, with
+ * dates that are so many seconds later: then they are copied, and not moved.
+ */
 static void
-appear(struct mbox *from, struct mbox *to, uint32_t lo, uint32_t hi)
+appear_late(struct mbox *from, struct mbox *to, uint32_t lo, uint32_t hi,
+    int seconds)
 {
 	struct message	 like;
 	struct place	*p = at(to, side);
@@ -220,8 +224,15 @@ appear(struct mbox *from, struct mbox *to, uint32_t lo, uint32_t hi)
 		arrive(to, side, uid, uid);
 		like = message_get(from, side, T(u));
 		like.uid = uid;
+		like.date += seconds;
 		*message(to, side, uid) = like;
 	}
+}
+
+static void
+appear(struct mbox *from, struct mbox *to, uint32_t lo, uint32_t hi)
+{
+	appear_late(from, to, lo, hi, 0);
 }
 
 static void
@@ -289,7 +300,7 @@ test_unproved(void)
 	inbox = box_new("INBOX", 40);
 	archive = box_new("Archive", 0);
 	vanish(inbox, side, T(1), T(40));
-	appear(inbox, archive, 1, 40);
+	appear_late(inbox, archive, 1, 40, 1);
 	box_answers[ASK_SEND] = gives_none;
 	box_answers[ASK_RECV] = gives_none;
 	pass();
@@ -301,7 +312,7 @@ test_unproved(void)
 	inbox = box_new("INBOX", 40);
 	archive = box_new("Archive", 0);
 	vanish(inbox, side, T(1), T(40));
-	appear(inbox, archive, 1, 40);
+	appear_late(inbox, archive, 1, 40, 1);
 	pass();
 	journal(carried(inbox, 40) && before(side == LOCAL ?
 	    "local Archive: SEND" : "remote Archive: SEND",
@@ -386,7 +397,7 @@ test_put_off(void)
 	inbox = box_new("INBOX", 40);
 	archive = box_new("Archive", 0);
 	vanish(inbox, side, T(1), T(40));
-	appear(inbox, archive, 1, 40);
+	appear_late(inbox, archive, 1, 40, 1);
 	box_answers[ASK_SEND] = box_answers[ASK_RECV] = ends;
 	(void)box_pass();
 	box_salvage();
