@@ -53,6 +53,7 @@ MAIN =		imapsync/main.o imapsync/conf.o imapsync/confval.o \
 ENGINE =	imapsync/engine/engine.o imapsync/engine/list.o \
 		imapsync/engine/rename.o imapsync/engine/follow.o \
 		imapsync/engine/gone.o \
+		imapsync/engine/import.o \
 		imapsync/engine/compare.o imapsync/engine/subscribe.o \
 		imapsync/engine/recover.o imapsync/engine/discover.o \
 		imapsync/engine/pair.o imapsync/engine/repair.o \
@@ -82,8 +83,8 @@ NET =		imapsync-net/worker.o imapsync-net/loop.o \
 		imapsync-net/sasl.o imapsync-net/scram.o \
 		imapsync-net/socks.o imapsync-net/once.o \
 		imapsync-net/lost.o imapsync-net/select.o
-STORE =		imapsync-store/db.o imapsync-store/file.o imapsync-store/left.o \
-		imapsync-store/pair.o
+STORE =		imapsync-store/db.o imapsync-store/file.o imapsync-store/import.o \
+		imapsync-store/left.o imapsync-store/pair.o
 
 PROGS =		imapsync/imapsync imapsync-net/imapsync-net \
 		imapsync-store/imapsync-store
@@ -171,6 +172,7 @@ clean: clean-regress
 -include imapsync/supervise.d
 -include imapsync/backoff.d
 -include imapsync/engine/engine.d
+-include imapsync/engine/import.d
 -include imapsync/engine/list.d
 -include imapsync/engine/rename.d
 -include imapsync/engine/follow.d
@@ -235,6 +237,7 @@ clean: clean-regress
 -include imapsync-net/socks.d
 -include imapsync-store/db.d
 -include imapsync-store/file.d
+-include imapsync-store/import.d
 -include imapsync-store/left.d
 -include imapsync-store/pair.d
 -include imapsync-store/main.d

@@ -61,7 +61,7 @@ struct proto_form {
 #define OBJECTID_MAX	256	/* RFC 8474 section 7: 255 at most */
 #define PREFIX_MAX	256
 #define PATH_LEN_MAX	4096
-#define IDENTITY_MAX	4096
+#define IDENTITY_MAX	3584	/* HOST_MAX, WORDS_MAX, NAME_MAX_LEN */
 
 /* offsetof(), and the compiler checks the member's type. */
 #define P_OFF(s, m, type)						\
@@ -452,7 +452,7 @@ static const struct proto_field f_engine_setup[] = {
 	BOOL(m_engine_setup, slow[LOCAL]),
 	BOOL(m_engine_setup, slow[REMOTE]),
 	BOOL(m_engine_setup, haslog),
-	U8(m_engine_setup, command, CMD_SYNC, CMD_RENAME),
+	U8(m_engine_setup, command, CMD_SYNC, CMD_IMPORT),
 	U8(m_engine_setup, target, 0, TARGET_ALL),
 	U8(m_engine_setup, direction, DIR_BOTH, DIR_TO_REMOTE),
 	U8(m_engine_setup, propagate, 0, PROP_ALL),
@@ -496,6 +496,12 @@ static const struct proto_field f_store_setup[] = {
 	STR(m_store_setup, path, PATH_LEN_MAX),
 	STR(m_store_setup, identity[LOCAL], IDENTITY_MAX),
 	STR(m_store_setup, identity[REMOTE], IDENTITY_MAX),
+	STR(m_store_setup, import, PATH_LEN_MAX),
+	END
+};
+static const struct proto_field f_store_take[] = {
+	U32(m_store_take, mailbox),
+	U32(m_store_take, from),
 	END
 };
 static const struct proto_field f_store_newbox[] = {
@@ -640,11 +646,12 @@ static const struct proto_field f_store_seen[] = {
 	I64(m_store_seen, date),
 	BOOL(m_store_seen, msgid),
 	FLAGS(m_store_seen, flags),
+	BOOL(m_store_seen, brief),
 	END
 };
 static const struct proto_field f_store_pair[] = {
 	U32(m_store_pair, mailbox),
-	U8(m_store_pair, mode, PAIR_ADOPT, PAIR_REPAIR),
+	U8(m_store_pair, mode, PAIR_ADOPT, PAIR_IMPORT),
 	END
 };
 static const struct proto_field f_store_diff[] = {
@@ -710,6 +717,9 @@ static const struct proto_field f_store_diff[] = {
 	X(ENGINE_STATUS, engine_status, f_none, 0)			\
 	X(STORE_SETUP, store_setup, f_store_setup, 0)			\
 	X(STORE_LOAD, store_load, f_none, 0)				\
+	X(STORE_IMPORT, store_import, f_none, 0)			\
+	X(STORE_TAKE, store_take, f_store_take, 0)			\
+	X(STORE_TAKEN, store_taken, f_none, 0)				\
 	X(STORE_NEWBOX, store_newbox, f_store_newbox, 0)		\
 	X(STORE_SUBSCRIBED, store_subscribed, f_store_subscribed, 0)	\
 	X(STORE_ADOPT, store_adopt, f_store_adopt, 0)			\

@@ -131,6 +131,9 @@ enum proto_type {
 
 	/* to the store, from the engine */
 	M_STORE_LOAD,
+	M_STORE_IMPORT,
+	M_STORE_TAKE,
+	M_STORE_TAKEN,
 	M_STORE_NEWBOX,
 	M_STORE_SUBSCRIBED,
 	M_STORE_ADOPT,
@@ -642,7 +645,7 @@ struct m_water {
 	const char	*mailboxid;
 };
 
-/* M_ENGINE_MBOX (many): answer to LOAD, one a mailbox. */
+/* M_ENGINE_MBOX (many): answer to LOAD and IMPORT, one a mailbox. */
 struct m_engine_mbox {
 	uint32_t	 mailbox;	/* id */
 	uint8_t		 adopt;
@@ -688,13 +691,14 @@ struct m_engine_info {
 	uint32_t	 max_remote;
 };
 
-/* M_ENGINE_ROW (many): answer to ROWS, SAMPLE, DIFF. */
+/* M_ENGINE_ROW (many): answer to ROWS, SAMPLE, DIFF, PAIR. */
 struct m_engine_row {
 	uint32_t	 local;
 	uint32_t	 remote;
 	uint64_t	 size;		/* 0: the two sides differ */
 	uint64_t	 key;
-	uint8_t		 gone;		/* DIFF: the side does not have it; REPAIR */
+	uint8_t		 gone;		/* DIFF: the side does not have it; PAIR:
+					   see PAIR_REPAIR */
 	const char	*flags;		/* the baseline */
 	const char	*now;		/* DIFF: what the side has; else "" */
 };
@@ -712,7 +716,7 @@ struct m_engine_paired {
 /*
  * M_ENGINE_UIDS: a part of a set; from a network worker the answer to SEARCH
  * and OPEN (what: OPEN_NEW or OPEN_ALL), from the store to PAIR (unpaired UIDs
- * of "side") and INFO (what a rule left out; "what" 1: those that are alone).
+ * of "side"; PAIR_DOUBT) and INFO (what a rule left out; "what" 1: those that are alone).
  */
 struct m_engine_uids {
 	uint8_t		 what;
@@ -724,7 +728,8 @@ struct m_engine_uids {
  * M_ENGINE_DONE: the request is answered.  Where a request is several commands
  * the worst answer counts.  modseq and exists are those of the mailbox that the
  * request's handle names, at its last tagged answer (modseq by RFC 7162 section
- * 6, 0: none); 0 elsewhere.  count: PAIR, the pairs made; LOAD, see DELETED.
+ * 6, 0: none); 0 elsewhere.  count: PAIR, the pairs made; LOAD, see DELETED;
+ * IMPORT, the version of the database.
  */
 struct m_engine_done {
 	uint8_t		 status;	/* enum resp_status */
@@ -758,7 +763,8 @@ struct m_engine_fatal {
 enum again { AGAIN_NO = 0, AGAIN_LOST, AGAIN_FAILED };
 
 /* What the run is for. */
-enum run_command { CMD_SYNC = 0, CMD_CHECK, CMD_REPAIR, CMD_DELETE, CMD_RENAME };
+enum run_command { CMD_SYNC = 0, CMD_CHECK, CMD_REPAIR, CMD_DELETE, CMD_RENAME,
+	CMD_IMPORT };
 #define TARGET_LOCAL	0x01
 #define TARGET_REMOTE	0x02
 #define TARGET_DATABASE	0x04

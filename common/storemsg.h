@@ -20,6 +20,7 @@ struct m_store_setup {
 	uint32_t	 patience;	/* seconds; 0: never late */
 	const char	*path;		/* absolute, of the state file */
 	const char	*identity[SIDES]; /* "user@host" and the reference */
+	const char	*import;	/* interimap's database, absolute; "" none */
 };
 
 /*
@@ -29,6 +30,26 @@ struct m_store_setup {
  */
 struct m_store_load {
 	uint8_t		 unused;	/* MBOX*, MARK*, REFUSAL*, DONE */
+};
+/*
+ * IMPORT: what the database named in SETUP holds: MBOX*, DONE.  In MBOX "mailbox"
+ * is its number there, "name" has that server's delimiter where the version is 0,
+ * "messages" is the highest UID of a pair, and "adopt" and "lost" say nothing.
+ */
+struct m_store_import {
+	uint8_t		 unused;
+};
+/*
+ * TAKE: the pairs of a mailbox there become the rows of one here that has none,
+ * without baseline, size and key.  From the first one on nothing can be committed,
+ * and CLOSE commits nothing, until TAKEN says that all of it has been checked.
+ */
+struct m_store_take {
+	uint32_t	 mailbox;
+	uint32_t	 from;		/* its number there */
+};
+struct m_store_taken {
+	uint8_t		 unused;
 };
 struct m_store_newbox {
 	uint32_t	 mailbox;	/* id: the engine's, above all others */
@@ -175,6 +196,8 @@ struct m_store_seen {
 	int64_t		 date;
 	uint8_t		 msgid;
 	const char	*flags;
+	uint8_t		 brief;		/* the size alone: what else was seen of
+					   it stays */
 };
 /*
  * Pair what was SEEN of both sides (design.md section 6), make the pairs rows
@@ -190,7 +213,21 @@ struct m_store_seen {
  * is told as PAIRED, and its baseline stays; size and key are set from what was
  * seen.  Then as PAIR_ADOPT for what has no row.
  */
-enum pair_mode { PAIR_ADOPT = 0, PAIR_RECOVER, PAIR_REPAIR };
+/*
+ * PAIR_DOUBT: which rows need a look at their keys.  UIDS of both sides: rows
+ * whose messages were both SEEN, with different sizes and not both with a key;
+ * and, while no key was seen at all, PAIR_SAMPLE of all rows, spread evenly.  The
+ * count is that of the rows whose keys differ.  Nothing is changed.
+ * PAIR_IMPORT: rows that were taken over become whole, by what was SEEN: the
+ * flags that both have are the baseline (PAIRED where they differ), size and key
+ * are those of both.  A row whose message is missing on a side, or whose two
+ * messages have other keys, or other sizes and no keys, is told as ROW and
+ * dropped, as in PAIR_REPAIR.  UIDS: what has no row of what was SEEN.  The count
+ * is that of the rows that stay.
+ */
+enum pair_mode { PAIR_ADOPT = 0, PAIR_RECOVER, PAIR_REPAIR, PAIR_DOUBT,
+	PAIR_IMPORT };
+#define PAIR_SAMPLE	200
 struct m_store_pair {
 	uint32_t	 mailbox;
 	uint8_t		 mode;

@@ -117,6 +117,9 @@ static const char *const statement[DB_NSTMT] = {
 	    " (SELECT flagset FROM message)",
 	[DB_SEEN] = "INSERT OR REPLACE INTO seen_@ (mailbox, key, size, uid,"
 	    " date, msgid, flagset) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+	[DB_SEEN_BRIEF] = "INSERT INTO seen_@ (mailbox, key, size, uid, date,"
+	    " msgid, flagset) VALUES (?1, 0, ?2, ?3, ?4, 0, ?5)"
+	    " ON CONFLICT (mailbox, uid) DO UPDATE SET size = excluded.size",
 #define WALK	"SELECT key, size, date, uid, flagset FROM seen_@"	\
 	    " WHERE mailbox = ?1 AND msgid >= ?2 AND rest >= ?3"	\
 	    " AND (?4 = 0 OR NOT EXISTS (SELECT 1 FROM message"		\
@@ -147,6 +150,10 @@ static const char *const statement[DB_NSTMT] = {
 	    " LEFT JOIN seen_local l ON l.mailbox = ?1 AND l.uid = m.local"
 	    " LEFT JOIN seen_remote r ON r.mailbox = ?1 AND r.uid = m.remote"
 	    " WHERE m.mailbox = ?1 ORDER BY m.local",
+	[DB_TAKE] = "INSERT OR IGNORE INTO message (mailbox, local, remote,"
+	    " flagset, size, key) VALUES (?1, ?2, ?3, ?4, 0, 0)",
+	[DB_WHOLE] = "UPDATE message SET flagset = ?3, size = ?4, key = ?5"
+	    " WHERE mailbox = ?1 AND local = ?2",
 	[DB_IMPOSSIBLE] = "DELETE FROM message WHERE mailbox = ?1 AND NOT"
 	    " (typeof(local) = 'integer' AND typeof(remote) = 'integer' AND"
 	    " local BETWEEN 1 AND 4294967295 AND"
@@ -354,6 +361,12 @@ db_commit(struct db *db)
 {
 	if (!db->intrans || db->dryrun)
 		return;
+	if (db->taking) {
+		db_abort(db);
+		fatalx("%s: what is imported would be kept before it was "
+		    "checked: this is a fault of imapsync, please report it",
+		    db->path);
+	}
 	db_run(db, DB_COMMIT, LOCAL, NULL, 0);
 	db->intrans = 0;
 }
@@ -412,7 +425,8 @@ shrink(struct db *db)
 void
 db_close(struct db *db)
 {
-	if (!db->dryrun) {
+	/* An import that was not finished has not been. */
+	if (!db->dryrun && !db->taking) {
 		sweep(db);
 		db_commit(db);
 		shrink(db);

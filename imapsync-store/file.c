@@ -23,6 +23,7 @@
 #include "store.h"
 
 #define HEADER_SIZE	100	/* of an SQLite file */
+#define SCHEMA_SIZE	(64 * 1024)	/* the schema is within */
 #define LOCK_BYTES	0x40000000	/* where SQLite's locks are, and ... */
 #define LOCK_LEN	512		/* ... how many octets they take */
 
@@ -212,6 +213,26 @@ resolve(struct db *db)
 	free(dir);
 }
 
+int
+file_is_interimap(const uint8_t *p, size_t n)
+{
+	return memmem(p, n, "mapping", 7) != NULL &&
+	    memmem(p, n, "lUID", 4) != NULL && memmem(p, n, "rUID", 4) != NULL;
+}
+
+/* A database of another program: whose? */
+static __dead void
+foreign(struct db *db, const uint8_t *p, size_t n)
+{
+	if (file_is_interimap(p, n))
+		fatalx("%s is interimap's, which goes on to be its own: give "
+		    "imapsync another file, by another database= or none; "
+		    "then imapsync --import '%s' takes over what it holds",
+		    db->path, db->path);
+	fatalx("%s is an SQLite file of another program: it is left alone; "
+	    "name another file with database=", db->path);
+}
+
 /*
  * Look at the first octets of the file without SQLite, which would roll back
  * another program's transaction if it found one.
@@ -219,7 +240,7 @@ resolve(struct db *db)
 static void
 check_header(struct db *db)
 {
-	uint8_t		 h[HEADER_SIZE];
+	static uint8_t	 h[SCHEMA_SIZE];
 	uint32_t	 appid, version;
 	ssize_t		 n;
 	int		 fd;
@@ -231,7 +252,7 @@ check_header(struct db *db)
 	close(fd);
 	if (n == 0)
 		return;
-	if (n != sizeof(h) || memcmp(h, "SQLite format 3", 16) != 0)
+	if (n < HEADER_SIZE || memcmp(h, "SQLite format 3", 16) != 0)
 		fatalx("%s is not a state file of imapsync, nor an SQLite file "
 		    "at all: it is left alone; name another file with "
 		    "database=", db->path);
@@ -245,8 +266,7 @@ check_header(struct db *db)
 	    memcmp(h + 40, "\0\0\0", 4) == 0)
 		return;
 	if (appid != STORE_APPID)
-		fatalx("%s is an SQLite file of another program: it is left "
-		    "alone; name another file with database=", db->path);
+		foreign(db, h, n);
 	if (version > STORE_VERSION)
 		fatalx("%s was written by a newer imapsync (version %u of the "
 		    "state, this program knows %d): it is left alone; install "
@@ -538,6 +558,18 @@ check_identity(struct db *db, const struct m_store_setup *m)
 		free(is[s]);
 }
 
+/* What is imported is all that there is: it does not mend what is there. */
+static void
+check_import(struct db *db, const struct m_store_setup *m)
+{
+	if (m->import[0] == '\0' || adopt_file(db, m))
+		return;
+	db_abort(db);
+	fatalx("%s knows messages of these servers already, so that nothing is "
+	    "imported: run without --import to go on with them, or move that "
+	    "file away and run with --import again", db->path);
+}
+
 /*
  * When was the last good run, and is that too long ago?  What is noted may be
  * STORE_SYNCED_S older than the truth; nobody is to be blamed too early.
@@ -597,6 +629,7 @@ db_open(struct db *db, const struct m_store_setup *m)
 		fatalx("%s was replaced while it was opened", db->path);
 	}
 	check_identity(db, m);
+	check_import(db, m);
 	check_index(db);
 	db_prepare_all(db);
 	db->left = db_number(db, "SELECT EXISTS (SELECT 1 FROM leftout)") != 0;

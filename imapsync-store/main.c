@@ -153,6 +153,8 @@ on_setup(const struct msg *msg)
 		    PROTO_VERSION, m->version);
 	store.db.answer = answer;
 	store.db.tick = lifeline_cut;
+	if (m->import[0] != '\0')
+		import_read(&store.db, m->import);
 	db_open(&store.db, m);
 	chan_nofds(&store.chan);
 	if (store.db.dir == NULL)
@@ -171,6 +173,26 @@ on_load(const struct msg *msg)
 	store.id = msg->id;
 	db_load(&store.db);
 	done_at(db_deleted_sum(&store.db), store.db.synced);
+}
+
+static void
+on_import(const struct msg *msg)
+{
+	store.id = msg->id;
+	done(import_list(&store.db));
+}
+
+static void
+on_take(const struct msg *msg)
+{
+	import_take(&store.db, msg->rec);
+}
+
+static void
+on_taken(const struct msg *msg)
+{
+	(void)msg;
+	import_taken(&store.db);
 }
 
 static void
@@ -250,6 +272,9 @@ ON_CHANGE(seen)
 static const struct proto_handler handlers[] = {
 	{ M_STORE_SETUP,	STATE_SETUP,	on_setup },
 	{ M_STORE_LOAD,		STATE_OPEN,	on_load },
+	{ M_STORE_IMPORT,	STATE_OPEN,	on_import },
+	{ M_STORE_TAKE,		STATE_OPEN,	on_take },
+	{ M_STORE_TAKEN,	STATE_OPEN,	on_taken },
 	{ M_STORE_NEWBOX,	STATE_OPEN,	on_newbox },
 	{ M_STORE_SUBSCRIBED,	STATE_OPEN,	on_subscribed },
 	{ M_STORE_ADOPT,	STATE_OPEN,	on_adopt },

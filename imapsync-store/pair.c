@@ -58,8 +58,13 @@ db_seen(struct db *db, const struct m_store_seen *m)
 
 	db_change(db, m->mailbox);
 	set = db_flagset(db, m->flags);
-	db_run(db, DB_SEEN, m->side, DB_INTS(m->mailbox, (int64_t)m->key,
-	    (int64_t)m->size, m->uid, m->date, m->msgid != 0, set));
+	if (m->brief)
+		db_run(db, DB_SEEN_BRIEF, m->side, DB_INTS(m->mailbox,
+		    (int64_t)m->size, m->uid, DATE_NONE, set));
+	else
+		db_run(db, DB_SEEN, m->side, DB_INTS(m->mailbox,
+		    (int64_t)m->key, (int64_t)m->size, m->uid, m->date,
+		    m->msgid != 0, set));
 }
 
 void
@@ -107,34 +112,42 @@ walk_cmp(const struct round *r, const struct walk *a, const struct walk *b)
 	return c;
 }
 
-/* Make a row of a pair; tell of it if the flags differ. */
+/* The baseline of a pair that has none; tell of it if the flags differ. */
+static int64_t
+pair_base(struct db *db, const int64_t *uid, const int64_t *flagset)
+{
+	static char		 flags[SIDES][FLAGS_MAX], both[FLAGS_MAX];
+	struct m_engine_paired	 p = { .base = "" };
+	int			 s;
+
+	if (flagset[LOCAL] == flagset[REMOTE])
+		return flagset[LOCAL];
+	for (s = 0; s < SIDES; s++) {
+		db_flags(db, flagset[s], flags[s]);
+		p.uid[s] = uid[s];
+		p.flags[s] = flags[s];
+	}
+	if (flags_eq(flags[LOCAL], flags[REMOTE]))
+		return flagset[LOCAL];
+	flags_and(both, flags[LOCAL], flags[REMOTE]);
+	/* \Deleted goes unless both have it, also later. */
+	if (flags_has(flags[LOCAL], "\\Deleted") ||
+	    flags_has(flags[REMOTE], "\\Deleted"))
+		(void)flags_or(both, both, "\\Deleted");
+	db->answer(db->arg, M_ENGINE_PAIRED, &p);
+	return db_flagset(db, both);
+}
+
+/* Make a row of a pair. */
 static void
 make_pair(struct db *db, uint32_t mailbox, const struct walk *w)
 {
-	static char		 flags[SIDES][FLAGS_MAX], both[FLAGS_MAX];
-	struct m_engine_paired	 p;
-	int64_t			 base = w[LOCAL].flagset;
-	int			 s;
+	int64_t	 base;
+	int	 s;
 
-	if (w[LOCAL].flagset != w[REMOTE].flagset) {
-		for (s = 0; s < SIDES; s++)
-			db_flags(db, w[s].flagset, flags[s]);
-		if (!flags_eq(flags[LOCAL], flags[REMOTE])) {
-			flags_and(both, flags[LOCAL], flags[REMOTE]);
-			/* \Deleted goes unless both have it, also later. */
-			if (flags_has(flags[LOCAL], "\\Deleted") ||
-			    flags_has(flags[REMOTE], "\\Deleted"))
-				(void)flags_or(both, both, "\\Deleted");
-			base = db_flagset(db, both);
-			for (s = 0; s < SIDES; s++) {
-				p.uid[s] = w[s].uid;
-				p.flags[s] = flags[s];
-			}
-			p.isrow = 0;
-			p.base = "";
-			db->answer(db->arg, M_ENGINE_PAIRED, &p);
-		}
-	}
+	base = pair_base(db,
+	    (int64_t[SIDES]){ w[LOCAL].uid, w[REMOTE].uid },
+	    (int64_t[SIDES]){ w[LOCAL].flagset, w[REMOTE].flagset });
 	for (s = 0; s < SIDES; s++)
 		db_left_del(db, mailbox, s, w[s].uid, w[s].uid);
 	db_run(db, DB_ADD, LOCAL, DB_INTS(mailbox, w[LOCAL].uid, w[REMOTE].uid,
@@ -342,6 +355,133 @@ repair(struct db *db, uint32_t mailbox)
 		db_reindex(db);
 }
 
+/* ---- what was taken over from another program ---- */
+
+/* What both sides have of a row. */
+struct seen {
+	int64_t	 uid[SIDES];
+	int64_t	 size[SIDES];
+	int64_t	 key[SIDES];
+	int64_t	 flagset[SIDES];
+	int	 fault;		/* as row_fault() has it */
+	int	 keys;		/* both are known */
+	int	 same;		/* so are both sizes, and they are equal */
+};
+
+/* A row of DB_REPAIR, of the table as it was taken over. */
+static void
+seen_get(sqlite3_stmt *st, struct seen *w)
+{
+	int	 s;
+
+	for (s = 0; s < SIDES; s++) {
+		w->uid[s] = sqlite3_column_int64(st, s == LOCAL ? R_LOCAL :
+		    R_REMOTE);
+		w->size[s] = side_column(st, s, R_SIDE_SIZE);
+		w->key[s] = side_column(st, s, R_SIDE_KEY);
+		w->flagset[s] = side_column(st, s, R_SIDE_FLAGSET);
+	}
+	w->fault = row_fault(st);
+	w->keys = w->key[LOCAL] != 0 && w->key[REMOTE] != 0;
+	w->same = w->size[LOCAL] == w->size[REMOTE] && w->size[LOCAL] != 0;
+}
+
+/* The rows with both messages; 0 in "keys" if no message has shown its key. */
+static int64_t
+doubt_count(struct db *db, uint32_t mailbox, int *keys, uint32_t *differ)
+{
+	sqlite3_stmt	*st;
+	struct seen	 w;
+	int64_t		 n = 0;
+
+	*keys = 0;
+	*differ = 0;
+	st = db_stmt(db, DB_REPAIR, LOCAL, DB_INTS(mailbox));
+	while (db_step(db, st)) {
+		seen_get(st, &w);
+		*keys |= w.key[LOCAL] != 0 || w.key[REMOTE] != 0;
+		*differ += w.fault == 4;
+		n += w.fault == 0;
+	}
+	return n;
+}
+
+static void
+answer_set(struct db *db, int side, struct uidset *set)
+{
+	struct m_engine_uids	 m = { 0, side, UIDSET_INIT };
+	size_t			 i;
+
+	for (i = 0; proto_set_part(set, &i, &m.set); )
+		db->answer(db->arg, M_ENGINE_UIDS, &m);
+	uidset_free(set);
+}
+
+/* PAIR_DOUBT: rows at ranks as in db_sample(), and those that look wrong. */
+static uint32_t
+doubt(struct db *db, uint32_t mailbox)
+{
+	struct uidset	 set[SIDES] = { UIDSET_INIT, UIDSET_INIT };
+	sqlite3_stmt	*st;
+	struct seen	 w;
+	int64_t		 count, k = 0, n, rank = 0;
+	uint32_t	 differ;
+	int		 keys, s, wanted;
+
+	n = doubt_count(db, mailbox, &keys, &differ);
+	count = keys ? 0 : n < PAIR_SAMPLE ? n : PAIR_SAMPLE;
+	st = db_stmt(db, DB_REPAIR, LOCAL, DB_INTS(mailbox));
+	while (db_step(db, st)) {
+		seen_get(st, &w);
+		if (w.fault != 0)
+			continue;
+		wanted = !w.keys && !w.same;
+		if (k < count && rank++ == (count == 1 ? 0 :
+		    k * (n - 1) / (count - 1))) {
+			wanted = 1;
+			k++;
+		}
+		for (s = 0; s < SIDES && wanted; s++)
+			uidset_add(&set[s], w.uid[s], w.uid[s]);
+	}
+	for (s = 0; s < SIDES; s++)
+		answer_set(db, s, &set[s]);
+	return differ;
+}
+
+/* PAIR_IMPORT; returns the rows that stay. */
+static uint32_t
+whole(struct db *db, uint32_t mailbox)
+{
+	struct m_engine_row	 row = { .flags = "", .now = "" };
+	sqlite3_stmt		*st;
+	struct seen		 w;
+	uint32_t		 n = 0;
+
+	st = db_stmt(db, DB_REPAIR, LOCAL, DB_INTS(mailbox));
+	while (db_step(db, st)) {
+		seen_get(st, &w);
+		if (w.fault == 0 && !w.keys && !w.same)
+			w.fault = 4;
+		if (w.fault == 0) {
+			db_run(db, DB_WHOLE, LOCAL, DB_INTS(mailbox,
+			    w.uid[LOCAL], pair_base(db, w.uid, w.flagset),
+			    w.same ? w.size[LOCAL] : 0,
+			    w.keys ? w.key[LOCAL] : 0));
+			n++;
+			continue;
+		}
+		row.local = w.uid[LOCAL];
+		row.remote = w.uid[REMOTE];
+		row.gone = w.fault;
+		db->answer(db->arg, M_ENGINE_ROW, &row);
+		db_run(db, DB_DROP, LOCAL, DB_INTS(mailbox, w.uid[LOCAL],
+		    w.uid[LOCAL]));
+	}
+	db_run(db, DB_RECOUNT, LOCAL, DB_INTS(mailbox));
+	return n;
+}
+
 uint32_t
 db_pair(struct db *db, const struct m_store_pair *m)
 {
@@ -350,6 +490,8 @@ db_pair(struct db *db, const struct m_store_pair *m)
 	uint32_t		 pairs = 0;
 	int			 rows, s;
 
+	if (m->mode == PAIR_DOUBT)
+		return doubt(db, m->mailbox);
 	if (m->mode == PAIR_RECOVER) {
 		r = recover;
 		n = nitems(recover);
@@ -358,6 +500,10 @@ db_pair(struct db *db, const struct m_store_pair *m)
 	if (m->mode == PAIR_REPAIR)
 		repair(db, m->mailbox);
 	rows = db_nrows(db, m->mailbox, LOCAL, 1, UINT32_MAX) != 0;
+	if (m->mode == PAIR_IMPORT) {
+		pairs = whole(db, m->mailbox);
+		n = 0;
+	}
 	for (i = 0; i < n; i++) {
 		pairs += pair_round(db, m->mailbox, &r[i], i == 0, rows);
 		if (i == 0 && !pair_left(db, m->mailbox))
@@ -365,7 +511,7 @@ db_pair(struct db *db, const struct m_store_pair *m)
 	}
 	if (m->mode == PAIR_REPAIR)
 		db_run(db, DB_RECOUNT, LOCAL, DB_INTS(m->mailbox));
-	else
+	else if (m->mode != PAIR_IMPORT)
 		db_count(db, m->mailbox, pairs);
 	for (s = 0; s < SIDES; s++) {
 		answer_unpaired(db, m->mailbox, s);

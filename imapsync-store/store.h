@@ -11,7 +11,8 @@
  * imapsync-store: the one process that can touch the state, an SQLite file.
  * main.c talks to the engine, file.c finds and locks the file, db.c keeps the
  * state, left.c what rules leave out, pair.c compares what the servers have
- * with it.  Requests and answers are those of proto.h.
+ * with it, import.c reads another program's.  Requests and answers are those of
+ * proto.h.
  *
  * No function here returns an error: whatever SQLite refuses rolls the open
  * transaction back and ends the process with a message that names the file and
@@ -28,6 +29,7 @@
 #define STORE_VERSION	3		/* user_version */
 #define STORE_WAIT_MS	5000		/* for a killed run to die */
 #define STORE_SYNCED_S	3600		/* a good run is written so often */
+#define IMPORT_MAX	(256 << 20)	/* octets of a database that is imported */
 
 /* The prepared statements; their text is in db.c. */
 enum db_stmt {
@@ -75,6 +77,7 @@ enum db_stmt {
 	DB_FLAGS,
 	DB_SWEEP,
 	DB_SEEN,
+	DB_SEEN_BRIEF,
 	DB_SEEN_SIZE,
 	DB_SEEN_SIZEDATE,
 	DB_SEEN_DATE,
@@ -85,6 +88,8 @@ enum db_stmt {
 	DB_SEEN_FORGET,
 	DB_SEEN_CLEAR,
 	DB_REPAIR,
+	DB_TAKE,
+	DB_WHOLE,
 	DB_IMPOSSIBLE,
 	DB_RESIZE,
 	DB_SYNCED,
@@ -100,10 +105,12 @@ struct db {
 	char		*dir;		/* NULL: there is none, all in memory */
 	int		 dryrun;
 	int		 intrans;	/* a transaction is open */
+	int		 taking;	/* TAKE came, and TAKEN did not yet */
 	int		 newflagsets;	/* some were added in this session */
 	int		 left;		/* a rule left something out */
 	int64_t		 synced;	/* the last good run; 0: none */
 	char		 ready;		/* enum ready; 0: it is not open */
+	struct import	*import;	/* import.c; NULL: none */
 	char		*lastflags;	/* the last flag set looked up ... */
 	int64_t		 lastflagset;	/* ... and its id */
 
@@ -116,6 +123,11 @@ struct db {
 
 /* file.c */
 
+/*
+ * 1 if that looks like the beginning of interimap's database: for a message, and
+ * no proof.
+ */
+int		 file_is_interimap(const uint8_t *, size_t);
 /*
  * Make, open, lock and check the state file; answer, tick and arg are set by
  * the caller before (tick is also asked every 50 ms while another process holds
@@ -235,6 +247,19 @@ void		 db_left_del(struct db *, uint32_t mailbox, int side,
 		    uint32_t lo, uint32_t hi);
 /* Answer all of it: UIDS*. */
 void		 db_left_tell(struct db *, uint32_t mailbox, int side);
+
+/* import.c */
+
+/*
+ * Take interimap's database into memory, as it stands: no part of it is looked at
+ * before the process has locked itself.  Another program that has the file, and
+ * a change that was cut short and is not undone yet, end the process.
+ */
+void		 import_read(struct db *, const char *path);
+/* IMPORT; returns the version. */
+uint32_t	 import_list(struct db *);
+void		 import_take(struct db *, const struct m_store_take *);
+void		 import_taken(struct db *);
 
 /* pair.c */
 

@@ -599,14 +599,14 @@ conf_one(struct parser *ps)
  * XDG specification has it, a relative path in the variable does not count.
  */
 static char *
-conf_dir(const char *variable, const char *fallback)
+conf_dir_of(const char *program, const char *variable, const char *fallback)
 {
 	const struct passwd	*pw;
 	const char		*base = getenv(variable), *home;
 	char			*dir = NULL;
 
 	if (base != NULL && *base == '/') {
-		if (asprintf(&dir, "%s/imapsync", base) == -1)
+		if (asprintf(&dir, "%s/%s", base, program) == -1)
 			fatal(NULL);
 		return dir;
 	}
@@ -615,9 +615,15 @@ conf_dir(const char *variable, const char *fallback)
 			return NULL;
 		home = pw->pw_dir;
 	}
-	if (asprintf(&dir, "%s/%s/imapsync", home, fallback) == -1)
+	if (asprintf(&dir, "%s/%s/%s", home, fallback, program) == -1)
 		fatal(NULL);
 	return dir;
+}
+
+static char *
+conf_dir(const char *variable, const char *fallback)
+{
+	return conf_dir_of("imapsync", variable, fallback);
 }
 
 static char *
@@ -658,7 +664,7 @@ conf_path(const char *arg, char *why, size_t size)
 	return path;
 }
 
-/* The state file: absolute, by default HOST.db. */
+/* The state file: absolute, by default HOST.db; and where interimap has its. */
 static void
 conf_database(struct parser *ps)
 {
@@ -668,8 +674,10 @@ conf_database(struct parser *ps)
 	if (c->database == NULL && asprintf(&c->database, "%s.db",
 	    c->side[REMOTE].host) == -1)
 		fatal(NULL);
-	if (c->database[0] == '/')
+	if (c->database[0] == '/') {
+		c->theirs = xstrdup(c->database);
 		return;
+	}
 	if ((dir = conf_dir("XDG_DATA_HOME", ".local/share")) == NULL) {
 		conf_error(ps, 0, "no home directory: set database to a path "
 		    "that begins with /");
@@ -677,6 +685,9 @@ conf_database(struct parser *ps)
 	}
 	file = c->database;
 	c->database = conf_join(dir, file);
+	free(dir);
+	dir = conf_dir_of("interimap", "XDG_DATA_HOME", ".local/share");
+	c->theirs = conf_join(dir, file);
 	free(file);
 	free(dir);
 }
@@ -859,6 +870,7 @@ conf_free(struct conf *c)
 		free(c->watch[i]);
 	free(c->watch);
 	free(c->database);
+	free(c->theirs);
 	free(c->logfile);
 	free(c->prefix);
 	free(c->ignore);

@@ -66,6 +66,7 @@ struct conf_side {
 
 struct conf {
 	char		*database;	/* absolute */
+	char		*theirs;	/* what interimap takes that for */
 	char		*logfile;	/* NULL: none */
 	char		*prefix;	/* log-prefix */
 	char		*ignore;	/* see pattern_translate(); "" */
@@ -388,6 +389,7 @@ struct sup_opts {
 	int		 unsaid;	/* ... which was a matter of the log */
 	char	       **args;		/* MAILBOX ... */
 	size_t		 nargs;
+	char		*import;	/* --import FILE, absolute; or NULL */
 	char	       **adopt;
 	size_t		 nadopt;
 	int		 logfd;		/* -1: none */

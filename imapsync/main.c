@@ -70,6 +70,7 @@ usage(FILE *f)
 	    "[--watch[=seconds]]\n"
 	    "                [mailbox ...]\n"
 	    "       imapsync --check [option ...] [mailbox ...]\n"
+	    "       imapsync --import [option ...] [file]\n"
 	    "       imapsync --repair [option ...] [mailbox ...]\n"
 	    "       imapsync --delete [--target=list] [option ...] "
 	    "mailbox ...\n"
@@ -115,6 +116,8 @@ help(void)
 	    "  --delete         delete these mailboxes\n"
 	    "  --dry-run        print what would be done, change nothing\n"
 	    "  -h, --help       this text\n"
+	    "  --import         take over what interimap remembers, from "
+	    "its database\n"
 	    "  --json           print the result as JSON\n"
 	    "  --notify         --watch by NOTIFY, all mailboxes at once\n"
 	    "  --patience=time  say that a server can't be reached only "
@@ -155,7 +158,7 @@ check_mailbox(const char *name)
 
 /* OPT_ADOPT to OPT_WATCH are those that don't go with all others. */
 enum { OPT_ADOPT = 256, OPT_ALLOW, OPT_CHECK, OPT_DELETE, OPT_DRYRUN,
-	OPT_NOTIFY, OPT_RENAME, OPT_REPAIR, OPT_RETRY, OPT_TARGET, OPT_TWO,
+	OPT_IMPORT, OPT_NOTIFY, OPT_RENAME, OPT_REPAIR, OPT_RETRY, OPT_TARGET, OPT_TWO,
 	OPT_WATCH, OPT_CONFIG, OPT_DEBUG, OPT_JSON, OPT_PATIENCE, OPT_SYSLOG,
 	OPT_VERSION };
 
@@ -168,6 +171,7 @@ static const struct option longopts[] = {
 	{ "delete",	  no_argument,	     NULL, OPT_DELETE },
 	{ "dry-run",	  no_argument,	     NULL, OPT_DRYRUN },
 	{ "help",	  no_argument,	     NULL, 'h' },
+	{ "import",	  no_argument,	     NULL, OPT_IMPORT },
 	{ "json",	  no_argument,	     NULL, OPT_JSON },
 	{ "notify",	  no_argument,	     NULL, OPT_NOTIFY },
 	{ "patience",	  required_argument, NULL, OPT_PATIENCE },
@@ -185,7 +189,8 @@ static const struct option longopts[] = {
 
 #define BIT(opt)	(1U << ((opt) - OPT_ADOPT))
 #define COMMANDS	(BIT(OPT_CHECK) | BIT(OPT_DELETE) |		\
-			    BIT(OPT_RENAME) | BIT(OPT_REPAIR))
+			    BIT(OPT_IMPORT) | BIT(OPT_RENAME) |		\
+			    BIT(OPT_REPAIR))
 
 /*
  * What an option can't be used with.  What somebody allows or wants once must
@@ -197,6 +202,7 @@ static const struct {
 } conflicts[] = {
 	{ OPT_CHECK, COMMANDS },
 	{ OPT_DELETE, COMMANDS },
+	{ OPT_IMPORT, COMMANDS },
 	{ OPT_RENAME, COMMANDS },
 	{ OPT_WATCH, COMMANDS | BIT(OPT_DRYRUN) | BIT(OPT_ADOPT) |
 	    BIT(OPT_ALLOW) | BIT(OPT_RETRY) | BIT(OPT_TWO) },
@@ -238,6 +244,9 @@ check_options(unsigned int given, const struct sup_opts *o)
 		    "the new one");
 	if (o->command == CMD_DELETE && o->nargs == 0)
 		usage_error("--delete needs the mailboxes to delete");
+	if (o->command == CMD_IMPORT && o->nargs > 1)
+		usage_error("--import takes one file, the database of "
+		    "interimap");
 	if ((given & BIT(OPT_TARGET)) && o->command != CMD_DELETE &&
 	    o->command != CMD_RENAME)
 		usage_error("--target belongs to --delete and --rename");
@@ -271,6 +280,25 @@ add_target(struct sup_opts *o, char *list)
 			    "database, with commas between");
 		o->target |= targets[i].bit;
 	}
+}
+
+/* The argument of --import is a file, and that of nobody else. */
+static void
+take_import(struct sup_opts *o)
+{
+	char	 cwd[PATH_MAX];
+
+	if (o->command != CMD_IMPORT || o->nargs == 0)
+		return;
+	if (o->args[0][0] == '\0')
+		usage_error("--import needs the name of a file, or none");
+	if (o->args[0][0] == '/')
+		o->import = xstrdup(o->args[0]);
+	else if (getcwd(cwd, sizeof(cwd)) == NULL)
+		fatal("the current directory");
+	else if (asprintf(&o->import, "%s/%s", cwd, o->args[0]) == -1)
+		fatal(NULL);
+	o->nargs = 0;
 }
 
 static void
@@ -345,7 +373,8 @@ parse_options(int argc, char **argv, struct sup_opts *o, const char **config)
 		int			 opt;
 		enum run_command	 command;
 	} commands[] = { { OPT_CHECK, CMD_CHECK }, { OPT_DELETE, CMD_DELETE },
-	    { OPT_RENAME, CMD_RENAME }, { OPT_REPAIR, CMD_REPAIR } };
+	    { OPT_IMPORT, CMD_IMPORT }, { OPT_RENAME, CMD_RENAME },
+	    { OPT_REPAIR, CMD_REPAIR } };
 	unsigned int	 given = 0;
 	size_t		 i, j;
 	int		 ch;
@@ -366,9 +395,10 @@ parse_options(int argc, char **argv, struct sup_opts *o, const char **config)
 	}
 	o->args = argv + optind;
 	o->nargs = argc - optind;
+	check_options(given, o);
+	take_import(o);
 	for (i = 0; i < o->nargs; i++)
 		check_mailbox(o->args[i]);
-	check_options(given, o);
 	o->watch |= o->notify;
 	if (o->interval == 0)
 		o->interval = o->notify ? INTERVAL_NOTIFY : INTERVAL;
@@ -602,6 +632,7 @@ main(int argc, char **argv)
 	path = find_conf(config);
 	status = run(path, mask);
 	free(o->adopt);
+	free(o->import);
 	free(path);
 	free(self);
 	sup_raise();

@@ -142,6 +142,8 @@ start_store_setup(struct session *s)
 	m.dryrun = s->opts->dryrun || s->opts->command == CMD_CHECK;
 	m.patience = s->opts->patience;
 	m.path = s->conf->database;
+	m.import = s->opts->command != CMD_IMPORT ? "" :
+	    s->opts->import != NULL ? s->opts->import : s->conf->theirs;
 	for (side = 0; side < SIDES; side++)
 		m.identity[side] = id[side] =
 		    start_identity(&s->conf->side[side]);

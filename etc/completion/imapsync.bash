@@ -54,9 +54,9 @@ _imapsync()
 	[[ $cur == -* ]] || return
 	IFS=$' \t\n'
 	COMPREPLY=($(compgen -W '-h -q --adopt --allow-delete --check --config=
-	    --debug --delete --dry-run --help --json --notify --patience=
-	    --quiet --rename --repair --retry --syslog --target= --two-accounts
-	    --version --watch --watch=' \
+	    --debug --delete --dry-run --help --import --json --notify
+	    --patience= --quiet --rename --repair --retry --syslog --target=
+	    --two-accounts --version --watch --watch=' \
 	    -- "$cur"))
 	[[ ${COMPREPLY[0]} != *= || ${#COMPREPLY[@]} -gt 1 ]] ||
 	    compopt -o nospace 2>/dev/null

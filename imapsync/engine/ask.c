@@ -477,6 +477,7 @@ static const struct {
 	{ ASK_LOAD,	M_ENGINE_MBOX,		ASKED,		a_mbox },
 	{ ASK_LOAD,	M_ENGINE_MARK,		ASKED,		a_mark },
 	{ ASK_LOAD,	M_ENGINE_REFUSAL,	ASKED,		a_refusal },
+	{ ASK_IMPORT,	M_ENGINE_MBOX,		ASKED,		a_mbox },
 	{ ASK_INFO,	M_ENGINE_UIDS,		ASKED,		a_uids },
 	{ ASK_INFO,	M_ENGINE_INFO,		ASKED,		a_info },
 	{ ASK_ROWS,	M_ENGINE_ROW,		ASKED,		a_row },
@@ -765,6 +766,13 @@ ask_load(struct engine *e, const struct answers *to)
 {
 	req_send(e, req_new(e, STORE, ASK_LOAD, NULL, NULL, to), M_STORE_LOAD,
 	    NULL);
+}
+
+void
+ask_import(struct engine *e, const struct answers *to)
+{
+	req_send(e, req_new(e, STORE, ASK_IMPORT, NULL, NULL, to),
+	    M_STORE_IMPORT, NULL);
 }
 
 void

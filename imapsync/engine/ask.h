@@ -35,7 +35,7 @@ enum ask_type {
 	ASK_LIST, ASK_STATUS, ASK_OPEN, ASK_META, ASK_SEARCH, ASK_SEND,
 	ASK_RECV, ASK_STORE, ASK_EXPUNGE, ASK_MOVE, ASK_NAME, ASK_WATCH, ASK_STATS,
 	/* to the store */
-	ASK_LOAD, ASK_INFO, ASK_ROWS, ASK_HAVE, ASK_SAMPLE, ASK_DIFF, ASK_PAIR,
+	ASK_LOAD, ASK_IMPORT, ASK_INFO, ASK_ROWS, ASK_HAVE, ASK_SAMPLE, ASK_DIFF, ASK_PAIR,
 	ASK_COMMIT
 };
 
@@ -248,6 +248,8 @@ void		 ask_stats(struct engine *, int side, const struct answers *);
 /* ---- the store ---- */
 
 void		 ask_load(struct engine *, const struct answers *);
+/* What interimap's database holds goes to "mbox". */
+void		 ask_import(struct engine *, const struct answers *);
 void		 ask_info(struct engine *, struct mbox *,
 		    const struct answers *);
 void		 ask_rows(struct engine *, struct mbox *, int side,

@@ -31,6 +31,7 @@ static void
 engine_reset(struct engine *e)
 {
 	ask_reset(e);
+	import_reset(e);
 	guard_reset(e);
 	copy_reset(e);
 	mbox_reset(&e->list);
@@ -147,6 +148,12 @@ engine_run(struct engine *e)
 
 	if (list_run(e) == -1)
 		return -1;
+	if (e->want.cfg.command == CMD_IMPORT) {
+		if (import_run(e) == -1)
+			return -1;
+		/* The rest is a run like any other. */
+		e->want.cfg.command = CMD_SYNC;
+	}
 	if (e->want.cfg.command != CMD_SYNC &&
 	    e->want.cfg.command != CMD_REPAIR)
 		return cmd_run(e);
@@ -176,7 +183,7 @@ engine_salvage(struct engine *e)
 {
 	struct mbox	*mb;
 
-	if (!ask_isopen(e, STORE) || e->want.cfg.dryrun)
+	if (!ask_isopen(e, STORE) || e->want.cfg.dryrun || e->import.open)
 		return;
 	FOREACH_MBOX(mb, &e->list)
 		if (!mb->skip && !mb->finished)

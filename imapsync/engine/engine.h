@@ -15,11 +15,11 @@
  * that the phase named when it asked.  Mailboxes and messages are mbox.h's.
  *
  * A pass goes through the phases in this order: list.c (which mailboxes, which
- * are dirty), recover.c (wait for a server that a dead run left at work),
- * discover.c (what changed), pair.c, repair.c and recover.c (what both sides
- * have already), rules.c (what is left out), plan.c (what to do), verify.c and
- * guard.c (may it be deleted?), execute.c (do it), finish.c (what the state
- * shall hold).  Everything is planned before anything is changed.
+ * are dirty), import.c (another program's state), recover.c (wait for a server
+ * that a dead run left at work), discover.c (what changed), pair.c, repair.c and
+ * recover.c (what both sides have already), rules.c (what is left out), plan.c
+ * (what to do), verify.c and guard.c (may it be deleted?), execute.c (do it),
+ * finish.c (what the state shall hold).  Everything is planned before anything is changed.
  */
 #ifndef ENGINE_H
 #define ENGINE_H
@@ -113,6 +113,22 @@ struct moved {
 	struct mbox	*from;		/* one from which something is gone */
 	int		 many;		/* and it is not the only one */
 };
+/* import.c: from interimap's database. */
+struct take;
+TAILQ_HEAD(takes, take);
+struct importing {
+	struct takes	 takes;		/* mailboxes that are still to be checked */
+	int		 open;		/* what was taken over is not checked yet */
+	uint32_t	 version;	/* of the database */
+	uint32_t	 found;		/* mailboxes in it, */
+	uint32_t	 strange;	/* that are other ones now, */
+	int		 inbox;		/* INBOX among them, */
+	uint32_t	 mailboxes;	/* that were taken over */
+	uint64_t	 kept;		/* pairs that were, */
+	uint64_t	 wrong;		/* that are different messages, */
+	uint64_t	 gone;		/* one of which is not there any more */
+};
+
 
 /* watch.c */
 struct noise;
@@ -163,6 +179,7 @@ struct engine {
 	uint32_t	 deleted;	/* guard.c: in the last 24 hours */
 	uint32_t	 recorded;	/* of this pass, in it already */
 	int		 delayed;	/* guard.c: deletions come behind copies */
+	struct importing import;
 	struct watching	 watch;
 	struct progress	 progress;
 	int64_t		 synced;	/* the last good run; 0: none */

@@ -33,6 +33,7 @@ struct mbox_work {
 	struct pairing {	/* pair.c: META under way for one PAIR */
 		size_t			 metas;
 		enum pair_mode		 mode;
+		struct take		*take;	/* import.c */
 		const struct answers	*to;
 		int			 target;	/* recover.c: of the mark */
 		struct sess		*look[SIDES];

@@ -89,9 +89,16 @@ int		 rules_open(const struct engine *, int side);
 /* What a rule leaves out is remembered with the next COMMIT. */
 void		 rules_commit(struct engine *, struct mbox *);
 
-/* ---- list.c, compare.c: step 2; which mailboxes, which are dirty ---- */
+/* ---- list.c, import.c, compare.c: step 2; which mailboxes, which are dirty ---- */
 
 int		 list_run(struct engine *);
+/*
+ * --import, between the two: the state, which has no message yet, takes over
+ * what interimap remembers, as far as it holds.  All of it is committed, or nothing.
+ */
+int		 import_run(struct engine *);
+/* Forget what was not finished, once nothing can answer any more. */
+void		 import_reset(struct engine *);
 int		 compare_run(struct engine *);
 /* Its round begins: CREATE, where it lacks, goes ahead of what is asked of it. */
 void		 compare_begin(struct engine *, struct mbox *);

@@ -289,19 +289,6 @@ d5_differs(struct req *r, uint32_t uid)
 }
 
 static void
-got_doomed(struct engine *e, struct req *r, const struct m_engine_meta *m)
-{
-	struct row	*row = row_find(r->mb, r->side, m->uid);
-
-	(void)e;
-	uidset_add(&r->mb->s[r->side].w->check.seen, m->uid, m->uid);
-	if (row != NULL && row->key != 0 && row->key != m->key)
-		d5_differs(r, m->uid);
-	else if (row != NULL && !row->gone[r->side])
-		moved_shown(row, m);
-}
-
-static void
 got_size(struct engine *e, struct req *r, const struct m_engine_meta *m)
 {
 	struct row	*row = row_find(r->mb, r->side, m->uid);
@@ -310,6 +297,23 @@ got_size(struct engine *e, struct req *r, const struct m_engine_meta *m)
 	uidset_add(&r->mb->s[r->side].w->check.seen, m->uid, m->uid);
 	if (row != NULL && row->size != 0 && row->size != m->size)
 		d5_differs(r, m->uid);
+}
+
+/* A row that was imported may have no key: then its size speaks for it. */
+static void
+got_doomed(struct engine *e, struct req *r, const struct m_engine_meta *m)
+{
+	struct row	*row = row_find(r->mb, r->side, m->uid);
+
+	if (row != NULL && row->key == 0) {
+		got_size(e, r, m);
+		return;
+	}
+	uidset_add(&r->mb->s[r->side].w->check.seen, m->uid, m->uid);
+	if (row != NULL && row->key != m->key)
+		d5_differs(r, m->uid);
+	else if (row != NULL && !row->gone[r->side])
+		moved_shown(row, m);
 }
 
 static void

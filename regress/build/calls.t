@@ -51,7 +51,7 @@ my %layers = (
 		[qw(loop)],
 		[qw(list moved report rules)],
 		[qw(discover finish guard session subscribe)],
-		[qw(compare copy pair)],
+		[qw(compare copy import pair)],
 		[qw(move)],
 		[qw(recover rename repair verify watch)],
 		[qw(commands execute follow gone)],

@@ -278,6 +278,7 @@ open_file(void)
 	m.path = path;
 	m.identity[LOCAL] = "me@localhost";
 	m.identity[REMOTE] = "you@example.org";
+	m.import = "";
 	memset(&db, 0, sizeof(db));
 	db.answer = answer;
 	db_open(&db, &m);

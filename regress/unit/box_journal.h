@@ -445,7 +445,8 @@ on_seen(const struct msg *msg)
 	const struct m_store_seen	*m = msg->rec;
 	struct mbox			*mb = mbox_by_id(&eng.list, m->mailbox);
 
-	jot("store %s: SEEN %s %u", mb->name, side_name[m->side], m->uid);
+	jot("store %s: SEEN %s %u%s", mb->name, side_name[m->side], m->uid,
+	    m->brief ? " brief" : "");
 	uidset_add(&box_of(mb)->seen[m->side], m->uid, m->uid);
 }
 
@@ -536,6 +537,17 @@ on_deleted(const struct msg *msg)
 }
 
 static inline void
+on_taken(const struct msg *msg)
+{
+	const struct m_store_take	*m = msg->rec;
+
+	if (msg->type == M_STORE_TAKE)
+		jot("store %s: TAKE %u", box_name(m->mailbox), m->from);
+	else
+		jot("store: TAKEN");
+}
+
+static inline void
 on_synced(const struct msg *msg)
 {
 	(void)msg;
@@ -559,6 +571,9 @@ static const struct proto_handler box_handlers[] = {
 	{ M_NET_WATCH,		1,	on_net },
 	{ M_NET_STATS,		1,	on_net },
 	{ M_STORE_LOAD,		1,	on_asked },
+	{ M_STORE_IMPORT,	1,	on_asked },
+	{ M_STORE_TAKE,		1,	on_taken },
+	{ M_STORE_TAKEN,	1,	on_taken },
 	{ M_STORE_INFO,		1,	on_asked },
 	{ M_STORE_ROWS,		1,	on_asked },
 	{ M_STORE_HAVE,		1,	on_asked },

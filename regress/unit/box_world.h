@@ -100,8 +100,8 @@ struct box {
 	const char	*base;		/* the baseline of each row, */
 	struct uidset	 noted;		/* but of these it is "newbase" */
 	char		 newbase[128];
-	int		 bare;		/* rows without a key and size */
 	uint64_t	 key;		/* of all its messages; 0: each its own */
+	int		 bare;		/* rows without a key (2) and size (1) */
 };
 
 static struct box	*boxes[MAXBOX];

@@ -133,7 +133,7 @@ give_row(struct req *r, uint32_t local, int gone, const char *now)
 	memset(&m, 0, sizeof(m));
 	m.local = local;
 	m.remote = GAP + local;
-	m.size = b->bare ? 0 : like.size;
+	m.size = b->bare == 1 ? 0 : like.size;
 	m.key = b->bare ? 0 : like.key;
 	m.gone = gone;
 	m.flags = row_base(b, local);
@@ -391,6 +391,7 @@ box_free(void)
 	int		 i, side;
 
 	ask_reset(&eng);
+	import_reset(&eng);
 	guard_reset(&eng);
 	copy_reset(&eng);
 	mbox_reset(&eng.list);

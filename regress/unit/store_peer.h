@@ -74,6 +74,7 @@ static char		 dir[56];	/* below TMPDIR */
 static char		 path[64];	/* of the state, in dir */
 static rlim_t		 fsize = RLIM_INFINITY;	/* for the next store */
 static uint32_t		 patience;		/* the same */
+static const char	*import = "";		/* the same */
 
 /* ---- answers ---- */
 
@@ -318,6 +319,7 @@ setup(struct peer *p, const char *file, int dryrun, const char *remote)
 	m.path = file;
 	m.identity[LOCAL] = ME;
 	m.identity[REMOTE] = remote;
+	m.import = import;
 	chan_send(&p->chan, M_STORE_SETUP, 0, &m);
 	if (chan_flush(&p->chan, 5000) == -1)
 		fatal("flush");

@@ -141,6 +141,9 @@ ask_state(enum ask_type type, const struct uidset *set)
 	case ASK_LOAD:
 		ask_load(&eng, &all);
 		break;
+	case ASK_IMPORT:
+		ask_import(&eng, &all);
+		break;
 	case ASK_INFO:
 		ask_info(&eng, mb, &all);
 		break;
@@ -334,6 +337,8 @@ documented(enum ask_type type)
 	case ASK_LOAD:
 		return BIT(M_ENGINE_MBOX) | BIT(M_ENGINE_MARK) |
 		    BIT(M_ENGINE_REFUSAL);
+	case ASK_IMPORT:
+		return BIT(M_ENGINE_MBOX);
 	case ASK_INFO:
 		return BIT(M_ENGINE_UIDS) | BIT(M_ENGINE_INFO);
 	case ASK_HAVE:

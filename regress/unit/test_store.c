@@ -439,6 +439,7 @@ test_fatal(void)
 	s.version = PROTO_VERSION + 1;
 	s.path = path;
 	s.identity[LOCAL] = s.identity[REMOTE] = "x";
+	s.import = "";
 	chan_send(&p.chan, M_STORE_SETUP, 1, &s);
 	pump(&p);
 	ok(strstr(p.fatal, "version") != NULL, "version: \"%s\"", p.fatal);
@@ -584,7 +585,7 @@ static void
 test_pair_two(void)
 {
 	struct m_store_pair	 m = { 2, PAIR_ADOPT };
-	struct m_store_seen	 other = { 2, LOCAL, 1, 1, 1, 1, 1, "" };
+	struct m_store_seen	 other = { 2, LOCAL, 1, 1, 1, 1, 1, "", 0 };
 	struct peer		 p;
 
 	fresh(&p, 0);

@@ -59,6 +59,8 @@ pass(void)
 static void
 test_honest(void)
 {
+	int	 i;
+
 	fresh(100);
 	vanish(mb, side, T(4), T(4));
 	pass();
@@ -80,6 +82,26 @@ test_honest(void)
 	vanish(mb, side, T(4), T(4));
 	pass();
 	journal(carried(4, 4), "a row without key and size is not compared");
+
+	fresh(100);
+	box_of(mb)->bare = 2;
+	vanish(mb, side, T(4), T(4));
+	message(mb, OTHER(side), O(4))->key++;
+	pass();
+	journal(carried(4, 4), "a row without a key, of the same size");
+	for (i = 0; i < 2; i++) {
+		fresh(100);
+		box_of(mb)->bare = 2;
+		vanish(mb, side, T(4), T(4));
+		if (i == 0)
+			message(mb, OTHER(side), O(4))->size++;
+		else
+			message(mb, side, T(1))->size++;
+		pass();
+		journal(mb->stopped && untouched(mb), "a row without a key, and "
+		    "another size of %s", i == 0 ? "the doomed" :
+		    "one that stays");
+	}
 }
 
 /* ---- D3: the count ---- */
