@@ -30,7 +30,8 @@ sub wrong
 	is($r->{out}, '', 'nothing on standard output');
 }
 
-for my $command ('--check', '--repair', '--delete', '--rename') {
+for my $command ('--check', '--repair', '--delete', '--rename',
+    '--import') {
 	my @names = $command eq '--rename' ? ('a', 'b') : ('a');
 	for my $other ('--watch', '--watch=5', '--notify', '--adopt=x') {
 		wrong(qr/--\w+ and --\w+ can't be used together/, $command,
@@ -52,6 +53,8 @@ wrong(qr/--check and --delete can't/, '--delete', '--check', 'a');
 wrong(qr/--rename needs two/, '--rename', @$_)
     for [], ['a'], ['a', 'b', 'c'];
 wrong(qr/--delete needs/, '--delete');
+wrong(qr/--import takes one file/, '--import', 'a', 'b');
+wrong(qr/--import needs the name/, '--import', '');
 wrong(qr/--target belongs to/, '--target=local', @$_)
     for [], ['--check'], ['--repair'], ['--watch'];
 wrong(qr/--target takes/, '--delete', "--target=$_", 'a')
@@ -63,8 +66,8 @@ wrong(qr/without a name/, '--delete', '');
 my $help = $i->status_is(0, '--help', '--help')->{out};
 like($help, qr/^ +$_\b/m, "$_ is in the help")
     for qw(--adopt --allow-delete --check --config --debug --delete --dry-run
-    --json --notify --patience --rename --repair --retry --syslog --target
-    --two-accounts --version --watch);
+    --import --json --notify --patience --rename --repair --retry --syslog
+    --target --two-accounts --version --watch);
 
 # These get as far as the servers, which there are none of.
 for my $args (['--json', '--debug'], ['--check', '--dry-run'],
