@@ -49,6 +49,8 @@ static const struct round adopt[] = {
 static const struct round recover[] = {
 	{ DB_SEEN_SIZEDATE, 1, 1, 0 },
 	{ DB_SEEN_DATE, 0, 1, 0 },
+	/* Some servers don't keep the date that they are given. */
+	{ DB_SEEN_SIZE, 1, 0, 0 },
 };
 
 void

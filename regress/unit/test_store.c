@@ -515,8 +515,9 @@ test_pair(void)
 	seen(&p, REMOTE, 11, 7, 200, 5, 1, "");
 	seen(&p, REMOTE, 12, 7, 100, 5, 0, "");
 	seen(&p, REMOTE, 13, 7, 100, DATE_NONE, 1, "");
-	paired(&p, PAIR_RECOVER, "1-11 2-12", "3:5", "13",
-	    "recover: date is asked for, size goes first");
+	seen(&p, REMOTE, 14, 7, 400, 99, 1, "");
+	paired(&p, PAIR_RECOVER, "1-11 2-12 3-13", "4:5", "14",
+	    "recover: date first, then size alone; one of them there must be");
 
 	seen(&p, LOCAL, 1, 0xffffffffffffffffULL, 1, 1, 1, "");
 	seen(&p, LOCAL, 2, 0, 1, 1, 1, "");
