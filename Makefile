@@ -82,7 +82,9 @@ NET =		imapsync-net/worker.o imapsync-net/loop.o \
 		imapsync-net/pin.o imapsync-net/b64.o \
 		imapsync-net/sasl.o imapsync-net/scram.o \
 		imapsync-net/socks.o imapsync-net/once.o \
-		imapsync-net/lost.o imapsync-net/select.o
+		imapsync-net/lost.o imapsync-net/select.o \
+		imapsync-net/qresync.o imapsync-net/condstore.o \
+		imapsync-net/plain.o imapsync-net/strategy.o
 STORE =		imapsync-store/db.o imapsync-store/file.o imapsync-store/import.o \
 		imapsync-store/left.o imapsync-store/pair.o
 

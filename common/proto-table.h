@@ -102,6 +102,7 @@ static const struct proto_field f_net_setup[] = {
 	BOOL(m_net_setup, starttls),
 	BOOL(m_net_setup, compress),
 	BOOL(m_net_setup, pipeline),
+	U8(m_net_setup, strategy, STRATEGY_AUTO, STRATEGY_PLAIN),
 	U8(m_net_setup, debug, 0, 2),
 	BOOL(m_net_setup, cleartext),
 	BOOL(m_net_setup, has_password),
@@ -218,6 +219,7 @@ static const struct proto_field f_net_store[] = {
 };
 static const struct proto_field f_net_expunge[] = {
 	U32(m_net_expunge, handle),
+	U32(m_net_expunge, survivor),
 	SET(m_net_expunge, set),
 	END
 };
@@ -240,7 +242,8 @@ static const struct proto_field f_net_name[] = {
 
 static const struct proto_field f_engine_ready[] = {
 	U32(m_engine_ready, caps),
-	BOOL(m_engine_ready, qresync),
+	U8(m_engine_ready, strategy, STRATEGY_QRESYNC, STRATEGY_PLAIN),
+	BOOL(m_engine_ready, forced),
 	BOOL(m_engine_ready, preauth),
 	U64(m_engine_ready, appendlimit),
 	STR(m_engine_ready, tls, SHORT_MAX),
@@ -260,6 +263,7 @@ static const struct proto_field f_engine_mailbox[] = {
 	END
 };
 static const struct proto_field f_engine_opened[] = {
+	U8(m_engine_opened, proof, PROOF_TOLD, PROOF_NONE),
 	U32(m_engine_opened, uidvalidity),
 	U32(m_engine_opened, uidnext),
 	U32(m_engine_opened, exists),

@@ -33,7 +33,7 @@
 #include "imsg.h"
 #include "uidset.h"
 
-#define PROTO_VERSION	5
+#define PROTO_VERSION	6
 
 #define NAME_MAX_LEN	1024	/* octets of a mailbox name, NUL included */
 #define NAME_SEP	'\001'	/* the NUL of a neutral name */
@@ -170,6 +170,16 @@ enum proto_type {
 
 enum conn_type { CONN_TUNNEL = 0, CONN_IMAP, CONN_IMAPS };
 enum proxy_type { PROXY_NONE = 0, PROXY_SOCKS5, PROXY_SOCKS5H };
+/*
+ * How a side tells what has changed: the best that its server really does, or
+ * what the configuration says.
+ *   QRESYNC	it tells what vanished and what changed (RFC 7162)
+ *   CONDSTORE	it tells what changed; what vanished is found by counting, and then
+ *		by a list
+ *   PLAIN	it tells nothing: lists are compared (RFC 3501)
+ */
+enum strategy_kind { STRATEGY_AUTO = 0, STRATEGY_QRESYNC, STRATEGY_CONDSTORE,
+	STRATEGY_PLAIN };
 
 /* M_NET_SETUP: first message; who the server is and how to log in. */
 struct m_net_setup {
@@ -179,6 +189,7 @@ struct m_net_setup {
 	uint8_t		 starttls;
 	uint8_t		 compress;
 	uint8_t		 pipeline;	/* commands behind LOGIN in its packet */
+	uint8_t		 strategy;	/* enum strategy_kind */
 	uint8_t		 debug;		/* 1: traffic, 2: with credentials */
 	uint8_t		 cleartext;	/* a password may go over this transport
 					   without TLS: tunnel, loopback, or told so */
@@ -248,12 +259,15 @@ struct m_net_status {
 
 /*
  * M_NET_OPEN: its request id is the *handle* by which later requests name it.
- * SELECT (EXAMINE if "examine") mailbox, with (QRESYNC (uidvalidity modseq 1:n))
- * if modseq is not 0 (without the set if n is 0).  Then, as asked:
+ * SELECT (EXAMINE if "examine") mailbox; if modseq is not 0 what has changed since
+ * is told as well, as the strategy has it: by (QRESYNC (uidvalidity modseq 1:n))
+ * (without the set if n is 0), or by UID FETCH 1:n (UID FLAGS) (CHANGEDSINCE
+ * modseq) behind it.  Then, as asked:
  *   full:	UID FETCH 1:n (UID FLAGS): each is a FLAGS event, none is left out
  *   new:	UID SEARCH RETURN (ALL) UID uidnext:4294967295 -> UIDS
  *   all:	UID SEARCH RETURN (ALL) UID 1:n (if n > 0) -> UIDS
- * An OK without an ESEARCH line is an error, not an empty set (RFC 4731).
+ * An OK without an ESEARCH line is an error, not an empty set (RFC 4731).  With
+ * PLAIN the lists are UID FETCH ... (UID), since SEARCH of such servers lies.
  * Answers: VANISHED*, FLAGS*, UIDS*, one OPENED (if the SELECT was OK) when all
  * of it has been answered, DONE.  Until the next OPEN is selected, VANISHED and
  * FLAGS events of the mailbox carry the handle as their id.
@@ -349,10 +363,13 @@ struct m_net_store {
 /*
  * M_NET_EXPUNGE: UID STORE set +FLAGS.SILENT (\Deleted), the SELECT of the
  * handle once more (design.md D7), UID EXPUNGE set, in one packet.  VANISHED
- * events tell what is gone.
+ * events tell what is gone.  Where the server does not tell UIDs (all but QRESYNC)
+ * the SELECT is sent a third time, and UID FETCH set,survivor (UID): gone is what
+ * that does not show, if it shows the survivor; without one, if nothing is left.
  */
 struct m_net_expunge {
 	uint32_t	 handle;
+	uint32_t	 survivor;	/* a message that stays; 0: none known */
 	struct uidset	 set;
 };
 
@@ -440,8 +457,9 @@ struct m_net_logout {
  * program can't do without is missing is the engine's to say.
  */
 struct m_engine_ready {
-	uint32_t	 caps;		/* CAP_* */
-	uint8_t		 qresync;	/* ENABLED QRESYNC was told */
+	uint32_t	 caps;		/* CAP_*, but for what is not to be used */
+	uint8_t		 strategy;	/* enum strategy_kind: the one chosen */
+	uint8_t		 forced;	/* by the configuration */
 	uint8_t		 preauth;
 	uint64_t	 appendlimit;	/* RFC 7889; 0: not told */
 	const char	*tls;		/* protocol version; "" none */
@@ -478,10 +496,20 @@ struct m_engine_mailbox {
 };
 
 /*
+ * What a server's word on messages that vanished rests upon.
+ *   TOLD	it names them, UID by UID
+ *   COUNTED	it names none: EXISTS says whether there are some, a list which
+ *   LISTED	nothing but lists
+ *   NONE	asked for a UID that it can't have it has shown another message:
+ *		nothing may be changed there, or be believed to be gone
+ */
+enum proof { PROOF_TOLD = 0, PROOF_COUNTED, PROOF_LISTED, PROOF_NONE };
+/*
  * M_ENGINE_OPENED: id is the handle.  exists as it stands when all of the OPEN
  * has been answered.
  */
 struct m_engine_opened {
+	uint8_t		 proof;		/* enum proof */
 	uint32_t	 uidvalidity;
 	uint32_t	 uidnext;	/* 0: not told */
 	uint32_t	 exists;

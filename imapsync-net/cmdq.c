@@ -17,7 +17,7 @@
 #include "net.h"
 
 #define LITERAL_MINUS	4096	/* RFC 7888 section 5 */
-#define LINE_MAX_LEN	8000	/* octets of a command (RFC 7162 section 4) */
+#define LINE_LEAST	192	/* octets of a line with a range in it */
 
 struct cmd *
 cmd_new(struct net *net, enum cmd_kind kind, struct req *req, cmd_fn fn)
@@ -30,6 +30,7 @@ cmd_new(struct net *net, enum cmd_kind kind, struct req *req, cmd_fn fn)
 	c->fn = fn;
 	c->open = 1;
 	c->intx = 1;
+	c->line = net->strategy != NULL ? net->strategy->line : LINE_MAX_LEN;
 	if (req != NULL) {
 		c->req = req_hold(req);
 		if ((c->handle = req->handle) != NULL)
@@ -68,6 +69,7 @@ cmd_free(struct net *net, struct cmd *c)
 	buf_free(&c->text);
 	buf_free(&c->log);
 	uidset_free(&c->set);
+	uidset_free(&c->found);
 	if (c->handle != NULL)
 		handle_release(net, c->handle);
 	if (c->req != NULL)
@@ -173,9 +175,13 @@ cmd_set(struct cmd *c, const struct uidset *set, uint32_t *pos, size_t other,
 {
 	struct uidrange	 r;
 	char		 text[LINE_MAX_LEN];
+	size_t		 room;
 	uint32_t	 i = *pos;
 
-	uidset_format(set, pos, text, sizeof(text) - 128 - other);
+	/* One range has room in any case. */
+	room = c->line > LINE_LEAST + other ? c->line - 128 - other :
+	    LINE_LEAST - 128;
+	uidset_format(set, pos, text, room);
 	cmd_puts(c, text);
 	if (keep)
 		while (i < *pos && uidset_next(set, &i, &r))

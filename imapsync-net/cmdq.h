@@ -30,7 +30,10 @@ enum cmd_kind { K_SESSION, K_SELECT, K_LIST, K_STATUS, K_FETCH, K_META, K_SEND,
 /* A response that is a command's: its tagged answer, or a "+". */
 typedef void	(*cmd_fn)(struct net *, struct cmd *, const struct resp *);
 
+#define LINE_MAX_LEN	8000	/* octets of a command (RFC 7162 section 4) */
 #define CMD_BARRIERS	4
+/* What a FETCH is for; a list is of kind K_SEARCH. */
+enum cmd_for { FOR_FLAGS = 0, FOR_LIST, FOR_CONFIRM, FOR_CANARY };
 /* A command, from its making to its tagged answer. */
 struct cmd {
 	TAILQ_ENTRY(cmd)	 entry;		/* cmdq.answers */
@@ -44,6 +47,7 @@ struct cmd {
 	cmd_fn			 cont;		/* "+" while it is cmdq.hold */
 	void			(*free)(struct cmd *);	/* what is its owner's */
 	struct cmd		**slot;		/* see cmd_keep() */
+	size_t			 line;		/* octets that it may have */
 	struct buf		 text;		/* not yet in net.out */
 	struct buf		 log;		/* for --debug */
 	size_t			 barrier[CMD_BARRIERS];	/* offsets in text */
@@ -57,6 +61,9 @@ struct cmd {
 	int			 answered;
 	/* The owner's. */
 	int			 what;		/* SEARCH: OPEN_NEW, OPEN_ALL */
+	enum cmd_for		 what_for;
+	struct uidset		 found;		/* FOR_LIST: what was shown */
+	uint32_t		 lo, hi;	/* the same: what is asked for */
 	int			 got;		/* an untagged answer came */
 	int			 runs;		/* SELECT: see handle.c */
 	struct uidset		 set;		/* META, SEND, MOVE: to come */

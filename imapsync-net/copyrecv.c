@@ -672,7 +672,8 @@ recv_emit(struct net *net, struct req *r)
 	 * Cyrus tells the MODSEQ of what was appended to nobody who does not
 	 * ask.
 	 */
-	if (r->appended && r->handle->state != H_NO) {
+	if (r->appended && r->handle->state != H_NO &&
+	    net->strategy->kind == STRATEGY_QRESYNC) {
 		c = cmd_new(net, K_LAST, r, last_tagged);
 		cmd_puts(c, "UID FETCH * (UID MODSEQ)");
 		cmd_end(net, c);

@@ -160,8 +160,10 @@ missing_ask(struct net *net, const struct cmd *fetch, const struct uidset *set,
 		m->status = req_status(resp);
 		m->code = resp->rc;
 		m->text = xstrdup(resp->text);
+		c->lo = 1;
+		c->hi = UINT32_MAX;
 		cmd_set(c, set, &pos, 0, 1);
-		cmd_end(net, c);
+		select_search_end(net, c);
 	}
 	if (other != fetch->handle && other != NULL) {
 		select_box(net, fetch->req, other, missing_selected);

@@ -180,9 +180,10 @@ handle_modseq(struct handle *h)
 }
 
 static void
-handle_code(struct handle *h, const struct resp *r)
+handle_code(const struct net *net, struct handle *h, const struct resp *r)
 {
-	if (r->bad)
+	/* Some tell HIGHESTMODSEQ and offer nothing that has to do with it. */
+	if (r->bad || (r->code == C_HIGHESTMODSEQ && !net->strategy->modseq))
 		return;
 	switch (r->code) {
 	case C_UIDVALIDITY:
@@ -230,7 +231,7 @@ handle_tagged(struct net *net, struct cmd *c, const struct resp *r)
 					net->handles.newexists = net->handles.newrecent = 0;
 				handle_switch(net, c);
 			}
-			handle_code(h, r);
+			handle_code(net, h, r);
 			h->selmodseq = h->has_code && !h->nomodseq ?
 			    h->codemodseq : 0;
 			h->state = H_OK;
@@ -240,7 +241,7 @@ handle_tagged(struct net *net, struct cmd *c, const struct resp *r)
 			h->state = H_NO;
 		}
 	} else if (net->handles.current != NULL)
-		handle_code(net->handles.current, r);
+		handle_code(net, net->handles.current, r);
 	if (net->handles.current != NULL)
 		handle_modseq(net->handles.current);
 }
@@ -275,7 +276,7 @@ handle_untagged(struct net *net, const struct resp *r)
 		h->exists = n > h->exists ? 0 : h->exists - n;
 		break;
 	case R_STATUS:
-		handle_code(h, r);
+		handle_code(net, h, r);
 		break;
 	default:
 		break;

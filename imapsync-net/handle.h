@@ -30,6 +30,7 @@ struct handle {
 	uint32_t		 uidvalidity;
 	uint32_t		 uidnext;
 	uint32_t		 exists;
+	uint32_t		 listed;	/* the highest UID that a list has */
 	uint32_t		 recent;	/* when it was selected */
 	uint64_t		 modseq;	/* by RFC 7162 section 6 */
 	uint64_t		 selmodseq;	/* as the SELECT told it */

@@ -128,7 +128,7 @@ void		 lex_cut(struct lexer *, size_t from, size_t to);
 /* ---- parse.c: the grammar of responses ---- */
 
 enum resp_type { R_STATUS, R_TAGGED, R_CONT, R_CAPABILITY, R_ENABLED, R_LIST,
-	R_MBSTATUS, R_FLAGS, R_EXISTS, R_RECENT, R_EXPUNGE, R_FETCH, R_VANISHED,
+	R_LSUB, R_MBSTATUS, R_FLAGS, R_EXISTS, R_RECENT, R_EXPUNGE, R_FETCH, R_VANISHED,
 	R_ESEARCH, R_SEARCH, R_OTHER,
 	R_EMPTY,		/* an empty line */
 	R_NONE			/* a line that is no response: "text" */
@@ -190,7 +190,7 @@ struct resp {
 	struct uidset	 set;		/* VANISHED, (E)SEARCH, APPENDUID */
 	struct uidset	 from;		/* COPYUID: on the source; set: the copies */
 	struct caps	 caps;		/* CAPABILITY, also as a code */
-	struct m_engine_mailbox mb;	/* LIST, MBSTATUS */
+	struct m_engine_mailbox mb;	/* LIST, LSUB, MBSTATUS */
 	const struct fetch *fetch;
 	char		 tag[TAG_SIZE];	/* TAGGED, ESEARCH */
 	char		 mailboxid[256];

@@ -21,6 +21,7 @@ struct box {
 	RB_ENTRY(box)			 entry;
 	struct m_engine_mailbox		 mb;
 	int				 listed;
+	int				 subscribed;	/* LSUB told it */
 	int				 sent;
 	char				*name;
 };
@@ -113,6 +114,30 @@ list_selectors(struct cmd *c, uint8_t sel)
 	    sel & SEL_RECURSIVEMATCH ? "RECURSIVEMATCH" : "");
 }
 
+/*
+ * Without LIST-EXTENDED: what is subscribed to is another list (RFC 3501 section
+ * 6.3.9), of which each mailbox waits.
+ */
+static int
+list_lsubs(const struct net *net, const struct req *r)
+{
+	return r->npatterns > 0 && !(list_caps(net, r) & CAP_LIST_EXTENDED);
+}
+
+static void
+list_lsub(struct net *net, struct req *r, const char *pattern)
+{
+	struct cmd	*c;
+
+	c = cmd_new(net, K_LIST, r, list_tagged);
+	r->listing++;
+	cmd_puts(c, "LSUB ");
+	cmd_string(net, c, r->list.reference);
+	cmd_puts(c, " ");
+	cmd_string(net, c, pattern);
+	cmd_end(net, c);
+}
+
 /* One LIST with as many of the patterns from *i on as fit. */
 static void
 list_command(struct net *net, struct req *r, size_t *i)
@@ -122,6 +147,7 @@ list_command(struct net *net, struct req *r, size_t *i)
 	size_t		 n;
 
 	c = cmd_new(net, K_LIST, r, list_tagged);
+	r->listing++;
 	cmd_puts(c, "LIST ");
 	if (r->npatterns == 0) {
 		cmd_puts(c, "\"\" \"\"");
@@ -147,6 +173,8 @@ list_command(struct net *net, struct req *r, size_t *i)
 	}
 	list_return(c, caps);
 	cmd_end(net, c);
+	if (list_lsubs(net, r))
+		list_lsub(net, r, r->patterns[*i - 1]);
 }
 
 static int
@@ -195,6 +223,26 @@ list_bound(const struct net *net, struct req *r)
 		    r->answers, r->names, r->octets, NAMES_MAX, NAMES_OCTETS);
 }
 
+/* A parent of what is subscribed to is not subscribed to (RFC 3501, 6.3.9). */
+static void
+list_subscribed(struct net *net, struct req *r, struct box *b,
+    const struct resp *resp)
+{
+	if (resp->name[0] == '\0' || (resp->mb.attrs & ATTR_NOSELECT) ||
+	    (b != NULL && b->subscribed))
+		return;
+	net_heard(net);
+	if (b == NULL) {
+		b = xcalloc(1, sizeof(*b));
+		b->name = xstrdup(resp->name);
+		b->mb.name = b->name;
+		RB_INSERT(boxes, r->boxes, b);
+		r->names++;
+		r->octets += strlen(b->name);
+	}
+	b->subscribed = 1;
+}
+
 void
 list_untagged(struct net *net, const struct resp *resp)
 {
@@ -217,6 +265,10 @@ list_untagged(struct net *net, const struct resp *resp)
 	list_bound(net, r);
 	find.name = (char *)resp->name;
 	b = resp->name[0] == '\0' ? NULL : RB_FIND(boxes, r->boxes, &find);
+	if (resp->type == R_LSUB) {
+		list_subscribed(net, r, b, resp);
+		return;
+	}
 	if (b != NULL && (b->sent || b->listed == (resp->type == R_LIST)))
 		return;
 	net_heard(net);
@@ -235,7 +287,8 @@ list_untagged(struct net *net, const struct resp *resp)
 		r->names++;
 		r->octets += strlen(b->name);
 		/* Of these no STATUS comes. */
-		if (b->listed && ((resp->mb.attrs & ATTR_NOSELECT) ||
+		if (b->listed && !list_lsubs(net, r) &&
+		    ((resp->mb.attrs & ATTR_NOSELECT) ||
 		    !(list_caps(net, r) & CAP_LIST_STATUS)))
 			box_send(net, r, b);
 		return;
@@ -247,6 +300,10 @@ list_untagged(struct net *net, const struct resp *resp)
 		free(b->name);
 		b->name = xstrdup(resp->name);
 		b->mb.name = b->name;
+		if (!b->listed && list_lsubs(net, r)) {
+			b->listed = 1;	/* LSUB was first */
+			return;
+		}
 	} else {
 		b->mb.has_status = 1;
 		b->mb.uidvalidity = resp->mb.uidvalidity;
@@ -277,6 +334,14 @@ list_retry(struct net *net)
 	}
 }
 
+/* The one selector that can be had without LIST-EXTENDED. */
+static int
+list_selected(const struct net *net, const struct req *r, const struct box *b)
+{
+	return !list_lsubs(net, r) || b->subscribed ||
+	    !(r->list.selectors & SEL_SUBSCRIBED);
+}
+
 /* STATUS that never came, and STATUS of names that LIST did not tell. */
 static void
 list_rest(struct net *net, struct req *r)
@@ -284,7 +349,9 @@ list_rest(struct net *net, struct req *r)
 	struct box	*b;
 
 	while ((b = RB_MIN(boxes, r->boxes)) != NULL) {
-		if (b->listed && !b->sent)
+		if (b->subscribed)
+			b->mb.attrs |= ATTR_SUBSCRIBED;
+		if (b->listed && !b->sent && list_selected(net, r, b))
 			list_send(net, r, &b->mb);
 		box_free(r->boxes, b);
 	}
@@ -343,6 +410,7 @@ list_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 		req_answer(net, c, resp);
 		return;
 	}
+	r->listing--;
 	if (r->tried == TRY_HOPE) {
 		if (resp->word == WORD_BAD)
 			r->refused = 1;
@@ -351,6 +419,10 @@ list_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 			return;
 		if (r->refused && list_again(net, r))
 			return;
+	}
+	if (r->listing > 0 && list_lsubs(net, r)) {
+		list_answered(net, c, resp);
+		return;
 	}
 	list_rest(net, r);
 	if (net->skipped > 0) {

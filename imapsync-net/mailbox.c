@@ -122,9 +122,10 @@ mailbox_bad(struct net *net, const struct resp *r)
 
 	parse_excerpt(&net->session.parser, line, sizeof(line));
 	net_words(text, sizeof(text), line);
-	if (r->type == R_LIST || r->type == R_MBSTATUS) {
-		if (once(net, ONCE_UNREAD, "", r->type == R_LIST ? "LIST" :
-		    "STATUS"))
+	if (r->type == R_LIST || r->type == R_LSUB ||
+	    r->type == R_MBSTATUS) {
+		if (once(net, ONCE_UNREAD, "", r->type == R_MBSTATUS ?
+		    "STATUS" : "LIST"))
 			log_warnx("%s sent what can't be read, and is passed "
 			    "over: %s", net->setup.host, text);
 		return;
@@ -387,15 +388,21 @@ mailbox_fetch(struct net *net, const struct fetch *f)
 	if (f->has_flags == FLAGS_CUT)
 		mailbox_cut(net, h, f->uid);
 	/*
-	 * Without a UID it can't be told whose it is (RFC 7162 section 3.2).
+	 * Without a UID it can't be told whose it is (RFC 7162 section 3.2);
+	 * where QRESYNC is not switched on a server may say it so.
 	 */
-	if (f->uid == 0 && (f->has_flags || f->section != SECT_NONE)) {
+	if (f->uid == 0 && f->has_flags && f->section == SECT_NONE &&
+	    net->strategy->kind != STRATEGY_QRESYNC) {
+		mailbox_unsure(net, h);
+	} else if (f->uid == 0 && (f->has_flags || f->section != SECT_NONE)) {
 		parse_excerpt(&net->session.parser, line, sizeof(line));
 		mailbox_unread(net, "FETCH", net_words(text, sizeof(text),
 		    line));
 		if (!fetch_answers(net, f))
 			mailbox_unsure(net, h);
 	}
+	if (f->uid != 0)
+		select_shown(net, f);
 	if (h->id == 0 || f->uid == 0)
 		return;
 	fetch_says(net, h, f);

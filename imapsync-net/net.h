@@ -18,7 +18,9 @@
  *	handle		mailboxes and their numbers
  *	request		the engine's requests: queue, references, sets
  *	cmdq		commands
- *	select		SELECT, UID SEARCH
+ *	select		SELECT, lists, what is expunged
+ *	qresync, condstore, plain	how the server tells what has changed
+ *	strategy	which of them
  *	copysend, copyrecv	bodies over the bridge
  *	mailbox		SELECT, what is said of messages
  *	ops, list, watch	what the requests do
@@ -39,6 +41,7 @@
 #include "request.h"
 #include "sasl.h"
 #include "socks.h"
+#include "strategy.h"
 #include "stream.h"
 #include "watch.h"
 
@@ -121,6 +124,12 @@ struct reading {
 	int			 msgid;
 };
 
+/*
+ * Asked for a message that can't be, a server must show none.  One is known that
+ * shows its last one instead, and stores to that, too.
+ */
+enum canary { CANARY_UNKNOWN = 0, CANARY_SOUND, CANARY_GHOST };
+
 /* stats.c's */
 struct stats {
 	int			 heard;		/* the server has spoken since */
@@ -145,6 +154,8 @@ struct net {
 	enum compress		 compress;
 	struct caps		 caps;		/* as last told */
 	int			 qresync;	/* it is enabled */
+	const struct strategy	*strategy;	/* from READY on */
+	enum canary		 canary;
 	/* By file. */
 	struct mailboxes	 handles;
 	struct queue		 queue;
@@ -203,11 +214,25 @@ __dead void	 lost_sense(struct net *, const char *line, const char *fmt, ...)
 /* SELECT or EXAMINE as the OPEN of the handle wants it. */
 struct cmd	*select_box(struct net *, struct req *, struct handle *, cmd_fn);
 /*
- * "UID SEARCH [RETURN (ALL)] UID ", without its set.  What it finds goes to the
- * engine as UIDS of the request ("what": cmd.what), or into cmd.missing->found.
+ * "UID SEARCH [RETURN (ALL)] UID ", or "UID FETCH ", without its set, and its
+ * end.  What it finds goes to the engine as UIDS of the request ("what":
+ * cmd.what), or into cmd.missing->found.
  */
 struct cmd	*select_search(struct net *, struct req *, cmd_fn);
+void		 select_search_end(struct net *, struct cmd *);
 void		 select_found(struct net *, const struct resp *);
+/* A FETCH told of a UID. */
+void		 select_shown(struct net *, const struct fetch *);
+/* All of a list that is a FETCH has come: to the engine. */
+void		 select_listed(struct net *, struct cmd *);
+/* A message is asked for that can't be, if that was not yet done: net.canary. */
+void		 select_canary(struct net *, struct req *);
+/*
+ * Behind UID EXPUNGE, where the server does not name UIDs: SELECT once more, and
+ * what of the request's set is not shown is told as VANISHED, if the survivor is
+ * shown (m_net_expunge).
+ */
+void		 select_confirm(struct net *, struct req *);
 
 /* ---- mailbox.c: what the server says of messages ---- */
 

@@ -24,6 +24,8 @@ static void
 search_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 {
 	/* There is one even if it is empty (RFC 4731 section 3.1). */
+	if (resp->word == WORD_OK)
+		select_listed(net, c);
 	if (resp->word == WORD_OK && !c->got)
 		req_worse(c->req, ST_BAD, RC_NONE,
 		    "an OK to SEARCH without its answer");
@@ -42,8 +44,10 @@ search_emit(struct net *net, struct req *r)
 		if (net->out.len >= QUEUE_HIGH)
 			return 0;
 		c = select_search(net, r, search_tagged);
+		c->lo = 1;
+		c->hi = UINT32_MAX;
 		cmd_set(c, &r->set, &r->pos, 0, 0);
-		cmd_end(net, c);
+		select_search_end(net, c);
 	}
 	return 1;
 }
@@ -73,6 +77,21 @@ open_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 	req_answer(net, c, resp);
 }
 
+/*
+ * UIDNEXT; where SELECT does not tell it, it is behind all that was listed, and
+ * not below what it was: the last message may have been deleted.
+ */
+static uint32_t
+open_uidnext(const struct net *net, const struct handle *h)
+{
+	const struct m_net_open	*o = &h->open;
+
+	if (h->uidnext != 0 || !strategy_byfetch(net) ||
+	    !(o->what & OPEN_NEW) || h->listed == UINT32_MAX)
+		return h->uidnext;
+	return h->listed + 1 > o->uidnext ? h->listed + 1 : o->uidnext;
+}
+
 static void
 open_finish(struct net *net, struct req *r)
 {
@@ -82,8 +101,10 @@ open_finish(struct net *net, struct req *r)
 	if (r->refused)
 		return;
 	memset(&m, 0, sizeof(m));
+	m.proof = net->canary == CANARY_GHOST ? PROOF_NONE :
+	    net->strategy->proof;
 	m.uidvalidity = h->uidvalidity;
-	m.uidnext = h->uidnext;
+	m.uidnext = open_uidnext(net, h);
 	m.exists = h->exists;
 	m.recent = h->recent < h->exists ? h->recent : h->exists;
 	m.modseq = h->selmodseq;
@@ -104,8 +125,10 @@ open_search(struct net *net, struct req *r, int what, uint32_t lo, uint32_t hi)
 
 	c = select_search(net, r, search_tagged);
 	c->what = what;
+	c->lo = lo;
+	c->hi = hi;
 	cmd_printf(c, "%u:%u", lo, hi);
-	cmd_end(net, c);
+	select_search_end(net, c);
 }
 
 static int
@@ -116,6 +139,8 @@ open_emit(struct net *net, struct req *r)
 	struct cmd		*c;
 
 	select_box(net, r, r->handle, open_tagged);
+	if (net->strategy->changes != NULL)
+		net->strategy->changes(net, r, r->handle, open_tagged);
 	if ((o->what & OPEN_FULL) && o->n > 0) {
 		c = cmd_new(net, K_FETCH, r, open_tagged);
 		cmd_printf(c, "UID FETCH 1:%u (UID FLAGS)", o->n);
@@ -125,6 +150,7 @@ open_emit(struct net *net, struct req *r)
 		open_search(net, r, OPEN_NEW, u, UINT32_MAX);
 	if ((o->what & OPEN_ALL) && o->n > 0)
 		open_search(net, r, OPEN_ALL, 1, o->n);
+	select_canary(net, r);
 	return 1;
 }
 
@@ -239,6 +265,8 @@ expunge_emit(struct net *net, struct req *r)
 		cmd_set(c, &r->set, &r->pos, 0, 0);
 		cmd_end(net, c);
 	}
+	if (net->strategy->confirm != NULL)
+		net->strategy->confirm(net, r);
 	return 1;
 }
 
@@ -248,8 +276,11 @@ void
 ops_on_expunge(const struct msg *msg)
 {
 	const struct m_net_expunge	*m = msg->rec;
+	struct req			*r;
 
-	req_enter(msg->arg, req_bound(msg, m->handle, &expunge_ops, &m->set));
+	r = req_bound(msg, m->handle, &expunge_ops, &m->set);
+	r->survivor = m->survivor;
+	req_enter(msg->arg, r);
 }
 
 /* With a COPYUID the rest is not there any more; without one nobody knows. */

@@ -518,7 +518,7 @@ static const struct {
 	enum resp_type	 type;
 } untagged[] = {
 	{ "CAPABILITY", R_CAPABILITY }, { "ENABLED", R_ENABLED },
-	{ "LIST", R_LIST }, { "STATUS", R_MBSTATUS }, { "FLAGS", R_FLAGS },
+	{ "LIST", R_LIST }, { "LSUB", R_LSUB }, { "STATUS", R_MBSTATUS }, { "FLAGS", R_FLAGS },
 	{ "VANISHED", R_VANISHED }, { "ESEARCH", R_ESEARCH },
 	{ "SEARCH", R_SEARCH }
 };
@@ -545,6 +545,7 @@ parse_untagged(struct parser *p, struct lex *l, struct resp *r)
 	case R_ENABLED:
 		return parse_enabled(l, r);
 	case R_LIST:
+	case R_LSUB:
 		return parse_list(l, r);
 	case R_MBSTATUS:
 		return parse_mbstatus(l, r);

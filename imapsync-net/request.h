@@ -62,6 +62,7 @@ struct req {
 	size_t			 npatterns;
 	struct boxes		*boxes;
 	enum list_tried		 tried;
+	unsigned		 listing;	/* unanswered LISTs and LSUBs */
 	unsigned		 answers;	/* LISTs and STATUSes */
 	unsigned		 names;		/* different ones among them */
 	size_t			 octets;	/* of the names among them */
@@ -72,6 +73,7 @@ struct req {
 	int			 brief;
 	int			 last;
 	int			 add;
+	uint32_t		 survivor;	/* EXPUNGE */
 	enum name_op		 op;
 	char			*newname;
 	int			 notify;

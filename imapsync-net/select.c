@@ -8,7 +8,7 @@
  */
 
 /*
- * SELECT and UID SEARCH, which several requests send.
+ * SELECT, lists, and looks at what is there, which several requests send.
  */
 #include "net.h"
 
@@ -23,14 +23,8 @@ select_box(struct net *net, struct req *r, struct handle *h, cmd_fn fn)
 	handle_sent(net, h);
 	cmd_puts(c, o->what & OPEN_EXAMINE ? "EXAMINE " : "SELECT ");
 	cmd_string(net, c, h->mailbox);
-	if (net->qresync && o->uidvalidity != 0 && o->modseq != 0) {
-		cmd_printf(c, " (QRESYNC (%u %llu", o->uidvalidity,
-		    (unsigned long long)o->modseq);
-		/* "1:0" is no set (RFC 3501 section 9). */
-		if (o->n != 0)
-			cmd_printf(c, " 1:%u", o->n);
-		cmd_puts(c, "))");
-	}
+	if (net->strategy->param != NULL)
+		net->strategy->param(c, o);
 	cmd_end(net, c);
 	return c;
 }
@@ -41,9 +35,24 @@ select_search(struct net *net, struct req *r, cmd_fn fn)
 	struct cmd	*c;
 
 	c = cmd_new(net, K_SEARCH, r, fn);
+	if (strategy_byfetch(net)) {
+		c->what_for = FOR_LIST;
+		/* Of no message there is no answer but the tagged one. */
+		c->got = 1;
+		cmd_puts(c, "UID FETCH ");
+		return c;
+	}
 	cmd_puts(c, net->caps.bits & CAP_ESEARCH ?
 	    "UID SEARCH RETURN (ALL) UID " : "UID SEARCH UID ");
 	return c;
+}
+
+void
+select_search_end(struct net *net, struct cmd *c)
+{
+	if (c->what_for == FOR_LIST)
+		cmd_puts(c, " (UID)");
+	cmd_end(net, c);
 }
 
 /*
@@ -60,7 +69,7 @@ select_found(struct net *net, const struct resp *resp)
 		c = cmdq_find(net, resp->tag);
 	else if (!(net->caps.bits & CAP_ESEARCH))
 		c = cmdq_oldest(net, K_SEARCH);
-	if (c == NULL || c->kind != K_SEARCH)
+	if (c == NULL || c->kind != K_SEARCH || c->what_for == FOR_LIST)
 		return;
 	if (!c->got)
 		net_heard(net);
@@ -76,4 +85,129 @@ select_found(struct net *net, const struct resp *resp)
 		uidset_and(&found, &c->req->set);
 	req_sendset(net, M_ENGINE_UIDS, c->req->id, &found, c->what);
 	uidset_free(&found);
+}
+
+/* ---- lists and looks that are FETCHes ---- */
+
+void
+select_listed(struct net *net, struct cmd *c)
+{
+	if (c->what_for != FOR_LIST || uidset_empty(&c->found))
+		return;
+	/* A server may show what it was not asked for. */
+	if (c->req->type == M_NET_SEARCH)
+		uidset_and(&c->found, &c->req->set);
+	req_sendset(net, M_ENGINE_UIDS, c->req->id, &c->found, c->what);
+}
+
+static void
+shown_list(struct net *net, struct cmd *c, uint32_t uid)
+{
+	struct uidset	*to = c->missing != NULL ? &c->missing->found :
+			    &c->found;
+
+	if (uid < c->lo || uid > c->hi || uidset_has(to, uid))
+		return;
+	uidset_add(to, uid, uid);
+	if (uid > c->handle->listed)
+		c->handle->listed = uid;
+	net_heard(net);
+}
+
+/*
+ * What is shown is there, whichever command it answers; but what was said in
+ * front of a SELECT says nothing about what is behind it, and the canary is
+ * answered only while it is being answered.
+ */
+void
+select_shown(struct net *net, const struct fetch *f)
+{
+	struct cmd	*c, *first = TAILQ_FIRST(&net->cmdq.answers);
+
+	TAILQ_FOREACH(c, &net->cmdq.answers, entry) {
+		if (c->kind == K_SELECT)
+			break;
+		if (c->what_for == FOR_LIST)
+			shown_list(net, c, f->uid);
+		else if (c->what_for == FOR_CONFIRM) {
+			uidset_del(&c->set, f->uid, f->uid);
+			c->got |= f->uid == c->lo;
+		}
+	}
+	if (first != NULL && first->what_for == FOR_CANARY &&
+	    !f->has_flags && !f->has_modseq)
+		first->got = 1;
+}
+
+/* ---- the canary ---- */
+
+#define CANARY_UID	4294967294U	/* no mailbox has come so far */
+
+static void
+canary_tagged(struct net *net, struct cmd *c, const struct resp *resp)
+{
+	if (c->got)
+		net->canary = CANARY_GHOST;
+	/* Of an empty mailbox nothing can be shown. */
+	else if (net->canary == CANARY_UNKNOWN && c->handle->exists > 0 &&
+	    c->handle->state == H_OK && resp->word != WORD_BAD)
+		net->canary = CANARY_SOUND;
+}
+
+void
+select_canary(struct net *net, struct req *r)
+{
+	struct cmd	*c;
+
+	if (net->strategy->proof == PROOF_TOLD ||
+	    net->canary != CANARY_UNKNOWN)
+		return;
+	c = cmd_new(net, K_FETCH, r, canary_tagged);
+	c->what_for = FOR_CANARY;
+	cmd_printf(c, "UID FETCH %u (UID)", CANARY_UID);
+	cmd_end(net, c);
+}
+
+/* ---- what is expunged ---- */
+
+/*
+ * Without a survivor the mailbox must be empty.  An OK to UID EXPUNGE proves
+ * nothing, and neither does an answer that shows no message at all.
+ */
+static void
+confirm_tagged(struct net *net, struct cmd *c, const struct resp *resp)
+{
+	struct handle	*h = c->handle;
+
+	req_answer(net, c, resp);
+	if (resp->word != WORD_OK || h->state != H_OK ||
+	    h != net->handles.current)
+		return;
+	if (c->lo != 0 ? !c->got : h->exists > 0)
+		return;
+	uidset_or(&h->vanished, &c->set);
+	req_sendset(net, M_ENGINE_VANISHED, h->id, &c->set, 0);
+}
+
+void
+select_confirm(struct net *net, struct req *r)
+{
+	struct cmd	*c;
+
+	/*
+	 * In the session that has expunged Dovecot goes on to show what was
+	 * there before.
+	 */
+	select_box(net, r, r->handle, req_answer);
+	for (r->pos = 0; r->pos < uidset_max(&r->set); ) {
+		c = cmd_new(net, K_FETCH, r, confirm_tagged);
+		c->what_for = FOR_CONFIRM;
+		c->lo = r->survivor;
+		cmd_puts(c, "UID FETCH ");
+		cmd_set(c, &r->set, &r->pos, 12, 1);
+		if (c->lo != 0)
+			cmd_printf(c, ",%u", c->lo);
+		cmd_puts(c, " (UID)");
+		cmd_end(net, c);
+	}
 }

@@ -143,6 +143,7 @@ caps_told(struct net *net, const struct caps *caps)
 	if (net->phase >= P_READY)
 		return;
 	net->caps = *caps;
+	net->caps.bits = strategy_caps(net, caps->bits);
 	net->session.newcaps = 1;
 }
 
@@ -185,8 +186,19 @@ compress_ask(struct net *net)
 }
 
 /*
- * ENABLE, LIST, COMPRESS.  Inside the packet of LOGIN what the server offers is
- * not known yet: then it is tried.
+ * Inside the packet of LOGIN it is not known yet what the server offers then:
+ * it is tried only if what it offers before the login is more than RFC 3501
+ * (ENABLE), since others count what they don't know as an attack.
+ */
+static int
+session_hopes(const struct net *net)
+{
+	return net->caps.known && (net->caps.bits & CAP_ENABLE) &&
+	    strategy_wants_qresync(net);
+}
+
+/*
+ * ENABLE, LIST, COMPRESS.
  */
 static void
 session_packet(struct net *net)
@@ -217,9 +229,11 @@ session_ready(struct net *net)
 {
 	struct m_engine_ready	 m;
 
+	strategy_choose(net);
 	memset(&m, 0, sizeof(m));
 	m.caps = net->caps.bits;
-	m.qresync = net->qresync;
+	m.strategy = net->strategy->kind;
+	m.forced = net->setup.strategy != STRATEGY_AUTO;
 	m.preauth = net->session.preauth;
 	m.appendlimit = net->caps.appendlimit;
 	m.tls = stream_tls_version(net->st);
@@ -303,7 +317,7 @@ login_command(struct net *net)
 	cmd_string(net, c, net->setup.password);
 	c->secret = 1;
 	cmd_end(net, c);
-	if (net->setup.pipeline)
+	if (net->setup.pipeline && session_hopes(net))
 		session_packet(net);
 }
 
@@ -435,8 +449,6 @@ session_preauth(struct net *net)
 	wipe(net->setup.proxy_password);
 	if (!net->caps.known)
 		caps_ask(net);
-	if (net->setup.pipeline)
-		session_packet(net);
 	session_next(net);
 }
 
@@ -591,7 +603,8 @@ session_untagged(struct net *net, const struct resp *r)
 		return;
 	if (r->type == R_ENABLED && r->qresync)
 		net->qresync = 1;
-	else if (r->type == R_LIST || r->type == R_MBSTATUS)
+	else if (r->type == R_LIST || r->type == R_LSUB ||
+	    r->type == R_MBSTATUS)
 		list_untagged(net, r);
 	else if (r->type == R_ESEARCH || r->type == R_SEARCH)
 		select_found(net, r);

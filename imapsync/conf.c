@@ -80,6 +80,7 @@ static const struct key {
 	STR("password-command",	KEY_LONG | KEY_SECRET, password_command),
 	BOOL("compress",	compress),
 	BOOL("pipeline",	pipeline),
+	FUNC("strategy",	0, confval_strategy),
 	BOOL("cleartext",	cleartext),
 	FUNC("timeout",		0, confval_timeout),
 	STR("list-reference",	KEY_EMPTY, reference),

@@ -271,6 +271,25 @@ confval_auth(struct conf_ctx *ctx, const char *val)
 	return 0;
 }
 
+int
+confval_strategy(struct conf_ctx *ctx, const char *val)
+{
+	static const char *const	 names[] = {
+		[STRATEGY_AUTO] = "auto",
+		[STRATEGY_QRESYNC] = "qresync",
+		[STRATEGY_CONDSTORE] = "condstore",
+		[STRATEGY_PLAIN] = "plain"
+	};
+	size_t				 i;
+
+	for (i = 0; i < nitems(names); i++)
+		if (strcmp(val, names[i]) == 0) {
+			ctx->side->strategy = (enum strategy_kind)i;
+			return 0;
+		}
+	return val_fail(ctx, "auto, qresync, condstore or plain expected");
+}
+
 /* SSLv2 to TLSv1.3: 0 to 5; -1. */
 static int
 val_version(const char *name)

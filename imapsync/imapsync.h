@@ -43,6 +43,7 @@ struct conf_side {
 	int		 starttls;
 	int		 compress;
 	int		 pipeline;
+	enum strategy_kind strategy;
 	int		 cleartext;
 	uint32_t	 timeout;	/* seconds */
 	char		*reference;
@@ -119,6 +120,7 @@ int		 confval_host(struct conf_ctx *, const char *);
 int		 confval_port(struct conf_ctx *, const char *);
 int		 confval_proxy(struct conf_ctx *, const char *);
 int		 confval_auth(struct conf_ctx *, const char *);
+int		 confval_strategy(struct conf_ctx *, const char *);
 int		 confval_timeout(struct conf_ctx *, const char *);
 int		 confval_protocols(struct conf_ctx *, const char *);
 int		 confval_protocol_min(struct conf_ctx *, const char *);

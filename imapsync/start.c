@@ -247,6 +247,7 @@ start_net_setup(struct session *s, int side, struct chan *ch)
 	m.starttls = cs->starttls;
 	m.compress = cs->compress;
 	m.pipeline = cs->pipeline;
+	m.strategy = cs->strategy;
 	m.debug = s->opts->debug;
 	m.cleartext = cs->cleartext || cs->type == CONN_TUNNEL ||
 	    end->loopback;

@@ -288,9 +288,10 @@ a_opened(struct engine *e, struct req *r, const void *rec)
 	const struct m_engine_opened	*m = rec;
 	struct sess			*s = r->sess;
 
-	(void)e;
 	r->state = REQ_TOLD;
 	s->opened = 1;
+	s->proof = m->proof;
+	e->srv[s->side].ghosts |= m->proof == PROOF_NONE;
 	s->uidvalidity = m->uidvalidity;
 	s->uidnext = m->uidnext;
 	s->exists = s->exists_end = m->exists;
@@ -691,13 +692,14 @@ ask_store(struct engine *e, struct sess *s, struct store *st,
 
 void
 ask_expunge(struct engine *e, struct sess *s, const struct uidset *set,
-    const struct answers *to)
+    uint32_t survivor, const struct answers *to)
 {
 	struct m_net_expunge	 m;
 	struct req		*r;
 	size_t			 i;
 
 	m.handle = s->handle;
+	m.survivor = survivor;
 	SET_PARTS(set, i, &m.set) {
 		r = req_new(e, s->side, ASK_EXPUNGE, s->mb, s, to);
 		req_send(e, r, M_NET_EXPUNGE, &m);

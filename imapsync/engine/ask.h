@@ -144,6 +144,7 @@ struct sess {
 	int		 examine;	/* OPEN_EXAMINE */
 	int		 opened;
 	int		 failed;	/* SELECT or a part of it was not OK */
+	enum proof	 proof;		/* what it says of deletions */
 	uint32_t	 uidvalidity;
 	uint32_t	 uidnext;
 	uint32_t	 exists;	/* when opened */
@@ -232,8 +233,10 @@ uint32_t	 ask_recv(struct engine *, struct sess *, struct m_net_recv *,
 		    const struct uidset *, const struct answers *, void *arg);
 void		 ask_store(struct engine *, struct sess *, struct store *,
 		    const struct answers *);
+/* "survivor": a message of that side that stays, or 0. */
 void		 ask_expunge(struct engine *, struct sess *,
-		    const struct uidset *, const struct answers *);
+		    const struct uidset *, uint32_t survivor,
+		    const struct answers *);
 /* To another mailbox of that side, which has been opened; "arg" of the answers. */
 void		 ask_move(struct engine *, struct sess *, int copy,
 		    const struct uidset *, struct mbox *to,

@@ -25,10 +25,11 @@ static const struct {
 	int		 needed;
 	const char	*use;		/* what it is good for */
 } extensions[] = {
-	{ CAP_QRESYNC,	"QRESYNC", 1, "to tell what has changed (RFC 7162)" },
-	{ CAP_UIDPLUS,	"UIDPLUS", 1, "to know a copy again (RFC 4315)" },
-	{ CAP_LIST_EXTENDED, "LIST-EXTENDED", 1, "(RFC 5258)" },
-	{ CAP_LIST_STATUS, "LIST-STATUS", 1, "(RFC 5819)" },
+	{ CAP_UIDPLUS,	"UIDPLUS", 1, "to expunge single messages (RFC 4315)" },
+	{ CAP_QRESYNC,	"QRESYNC", 0, "it does not tell what was deleted" },
+	{ CAP_CONDSTORE, "CONDSTORE", 0, "it does not tell what has changed" },
+	{ CAP_LIST_EXTENDED, "LIST-EXTENDED", 0, "another LIST is needed" },
+	{ CAP_LIST_STATUS, "LIST-STATUS", 0, "each run takes a turn more" },
 	{ CAP_LITERALPLUS, "LITERAL+", 0, "copying is much slower" },
 	{ CAP_MULTIAPPEND, "MULTIAPPEND", 0, "copying is slower" },
 	{ CAP_COMPRESS,	"COMPRESS=DEFLATE", 0, "more octets on the wire" },
@@ -57,6 +58,35 @@ out(const char *fmt, ...)
 	dprintf(STDOUT_FILENO, "%s\n", safe);
 }
 
+/* What is used, why, what it costs and what is not promised. */
+static void
+check_strategy(const struct m_engine_ready *r)
+{
+	const char	*why = r->forced ? "by the configuration" :
+			    r->strategy == STRATEGY_QRESYNC ? "the best" :
+			    r->caps & CAP_QRESYNC ?
+			    "QRESYNC was not switched on when asked" :
+			    r->caps & CAP_CONDSTORE ? "there is no QRESYNC" :
+			    "there is neither QRESYNC nor CONDSTORE";
+
+	switch (r->strategy) {
+	case STRATEGY_QRESYNC:
+		out("    strategy: qresync (%s): the server tells all changes",
+		    why);
+		break;
+	case STRATEGY_CONDSTORE:
+		out("    strategy: condstore (%s): what was deleted is found by "
+		    "counting, and then by a list; the next run selects once "
+		    "more what a run has changed", why);
+		break;
+	default:
+		out("    strategy: plain (%s): every run lists the flags of all "
+		    "messages, about 50 octets each; what was deleted is found "
+		    "by comparing lists", why);
+		break;
+	}
+}
+
 static int
 check_side(struct engine *e, int side)
 {
@@ -78,11 +108,7 @@ check_side(struct engine *e, int side)
 		    extensions[i].use);
 		bad |= extensions[i].needed;
 	}
-	if (!r->qresync && (r->caps & CAP_QRESYNC)) {
-		out("    QRESYNC was not switched on when asked: it can't be "
-		    "used");
-		bad = 1;
-	}
+	check_strategy(r);
 	if (r->appendlimit != 0)
 		out("    largest message: %llu octets",
 		    (unsigned long long)r->appendlimit);

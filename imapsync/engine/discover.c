@@ -140,7 +140,9 @@ disc_open(struct engine *e, struct mbox *mb, int side)
 
 	if (e->want.cfg.dryrun && mb->s[side].told.create != ANS_NONE)
 		return;
-	if (k->water.uidvalidity == 0)
+	/* What another strategy has stored means nothing now. */
+	if (k->water.uidvalidity == 0 ||
+	    e->srv[side].ready.strategy == STRATEGY_PLAIN)
 		modseq = 0;
 	what |= OPEN_NEW;
 	if (modseq == 0 && mb->nrows > 0 && k->n > 0) {
@@ -192,7 +194,8 @@ disc_identity(struct engine *e, struct sess *s)
 		    "%u now, as after a backup was restored; nothing was "
 		    "touched; %s", sn,
 		    w->uidnext, s->uidnext, advice);
-	else if (s->modseq < w->modseq)
+	else if (s->modseq < w->modseq &&
+	    e->srv[s->side].ready.strategy != STRATEGY_PLAIN)
 		progress_stop(e, s->mb, "HIGHESTMODSEQ on the %s server was %llu "
 		    "and is %llu now, as after a backup was restored; nothing was "
 		    "touched; %s", sn,

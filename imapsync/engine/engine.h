@@ -70,6 +70,8 @@ struct server {
 	char		 delim;		/* 0: NIL, or not known yet */
 	int		 list_failed;	/* --check: its LIST was not OK */
 	int		 refused;	/* --rename: it did not do it */
+	int		 ghosts;	/* PROOF_NONE was told */
+	int		 ghosts_said;
 	struct m_engine_stats stats;
 	unsigned int	 lines;		/* that its worker has printed */
 };

@@ -400,6 +400,7 @@ static uint64_t
 final_modseq(struct engine *e, struct mbox *mb, int side)
 {
 	struct mside	*ms = &mb->s[side], *os = &mb->s[OTHER(side)];
+	int		 undone;
 
 	/*
 	 * What this side told and the other did not take must be told again:
@@ -407,17 +408,42 @@ final_modseq(struct engine *e, struct mbox *mb, int side)
 	 */
 	if (ms->w->found.more)
 		return 0;
+	undone = ms->w->plan.again || !uidset_empty(&os->w->plan.after) ||
+	    uidset_count(&os->w->plan.doomed) !=
+	    uidset_count(&os->w->did.expunged);
+	/* A HIGHESTMODSEQ that says nothing of what vanished: a list does. */
+	if (undone && ms->w->found.disc->proof != PROOF_TOLD)
+		return 0;
 	if (ms->w->found.disc->unsure ||
 	    (ms->w->did.exec != NULL && ms->w->did.exec->unsure))
 		return ms->known.water.modseq;
-	if (ms->w->plan.again || !uidset_empty(&os->w->plan.after) ||
-	    uidset_count(&os->w->plan.doomed) !=
-	    uidset_count(&os->w->did.expunged))
+	if (undone)
 		return ms->known.water.modseq;
+	/* Changes of others between ours may be told late: with H0 they are. */
+	if (ms->w->found.disc->proof != PROOF_TOLD)
+		return ms->w->found.disc->modseq;
 	if (ms->w->did.exec == NULL || !all_ours(e, mb, side) ||
 	    ms->w->did.exec->modseq_end < ms->w->found.disc->modseq)
 		return ms->w->found.disc->modseq;
 	return ms->w->did.exec->modseq_end;
+}
+
+/*
+ * How many messages that HIGHESTMODSEQ and UIDNEXT stand for.  Where a server
+ * does not name what vanished, EXISTS as it stands now may lack some that nobody
+ * has told of: then the number must differ from it, so that the next run counts.
+ */
+static uint32_t
+final_messages(const struct mside *ms)
+{
+	const struct sess	*d = ms->w->found.disc;
+
+	if (ms->w->did.exec == NULL)
+		return d->exists;
+	if (d->proof == PROOF_TOLD)
+		return ms->w->did.exec->exists_end;
+	return (uint32_t)(d->exists + uidset_count(&ms->w->did.appended) -
+	    uidset_count(&ms->w->did.expunged));
 }
 
 /* Only VANISHED says that a message is gone; an OK does not (Dovecot, M). */
@@ -477,8 +503,7 @@ finish_mbox(struct engine *e, struct mbox *mb)
 	for (side = 0; side < SIDES; side++) {
 		struct mside	*ms = &mb->s[side];
 
-		water_send(e, mb, side, lowest(ms, 1), ms->w->did.exec != NULL ?
-		    ms->w->did.exec->exists_end : ms->w->found.disc->exists,
+		water_send(e, mb, side, lowest(ms, 1), final_messages(ms),
 		    final_modseq(e, mb, side));
 		finish_unexpunged(e, mb, side);
 		finish_more(e, mb, side);

@@ -228,33 +228,10 @@ args_to_patterns(struct engine *e)
 static void
 check_caps(struct engine *e, int side)
 {
-	static const struct {
-		uint32_t	 cap;
-		const char	*name;
-	} need[] = {
-		{ CAP_QRESYNC,		"QRESYNC (RFC 7162)" },
-		{ CAP_UIDPLUS,		"UIDPLUS (RFC 4315)" },
-		{ CAP_LIST_EXTENDED,	"LIST-EXTENDED (RFC 5258)" },
-		{ CAP_LIST_STATUS,	"LIST-STATUS (RFC 5819)" }
-	};
-	const struct m_engine_ready	*r = &e->srv[side].ready;
-	char				 list[256] = "";
-	size_t				 i;
-
-	for (i = 0; i < nitems(need); i++)
-		if (!(r->caps & need[i].cap)) {
-			if (list[0] != '\0')
-				strlcat(list, ", ", sizeof(list));
-			strlcat(list, need[i].name, sizeof(list));
-		}
-	if (list[0] != '\0')
-		fatalx("%s: the server %s does not offer %s; imapsync can't "
-		    "work with it", side_name[side], e->want.cfg.host[side],
-		    list);
-	if (!r->qresync)
-		fatalx("%s: the server %s offers QRESYNC but did not switch it "
-		    "on when asked (ENABLE)", side_name[side],
-		    e->want.cfg.host[side]);
+	if (!(e->srv[side].ready.caps & CAP_UIDPLUS))
+		fatalx("%s: the server %s does not offer UIDPLUS (RFC 4315), "
+		    "so that single messages can't be expunged; imapsync can't "
+		    "work with it", side_name[side], e->want.cfg.host[side]);
 }
 
 /*

@@ -120,7 +120,9 @@ plan_moved(struct engine *e, struct arrival *x, int side)
 	row_now(row, side, x->flags);
 	row->want[o] = plan_side(g->mb, o, u, have[o], want);
 	x->want = plan_side(x->mb, side, x->uid, have[side], want);
-	x->how = e->srv[o].ready.caps & CAP_MOVE ? HOW_MOVE : HOW_COPY;
+	/* MOVE is done when VANISHED says so. */
+	x->how = e->srv[o].ready.caps & CAP_MOVE &&
+	    e->srv[o].ready.strategy == STRATEGY_QRESYNC ? HOW_MOVE : HOW_COPY;
 	if (x->how == HOW_MOVE) {
 		uidset_del(&p->after, u, u);
 		uidset_add(&p->doomed, u, u);
@@ -329,10 +331,13 @@ move_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 static void
 gather(struct transfers *all, struct arrival *x, uint32_t uid)
 {
-	struct transfer	*t = x->mb->w->transfer;
+	struct transfer	*t;
 
+	TAILQ_FOREACH(t, all, entry)
+		if (t->to == x->mb)
+			break;
 	if (t == NULL) {
-		t = x->mb->w->transfer = xcalloc(1, sizeof(*t));
+		t = xcalloc(1, sizeof(*t));
 		t->to = x->mb;
 		TAILQ_INSERT_HEAD(all, t, entry);
 	}
@@ -355,7 +360,6 @@ move_ask(struct engine *e, struct mbox *mb, int side, struct transfers *all)
 			ask_move(e, s, copy, &t->set[copy], t->to, &to);
 	while ((t = TAILQ_FIRST(all)) != NULL) {
 		TAILQ_REMOVE(all, t, entry);
-		t->to->w->transfer = NULL;
 		uidset_free(&t->set[0]);
 		uidset_free(&t->set[1]);
 		free(t);

@@ -14,7 +14,6 @@
 #include "moved.h"
 
 #define TWINS_MAX	16	/* gone ones of one key that are looked through */
-#define EXTRAS_MAX	16	/* copies of one; further ones are sent */
 
 static int	 movedkey_cmp(struct movedkey *, struct movedkey *);
 RB_PROTOTYPE(movedkeys, movedkey, entry, movedkey_cmp)
@@ -113,7 +112,8 @@ gone_row(struct engine *e, struct mbox *mb, struct row *row)
 	struct gone	*g[SIDES];
 	int		 side;
 
-	if (row->key == 0)
+	/* What a server of ghosts says to be gone may be there. */
+	if (row->key == 0 || e->srv[LOCAL].ghosts || e->srv[REMOTE].ghosts)
 		return;
 	if (row->gone[LOCAL] && row->gone[REMOTE]) {
 		for (side = 0; side < SIDES; side++)
@@ -149,8 +149,7 @@ gone_for(struct movedkey *k, const struct mbox *mb, int *extra)
 			return g;
 	*extra = 1;
 	g = TAILQ_FIRST(&k->gones);
-	return k->n == 1 && g->mb != mb && g->twin == NULL &&
-	    k->narrivals <= EXTRAS_MAX ? g : NULL;
+	return k->n == 1 && g->mb != mb && g->twin == NULL ? g : NULL;
 }
 
 static void

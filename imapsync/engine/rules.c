@@ -134,9 +134,13 @@ rules_run(struct engine *e)
 	struct mbox	*mb;
 	int		 side;
 
-	FOREACH_USABLE_SIDE(mb, side, &e->list)
+	FOREACH_USABLE_SIDE(mb, side, &e->list) {
 		mb->s[side].w->found.allow = rules_allow(e, side, PROP_ALL) ?
 		    e->want.cfg.propagate : 0;
+		/* It would change other messages than it is told to. */
+		if (e->srv[side].ghosts)
+			mb->s[side].w->found.allow &= PROP_NEW;
+	}
 	FOREACH_USABLE_SIDE(mb, side, &e->list)
 		rules_ask(e, mb, side);
 	if (loop_wait(e, -1) == -1)

@@ -77,6 +77,30 @@ expunge_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 	e->partial = 1;
 }
 
+/*
+ * A message that stays on that side: what expunging shows is believed if it shows
+ * this one as well.
+ */
+static uint32_t
+session_survivor(struct mbox *mb, int side)
+{
+	struct mside	*ms = &mb->s[side];
+	struct refusal	*f;
+	struct row	*row;
+	uint32_t	 u = 0;
+
+	RB_FOREACH(row, rows_local, &mb->rows_l)
+		if (!row->gone[LOCAL] && !row->gone[REMOTE] &&
+		    row->uid[side] > u)
+			u = row->uid[side];
+	if (u != 0)
+		return u;
+	if ((u = uidset_max(&ms->w->found.new)) != 0)
+		return u;
+	f = RB_MAX(refusals, &ms->known.refusals);
+	return f != NULL ? f->uid : uidset_max(&ms->w->left);
+}
+
 /* Flags and expunges go with the first session of the mailbox on a side. */
 static void
 session_ops(struct engine *e, struct mbox *mb, int side, struct sess *s)
@@ -99,7 +123,7 @@ session_ops(struct engine *e, struct mbox *mb, int side, struct sess *s)
 	uidset_copy(&left, &ms->w->plan.doomed);
 	uidset_sub(&left, &ms->w->plan.moving);
 	uidset_sub(&left, &ms->w->did.expunged);
-	ask_expunge(e, s, &left, &expunged);
+	ask_expunge(e, s, &left, session_survivor(mb, side), &expunged);
 	uidset_free(&left);
 }
 
@@ -195,8 +219,10 @@ session_open(struct engine *e, struct mbox *mb, int side)
 	};
 	struct mside			*ms = &mb->s[side];
 
+	/* Where what vanished is not told, what is told proves nothing. */
 	ms->w->did.exec = ask_open(e, mb, side, SESS_EXEC, rules_open(e, side),
-	    session_n(ms), ms->w->found.disc->modseq, &to);
+	    session_n(ms), ms->w->found.disc->proof == PROOF_TOLD ?
+	    ms->w->found.disc->modseq : 0, &to);
 	ms->w->did.reopen = 0;
 	session_ops(e, mb, side, ms->w->did.exec);
 	return ms->w->did.exec;

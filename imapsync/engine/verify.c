@@ -16,6 +16,7 @@
 
 #define LOOK_MAX	200	/* doomed messages whose key is looked at */
 #define SURVIVORS	20	/* rows that stay and are looked at */
+#define SURVIVORS_MORE	50	/* ... where the server does not name the gone */
 
 /* Rows that "side" told are gone; their UIDs there are added to the set. */
 static uint32_t
@@ -67,6 +68,19 @@ verify_opened(struct engine *e, struct req *r, const struct m_engine_done *m)
 static const struct answers	 opened = {
 	.done = verify_opened, .spoilt = look_spoilt
 };
+
+/* Its server names what vanished; it does not, and does not count either. */
+static int
+is_told(const struct mbox *mb, int side)
+{
+	return mb->s[side].w->found.disc->proof == PROOF_TOLD;
+}
+
+static int
+is_listed(const struct mbox *mb, int side)
+{
+	return mb->s[side].w->found.disc->proof == PROOF_LISTED;
+}
 
 /* ---- D3 and D4: count, list, select again ---- */
 
@@ -182,7 +196,8 @@ recheck_open(struct engine *e, struct mbox *mb, int side)
 
 /*
  * A list that is shorter than EXISTS says is not complete.  One that is longer
- * shows more than was known; VANISHED of what never was makes EXISTS too small.
+ * shows more than was known; VANISHED of what never was makes EXISTS too small,
+ * but where there is no VANISHED nothing does.
  */
 static int
 whole_list(struct engine *e, struct mbox *mb, int side)
@@ -190,7 +205,7 @@ whole_list(struct engine *e, struct mbox *mb, int side)
 	const struct sess	*l = mb->s[side].w->check.look;
 	uint64_t		 n = uidset_count(&l->all) + l->above;
 
-	if (n >= l->exists)
+	if (n == l->exists || (n > l->exists && is_told(mb, side)))
 		return 1;
 	log_warnx("%s: the %s server says that there are %u messages in it, and "
 	    "lists %llu: nothing was deleted for those that it does not list",
@@ -323,6 +338,14 @@ got_survivor(struct engine *e, struct req *r, const struct m_engine_meta *m)
 	got_doomed(e, r, m);
 }
 
+/* What is gone is asked for, and shown. */
+static void
+got_ghost(struct engine *e, struct req *r, const struct m_engine_meta *m)
+{
+	(void)e;
+	d5_differs(r, m->uid);
+}
+
 /* It told that rows are gone, and is not doubted already. */
 static int
 d5_wanted(struct mbox *mb, int side)
@@ -331,9 +354,36 @@ d5_wanted(struct mbox *mb, int side)
 }
 
 /*
- * Those who would go on one side, and on the other who is said to be gone.  The
- * latter is opened such that it tells what went since the discovery: survivors
- * that are missing are so explained.
+ * Who is said to be gone must not be there.  A server that names what vanished is
+ * opened such that it tells what went since the discovery: survivors that are
+ * missing are so explained.  SEARCH of the others may say nothing of what is
+ * there: they are asked for the messages themselves, and those of which nothing
+ * is known but a list for a second one.
+ */
+static struct sess *
+d5_gone(struct engine *e, struct mbox *mb, int side, const struct uidset *gone)
+{
+	static const struct answers	 search = { .done = d5_done };
+	static const struct answers	 ghost = {
+		.meta = got_ghost, .done = d5_done
+	};
+	struct mside			*ms = &mb->s[side];
+	struct sess			*s;
+
+	if (is_told(mb, side)) {
+		s = ask_open(e, mb, side, SESS_LOOK, OPEN_EXAMINE, ms->known.n,
+		    ms->w->found.disc->modseq, &opened);
+		ask_search(e, s, gone, &search);
+		return s;
+	}
+	s = look_open(e, mb, side, is_listed(mb, side) ? OPEN_ALL | OPEN_NEW :
+	    0, &opened);
+	ask_meta(e, s, 1, gone, &ghost);
+	return s;
+}
+
+/*
+ * The same, who would go on the other side, and the survivors.
  */
 static void
 d5_ask(struct engine *e, struct mbox *mb, int side)
@@ -347,7 +397,6 @@ d5_ask(struct engine *e, struct mbox *mb, int side)
 	static const struct answers	 survivor = {
 		.meta = got_survivor, .done = d5_done
 	};
-	static const struct answers	 search = { .done = d5_done };
 	struct mside			*ms = &mb->s[side];
 	struct uidset			 full = UIDSET_INIT, brief = UIDSET_INIT;
 	struct uidset			 gone = UIDSET_INIT;
@@ -362,10 +411,7 @@ d5_ask(struct engine *e, struct mbox *mb, int side)
 		ask_meta(e, s, 0, &full, &doomed);
 		ask_meta(e, s, 1, &brief, &size);
 	}
-	s = ask_open(e, mb, side, SESS_LOOK, OPEN_EXAMINE, ms->known.n,
-	    ms->w->found.disc->modseq, &opened);
-	ms->w->check.look = s;
-	ask_search(e, s, &gone, &search);
+	ms->w->check.look = s = d5_gone(e, mb, side, &gone);
 	ask_meta(e, s, 0, &ms->w->check.sample, &survivor);
 	uidset_free(&full);
 	uidset_free(&brief);
@@ -382,17 +428,44 @@ got_sample(struct engine *e, struct req *r, const struct m_engine_row *m)
 	    row->uid[r->side]);
 }
 
+/* Those next to the gone, and the last one that is known. */
+static void
+d5_neighbours(const struct mbox *mb, int side, const struct uidset *gone,
+    struct uidset *set)
+{
+	uint32_t	 after = 0, n = mb->s[side].known.n;
+	struct uidrange	 r;
+	int		 i;
+
+	for (i = 0; i < SURVIVORS_MORE && uidset_next(gone, &after, &r); i++) {
+		if (r.lo > 1)
+			uidset_add(set, r.lo - 1, r.lo - 1);
+		if (r.hi < n)
+			uidset_add(set, r.hi + 1, r.hi + 1);
+		after = r.hi;
+	}
+	if (n > 0)
+		uidset_add(set, n, n);
+	uidset_sub(set, gone);
+}
+
 static void
 d5_sample(struct engine *e, struct mbox *mb, int side)
 {
 	static const struct answers	 to = { .row = got_sample };
-	struct uidset			 gone = UIDSET_INIT;
+	struct uidset			 gone = UIDSET_INIT, near = UIDSET_INIT;
 
 	if (!d5_wanted(mb, side))
 		return;
 	gone_uids(mb, side, &gone);
-	ask_sample(e, mb, side, SURVIVORS, &gone, &to);
+	ask_sample(e, mb, side, is_told(mb, side) ? SURVIVORS : SURVIVORS_MORE,
+	    &gone, &to);
+	if (!is_told(mb, side)) {
+		d5_neighbours(mb, side, &gone, &near);
+		ask_rows(e, mb, side, &near, &to);
+	}
 	uidset_free(&gone);
+	uidset_free(&near);
 }
 
 /* More ranges than one message carries: leave out what is gone. */
@@ -443,6 +516,35 @@ keep_unseen(struct mbox *mb, int side)
 }
 
 /*
+ * What was found by comparing lists: the second one must show none of it, and as
+ * many as EXISTS says.
+ */
+static int
+d5_second_list(struct engine *e, struct mbox *mb, int side)
+{
+	const struct sess	*l = mb->s[side].w->check.look;
+	struct uidset		 gone = UIDSET_INIT;
+	int			 back;
+
+	if (!is_listed(mb, side))
+		return 1;
+	gone_uids(mb, side, &gone);
+	uidset_and(&gone, &l->all);
+	back = !uidset_empty(&gone);
+	uidset_free(&gone);
+	if (!back && uidset_count(&l->all) + l->above == l->exists)
+		return 1;
+	log_warnx("%s: the %s server lists other messages than a moment ago, or "
+	    "not as many as it says that there are: nothing was deleted for "
+	    "those that it does not list", name_show(e, mb->name),
+	    side_name[side]);
+	e->partial = 1;
+	plan_hold(mb, side);
+	mb->soon = 1;
+	return 0;
+}
+
+/*
  * Another message than the state's is a mismatch, an absence is none: somebody
  * is at work, and the next run will be told.  But if nothing of what should be
  * there is, a list has to say whose messages these are.
@@ -454,7 +556,9 @@ d5_judge(struct engine *e, struct mbox *mb, int side)
 
 	if (!d5_wanted(mb, side))
 		return;
-	if (!uidset_empty(&c->look->all))
+	if (!d5_second_list(e, mb, side))
+		return;
+	if (is_told(mb, side) && !uidset_empty(&c->look->all))
 		c->mismatch = 1;
 	if (c->mismatch || mb->s[OTHER(side)].w->check.mismatch) {
 		progress_stop(e, mb, "%u messages are said to be gone on the "
@@ -534,12 +638,40 @@ rest(struct engine *e, struct mbox *mb)
 	    side_name[mb->strikes.side], mb->strikes.count, mb->strikes.uid);
 }
 
+/*
+ * Asked for what can't be it has shown something else: it would change that, too,
+ * and what it says to be gone may be there.
+ */
+static void
+ghosts(struct engine *e, int side)
+{
+	struct mbox	*mb;
+
+	if (!e->srv[side].ghosts)
+		return;
+	if (!e->srv[side].ghosts_said)
+		log_warnx("the %s server shows its last message when it is "
+		    "asked for one that is not there, and would change that "
+		    "one: no flags are changed and nothing is deleted on it, "
+		    "and nothing is deleted for it on the %s server; only new "
+		    "messages are copied.  Another server program has to serve "
+		    "these mailboxes", side_name[side], side_name[OTHER(side)]);
+	e->srv[side].ghosts_said = 1;
+	e->partial = 1;
+	FOREACH_USABLE(mb, &e->list) {
+		plan_hold(mb, LOCAL);
+		plan_hold(mb, REMOTE);
+	}
+}
+
 int
 verify_run(struct engine *e)
 {
 	struct mbox	*mb;
 	int		 side;
 
+	for (side = 0; side < SIDES; side++)
+		ghosts(e, side);
 	FOREACH_USABLE(mb, &e->list)
 		rest(e, mb);
 	FOREACH_USABLE_SIDE(mb, side, &e->list)

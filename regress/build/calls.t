@@ -34,6 +34,8 @@ my %layers = (
 		[qw(request lost)],
 		[qw(cmdq)],
 		[qw(select stats)],
+		[qw(qresync condstore plain)],
+		[qw(strategy)],
 		[qw(copysend copyrecv list)],
 		[qw(mailbox)],
 		[qw(ops watch)],

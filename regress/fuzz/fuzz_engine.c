@@ -575,7 +575,7 @@ make_command(void)
 	}
 	memset(&ready, 0, sizeof(ready));
 	ready.caps = ~(octet() == 1 ? CAP_UIDPLUS : 0U);
-	ready.qresync = 1;
+	ready.strategy = STRATEGY_QRESYNC + below(3);
 	ready.tls = ready.cipher = ready.mechanism = "";
 	for (i = 0; i < SIDES; i++) {
 		eng.srv[i].is_ready = 0;

@@ -150,7 +150,7 @@ ask_set(char what, const uint32_t *n)
 
 		box_ask(M_NET_MOVE, &m, &set, h, mailbox);
 	} else {
-		struct m_net_expunge	 m = { h, set };
+		struct m_net_expunge	 m = { h, n[2], set };
 
 		box_ask(M_NET_EXPUNGE, &m, &set, h, mailbox);
 	}

@@ -37,6 +37,7 @@ TAILQ_HEAD(sents, sent);
 static struct sents	 box_sents = TAILQ_HEAD_INITIALIZER(box_sents);
 static struct chan	 box_peer[CHANNELS];	/* the workers' ends */
 static char		 box_journal[65536];
+static uint32_t		 box_survivor;	/* of the last EXPUNGE */
 static char		 box_said[16384];	/* all messages */
 static int		 box_fd = -1;	/* where fatal ones go, in a child */
 
@@ -309,6 +310,7 @@ on_net(const struct msg *msg)
 		    store->flags, set_text(set = &store->set));
 		break;
 	case M_NET_EXPUNGE:
+		box_survivor = expunge->survivor;
 		jot("%s %s: EXPUNGE %s", side, mb,
 		    set_text(set = &expunge->set));
 		break;

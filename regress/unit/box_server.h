@@ -77,11 +77,12 @@ opened_like(const struct req *r)
 	struct m_engine_opened	 m;
 
 	memset(&m, 0, sizeof(m));
+	m.proof = box_proof[r->side];
 	m.uidvalidity = p->uidvalidity;
 	m.uidnext = p->uidnext;
 	m.recent = p->recent;
 	m.exists = uidset_count(&p->uids);
-	m.modseq = p->modseq;
+	m.modseq = box_modseq(r->mb, r->side);
 	m.perm_any = p->perm_any;
 	m.permflags = p->permflags;
 	m.mailboxid = p->mailboxid;
@@ -96,7 +97,8 @@ honest_select(struct req *r, const struct sent *s)
 	struct uidset	 gone = UIDSET_INIT;
 	int		 i;
 
-	for (i = 0; i < p->ngone && s->modseq != 0; i++)
+	for (i = 0; i < p->ngone && s->modseq != 0 &&
+	    box_proof[r->side] == PROOF_TOLD; i++)
 		if (p->gone[i].modseq > s->modseq)
 			uidset_or(&gone, &p->gone[i].set);
 	if (s->n < UINT32_MAX)
@@ -178,7 +180,7 @@ honest_status(struct req *r, const struct sent *s)
 	m.uidvalidity = p->uidvalidity;
 	m.uidnext = p->uidnext;
 	m.messages = uidset_count(&p->uids);
-	m.modseq = p->modseq;
+	m.modseq = box_modseq(r->mb, r->side);
 	m.name = r->mb->name;
 	give(r, M_ENGINE_MAILBOX, &m);
 	done(r, ST_OK, RC_NONE, "");

@@ -18,7 +18,7 @@
 
 #include "imapsync/engine/engine.h"
 
-#define MAXBOX		40
+#define MAXBOX		16
 #define MAXMSGS		256
 #define MAXGONE		16
 
@@ -104,6 +104,9 @@ struct box {
 	int		 bare;		/* rows without a key (2) and size (1) */
 };
 
+/* How each server tells what has changed. */
+static enum proof	 box_proof[SIDES];
+
 static struct box	*boxes[MAXBOX];
 static int		 nboxes;
 
@@ -122,6 +125,33 @@ static inline struct place *
 at(const struct mbox *mb, int side)
 {
 	return &box_of(mb)->at[side];
+}
+
+static inline void
+place_free(struct place *p)
+{
+	int	 i;
+
+	uidset_free(&p->uids);
+	for (i = 0; i < p->ngone; i++)
+		uidset_free(&p->gone[i].set);
+}
+
+/* A server of that kind. */
+static inline void
+box_strategy(int side, enum proof proof)
+{
+	box_proof[side] = proof;
+	eng.srv[side].ready.strategy = proof == PROOF_TOLD ?
+	    STRATEGY_QRESYNC : proof == PROOF_COUNTED ? STRATEGY_CONDSTORE :
+	    STRATEGY_PLAIN;
+}
+
+/* HIGHESTMODSEQ as it is told. */
+static inline uint64_t
+box_modseq(const struct mbox *mb, int side)
+{
+	return box_proof[side] <= PROOF_COUNTED ? at(mb, side)->modseq : 0;
 }
 
 /* ---- messages ---- */

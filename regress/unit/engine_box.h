@@ -375,16 +375,6 @@ loop_commit(struct engine *e)
 /* ---- a test's begin ---- */
 
 static inline void
-place_free(struct place *p)
-{
-	int	 i;
-
-	uidset_free(&p->uids);
-	for (i = 0; i < p->ngone; i++)
-		uidset_free(&p->gone[i].set);
-}
-
-static inline void
 box_free(void)
 {
 	struct sent	*s;
@@ -431,6 +421,8 @@ box_start(void)
 		box_free();
 	started = 1;
 	memset(&eng, 0, sizeof(eng));
+	box_strategy(LOCAL, PROOF_TOLD);
+	box_strategy(REMOTE, PROOF_TOLD);
 	nboxes = 0;
 	memcpy(box_answers, box_honest, sizeof(box_answers));
 	box_journal[0] = box_said[0] = '\0';
@@ -580,7 +572,7 @@ box_list(void)
 			t->uidvalidity = p->uidvalidity;
 			t->uidnext = p->uidnext;
 			t->messages = uidset_count(&p->uids);
-			t->modseq = p->modseq;
+			t->modseq = box_modseq(boxes[i]->mb, side);
 		}
 }
 

@@ -104,6 +104,9 @@ on_opened(const struct msg *msg)
 	buf_printf(b, " %u/%u/%u/%llu%s", m->uidvalidity, m->uidnext,
 	    m->exists, (unsigned long long)m->modseq,
 	    m->readonly ? " readonly" : "");
+	if (m->proof != PROOF_TOLD)
+		buf_printf(b, " %s", m->proof == PROOF_COUNTED ? "counted" :
+		    m->proof == PROOF_LISTED ? "listed" : "ghosts");
 	if (strcmp(m->permflags, SYSTEM_FLAGS) != 0 || !m->perm_any)
 		buf_printf(b, " (%s)%s", m->permflags,
 		    m->perm_any ? " any" : "");

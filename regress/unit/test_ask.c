@@ -117,7 +117,7 @@ ask_net(enum ask_type type, const struct uidset *set)
 		ask_store(&eng, sess, &st, &all);
 		break;
 	case ASK_EXPUNGE:
-		ask_expunge(&eng, sess, set, &all);
+		ask_expunge(&eng, sess, set, 0, &all);
 		break;
 	case ASK_MOVE:
 		ask_move(&eng, sess, 0, set, mb, &all);
@@ -601,7 +601,7 @@ test_session(void)
 	give(r, M_ENGINE_DONE, &d);
 	ok(sess->exists == 50 && sess->modseq == 700 && sess->exists_end == 51
 	    && sess->modseq_end == 710, "where it stands when all is answered");
-	ask_expunge(&eng, sess, &(struct uidset)UIDSET_INIT, &all);
+	ask_expunge(&eng, sess, &(struct uidset)UIDSET_INIT, 0, &all);
 	ask_stats(&eng, REMOTE, &all);
 	ok(RB_MAX(reqs, &eng.ask.reqs)->type == ASK_STATS,
 	    "an empty set asks for nothing");

@@ -94,7 +94,8 @@ test_sample(void)
 	    r->compress && r->pipeline && !r->cleartext && r->ssl_verify,
 	    "remote: the defaults");
 	ok(r->timeout >= 30 && r->ssl_sni && r->ssl_min == 0 &&
-	    r->ssl_max == 0 && r->proxy == PROXY_NONE,
+	    r->ssl_max == 0 && r->proxy == PROXY_NONE &&
+	    r->strategy == STRATEGY_AUTO,
 	    "remote: more defaults");
 	is_str(r->ssl_hostname, "imap.example.net", "name for SNI");
 	is_str(r->username, "user", "username");
@@ -141,10 +142,12 @@ test_values(void)
 	    "SSL_cert = /cert\n"
 	    "SSL_key = /key\n"
 	    "pipeline = 0\n"
+	    "strategy = condstore\n"
 	    "cleartext = true\n"
 	    "password-command = pass show mail\n"
 	    "[local]\n"
-	    "username = me";
+	    "username = me\n"
+	    "strategy = plain";
 	struct conf		 c;
 	struct conf_side	*l = &c.side[LOCAL], *r = &c.side[REMOTE];
 
@@ -177,6 +180,8 @@ test_values(void)
 	ok(r->ssl_min == 0x0303 && r->ssl_max == 0x0304, "TLS versions");
 	ok(!r->ssl_sni && !r->ssl_verify && !r->pipeline && r->cleartext,
 	    "booleans");
+	ok(r->strategy == STRATEGY_CONDSTORE && l->strategy == STRATEGY_PLAIN,
+	    "strategies");
 	is_str(r->ssl_ciphers, "HIGH:!aNULL", "ciphers");
 	ok(strcmp(r->ssl_cafile, "/ca") == 0 &&
 	    strcmp(r->ssl_capath, "/cas") == 0 &&
@@ -336,6 +341,9 @@ test_errors(void)
 		    "expected\n" },
 		{ "type = smtp",
 		    "f:1: type = smtp: imap, imaps or tunnel expected\n" },
+		{ "strategy = best",
+		    "f:1: strategy = best: auto, qresync, condstore or plain "
+		    "expected\n" },
 		{ "compress = maybe",
 		    "f:1: compress = maybe: YES or NO expected\n" },
 		{ "auth = PLAIN,LOGIN",
@@ -578,7 +586,7 @@ test_secret(void)
 	    "SSL_fingerprint", "list-mailbox", "list-select-opts",
 	    "ignore-mailbox", "log-prefix", "SSL_hostname",
 	    "direction", "propagate", "max-size", "max-age", "watch-mailbox",
-	    "syslog" };
+	    "syslog", "strategy" };
 	struct conf	 c;
 	const char	*errors;
 	char		 text[400];

@@ -68,22 +68,53 @@ test_joined(void)
 	peer_end(p);
 }
 
-/* A server that knows no more than RFC 3501. */
+/* A server that knows no more than RFC 3501: what is subscribed to is a list. */
 static void
 test_plain(void)
 {
 	static const char *const	 two[] = { "*", "a\351b", NULL };
+	static const char *const	 one[] = { "*", NULL };
 	struct peer			*p;
 
 	p = peer_ready("IMAP4rev1 ENABLE QRESYNC");
-	asks_list(p, 5, SEL_SUBSCRIBED, two);
-	is_sent(p, "A3 LIST \"ref/\" \"*\"\r\nA4 LIST \"ref/\" {3}\r\n",
-	    "one pattern a command");
-	says(p, "* LIST () \"/\" box\r\nA3 OK x\r\n+ go on\r\n");
-	is_told(p, "MAILBOX 5 box 0 /\n", "told at once");
-	is_sent(p, "a\351b\r\n", "the literal");
-	says(p, "A4 NO no\r\n");
-	is_told(p, "DONE 5 no no\n", "the worst answer");
+	asks_list(p, 5, 0, two);
+	is_sent(p, "A3 LIST \"ref/\" \"*\"\r\nA4 LSUB \"ref/\" \"*\"\r\n"
+	    "A5 LIST \"ref/\" {3}\r\n", "one pattern a command");
+	says(p, "* LIST () \"/\" box\r\nA3 OK x\r\n* LSUB () \"/\" box\r\n"
+	    "* LSUB (\\Noselect) \"/\" up\r\n* LSUB () \"/\" gone\r\n"
+	    "A4 OK x\r\n+ go on\r\n");
+	is_told(p, "", "nothing is told yet");
+	is_sent(p, "a\351b\r\nA6 LSUB \"ref/\" {3}\r\n", "the literal");
+	says(p, "* LIST () \"/\" up\r\nA5 OK x\r\n+ go on\r\nA6 OK x\r\n");
+	is_told(p, "MAILBOX 5 box 8 /\nMAILBOX 5 up 0 /\nDONE 5 ok\n",
+	    "subscribed; a parent of what is; gone");
+	buf_clear(&p->got);
+	asks_list(p, 6, SEL_SUBSCRIBED, one);
+	says(p, "* LSUB () \"/\" one\r\n* LIST () \"/\" other\r\n"
+	    "* LIST () \"/\" one\r\n* LIST () \"/\" one\r\n"
+	    "A8 OK x\r\nA7 OK x\r\n");
+	is_told(p, "MAILBOX 6 one 8 /\nDONE 6 ok\n",
+	    "only those that are subscribed to");
+	buf_clear(&p->got);
+	asks_list(p, 7, 0, one);
+	says(p, "* LIST () \"/\" one\r\nA9 OK x\r\nA10 NO no\r\n");
+	is_told(p, "MAILBOX 7 one 0 /\nDONE 7 no no\n", "the worst answer");
+	peer_end(p);
+}
+
+/* What it does not offer before the login is not asked for in its packet. */
+static void
+test_not_hoped(void)
+{
+	struct peer			*p = peer_new();
+	static const char *const	 one[] = { "*", NULL };
+
+	asks_list(p, 5, 0, one);
+	says(p, "* OK [CAPABILITY IMAP4rev1 UIDPLUS] hello\r\n");
+	is_sent(p, "A1 LOGIN \"user\" \"secret\"\r\n", "LOGIN alone");
+	says(p, "A1 OK [CAPABILITY IMAP4rev1 UIDPLUS] x\r\n");
+	is_sent(p, "A2 LIST \"ref/\" \"*\"\r\nA3 LSUB \"ref/\" \"*\"\r\n",
+	    "then what is offered");
 	peer_end(p);
 }
 
@@ -118,7 +149,7 @@ login(const char *caps, const char *const *patterns, const char *first)
 	char		 line[512];
 
 	asks_list(p, 5, 0, patterns);
-	says(p, "* OK [CAPABILITY IMAP4rev1] hello\r\n");
+	says(p, "* OK [CAPABILITY IMAP4rev1 ENABLE] hello\r\n");
 	snprintf(line, sizeof(line), "A1 LOGIN \"user\" \"secret\"\r\n"
 	    "A2 ENABLE QRESYNC\r\n%s", first);
 	is_sent(p, line, "one packet");
@@ -140,7 +171,8 @@ test_hoped(void)
 {
 	struct peer	*p = login(CAPS, all, FIRST);
 
-	is_sent(p, "", "all that was hoped for is offered");
+	is_sent(p, "A4 ENABLE CONDSTORE\r\n",
+	    "all that was hoped for is offered");
 	says(p, "* LIST () \"/\" box\r\n"
 	    "* STATUS box (UIDVALIDITY 7 UIDNEXT 9 MESSAGES 3)\r\nA3 OK x\r\n");
 	is_told(p, "MAILBOX 5 box 0 / 7/9/3/0\nDONE 5 ok\n", "told");
@@ -148,7 +180,8 @@ test_hoped(void)
 
 	p = login(CAPS, all, FIRST);
 	says(p, "A3 BAD no\r\n");
-	is_sent(p, "", "there is nothing less to ask for");
+	is_sent(p, "A4 ENABLE CONDSTORE\r\n",
+	    "there is nothing less to ask for");
 	is_told(p, "DONE 5 bad no\n", "refused");
 	peer_end(p);
 }
@@ -218,5 +251,6 @@ main(void)
 	test_less();
 	test_less_of_two();
 	test_later();
+	test_not_hoped();
 	return tap_done();
 }

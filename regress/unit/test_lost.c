@@ -306,7 +306,7 @@ test_login(void)
 	    "before a greeting");
 	closed(p, "* BYE too busy\r\n", "FATAL 0 75 mail.example refuses the "
 	    "connection: * BYE too busy\n", "BYE in place of it");
-	says(p, "* OK [CAPABILITY IMAP4rev1] hello\r\n");
+	says(p, "* OK [CAPABILITY IMAP4rev1 ENABLE] hello\r\n");
 	closed(p, "", CLOSED ", at the login\n", "at the login");
 	closed(p, "* BYE too many errors\r\n", "FATAL 0 75 mail.example ended "
 	    "the session, at the login: too many errors\n", "BYE");

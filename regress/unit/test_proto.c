@@ -585,7 +585,8 @@ test_rules(void)
 		M_ENGINE_FLAGS, M_ENGINE_META, M_ENGINE_COPIED,
 		M_ENGINE_REFUSED, M_ENGINE_FAILED, M_ENGINE_REFUSAL,
 		M_ENGINE_ROW, M_ENGINE_PAIRED, M_ENGINE_FATAL, M_STORE_ADD,
-		M_STORE_BASE, M_STORE_REFUSE, M_STORE_UNREFUSE, M_STORE_SEEN
+		M_STORE_BASE, M_STORE_REFUSE, M_STORE_UNREFUSE, M_STORE_SEEN,
+		M_ENGINE_READY
 	};
 	static const struct {
 		uint32_t	 type;
@@ -593,6 +594,10 @@ test_rules(void)
 		uint8_t		 highest;
 	} enums[] = {
 		{ M_NET_SETUP, offsetof(struct m_net_setup, side), REMOTE },
+		{ M_NET_SETUP, offsetof(struct m_net_setup, strategy),
+		    STRATEGY_PLAIN },
+		{ M_ENGINE_OPENED, offsetof(struct m_engine_opened, proof),
+		    PROOF_NONE },
 		{ M_NET_SETUP, offsetof(struct m_net_setup, type),
 		    CONN_IMAPS },
 		{ M_NET_SETUP, offsetof(struct m_net_setup, proxy),

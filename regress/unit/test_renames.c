@@ -28,7 +28,7 @@ start(int rule, int ids)
 	eng.want.cfg.rename_rule = rule;
 	for (s = 0; s < SIDES; s++) {
 		eng.srv[s].ready.caps = NEEDED | (ids ? CAP_OBJECTID : 0);
-		eng.srv[s].ready.qresync = 1;
+		eng.srv[s].ready.strategy = STRATEGY_QRESYNC;
 	}
 	(void)box_new("INBOX", 10);
 }

@@ -94,7 +94,8 @@ sub start
 	open($self->{bridge}, '+<&=',
 	    $self->{fd}{$self->v('NETFD_BRIDGE')}) or die "bridge: $!\n";
 	$self->point('start');
-	$self->emit('ENGINE_READY', 0, { qresync => 1, preauth => 1,
+	$self->emit('ENGINE_READY', 0, { strategy => $self->v('STRATEGY_QRESYNC'),
+	    preauth => 1,
 	    mechanism => 'PREAUTH', caps => $self->caps });
 	$self->point('ready');
 }

@@ -153,7 +153,8 @@ attack 'VANISHED with the id of a META', on => 'NET_META', says => $unfit,
 attack 'READY once more, in the middle', on => 'NET_OPEN',
     says => qr/logged in twice/, do => sub {
 	my ($w) = @_;
-	$w->emit('ENGINE_READY', 0, { qresync => 1, caps => $w->caps });
+	$w->emit('ENGINE_READY', 0, { caps => $w->caps,
+	    strategy => $w->v('STRATEGY_QRESYNC') });
     };
 attack 'no READY, and answers all the same', on => 'frame ENGINE_READY',
     do => sub { 1 };
@@ -161,8 +162,13 @@ attack 'READY without any capability', on => 'frame ENGINE_READY',
     says => qr/does not offer/, do => sub { $_[1]{caps} = 0; 0 };
 attack 'READY with every capability', on => 'frame ENGINE_READY',
     status => 0, says => '', do => sub { $_[1]{caps} = 0xffffffff; 0 };
-attack 'READY that has not switched on QRESYNC', on => 'frame ENGINE_READY',
-    says => qr/did not switch it\s+on/, do => sub { $_[1]{qresync} = 0; 0 };
+attack 'READY without a strategy', on => 'frame ENGINE_READY',
+    says => qr/malformed/, do => sub { $_[1]{strategy} = 0; 0 };
+attack 'READY with another strategy', on => 'frame ENGINE_READY',
+    status => 0, says => '', do => sub {
+	$_[1]{strategy} = $_[0]->v('STRATEGY_PLAIN');
+	return 0;
+    };
 attack 'an APPENDLIMIT of one octet', on => 'frame ENGINE_READY',
     status => [0, 3], says => '', do => sub { $_[1]{appendlimit} = 1; 0 };
 
