@@ -261,6 +261,7 @@ static const struct verb	 verbs[] = {
 	{ "ENABLE ",		{ M_NONE } },
 	{ "COMPRESS DEFLATE",	{ M_NONE } },
 	{ "LIST ",		{ M_NET_LIST } },
+	{ "LSUB ",		{ M_NET_LIST } },
 	{ "STATUS ",		{ M_NET_STATUS, M_NET_LIST, M_NET_WATCH } },
 	{ "SELECT ",		{ M_NET_OPEN } },
 	{ "EXAMINE ",		{ M_NET_OPEN, M_NET_WATCH, M_NET_SEND } },
@@ -268,6 +269,8 @@ static const struct verb	 verbs[] = {
 	{ "CLOSE",		{ M_NET_WATCH } },
 	{ "UID FETCH ",		{ M_NET_META, M_NET_SEND, M_NET_OPEN } },
 	{ "UID FETCH * (UID MODSEQ)", { M_NET_RECV } },
+	/* Lists, and what was expunged, where there is no QRESYNC. */
+	{ "UID FETCH ",		{ M_NET_SEARCH, M_NET_EXPUNGE } },
 	{ "UID SEARCH ",	{ M_NET_SEARCH, M_NET_OPEN, M_NET_SEND } },
 	{ "UID STORE ",		{ M_NET_STORE, M_NET_EXPUNGE } },
 	{ "UID EXPUNGE ",	{ M_NET_EXPUNGE } },
