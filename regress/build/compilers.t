@@ -26,7 +26,7 @@ sub builds
 	my $dir = tmpdir() . "/$name";
 
 	run_command(['sh', "$tree/copy-tree", $dir]);
-	my $out = eval { run_command([@argv], dir => $dir, seconds => 400) };
+	my $out = eval { run_command([@argv], dir => $dir, seconds => 900) };
 	ok(defined $out, $what) or diag($@);
 	return $dir;
 }
