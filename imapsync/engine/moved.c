@@ -152,6 +152,16 @@ gone_for(struct movedkey *k, const struct mbox *mb, int *extra)
 	return k->n == 1 && g->mb != mb && g->twin == NULL ? g : NULL;
 }
 
+/* Both have had it: no rule leaves it out where it came to. */
+static void
+keep_in_sync(struct side_found *f, uint32_t uid)
+{
+	if (!uidset_has(&f->leave, uid))
+		return;
+	uidset_del(&f->leave, uid, uid);
+	uidset_add(&f->new, uid, uid);
+}
+
 static void
 got_new(struct engine *e, struct req *r, const struct m_engine_meta *m)
 {
@@ -181,8 +191,10 @@ got_new(struct engine *e, struct req *r, const struct m_engine_meta *m)
 	RB_INSERT(arrivals, all, x);
 	if (!extra) {
 		g->to = x;
-		if (g->twin == NULL)
+		if (g->twin == NULL) {
 			g->mb->s[r->side].w->check.reappeared++;
+			keep_in_sync(&r->mb->s[r->side].w->found, m->uid);
+		}
 		return;
 	}
 	x->next = g->to->next;
@@ -203,7 +215,34 @@ new_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 		    "new in it: %s", side_name[r->side], m->text);
 }
 
-/* New ones, and refused ones, which may be what was moved just as well. */
+/*
+ * Those that the other side refused may be what was moved just as well, also where
+ * nothing else is new: they are not offered in each run.
+ */
+static void
+add_refused(struct mbox *mb, int side, struct uidset *set)
+{
+	struct refusal	*f;
+
+	RB_FOREACH(f, refusals, &mb->s[side].known.refusals)
+		if (f->code != RC_SOURCE_CLOSED && f->code != RC_META_CLOSED)
+			uidset_add(set, f->uid, f->uid);
+}
+
+/* What is new, and not left out since nothing new goes to the other side. */
+static void
+add_new(const struct engine *e, const struct mbox *mb, int side,
+    struct uidset *set)
+{
+	const struct side_found	*f = &mb->s[side].w->found;
+
+	if (f->disc == NULL)
+		return;
+	uidset_or(set, &f->new);
+	if (rules_allow(e, OTHER(side), PROP_NEW))
+		uidset_or(set, &f->leave);
+}
+
 static void
 moved_ask(struct engine *e, struct mbox *mb, int side)
 {
@@ -214,19 +253,19 @@ moved_ask(struct engine *e, struct mbox *mb, int side)
 		.meta = got_new, .due = got_new_due, .done = new_done
 	};
 	const struct moved		*m = &e->moved[side];
-	struct mside			*ms = &mb->s[side];
 	struct uidset			 set = UIDSET_INIT;
-	struct refusal			*f;
 
 	if (m->from == NULL || (m->from == mb && !m->many) || mb->repair ||
-	    ms->w->found.disc == NULL)
+	    mb->skip || mb->stopped || mb->later ||
+	    !mbox_present(mb, side))
 		return;
-	uidset_copy(&set, &ms->w->found.new);
-	RB_FOREACH(f, refusals, &ms->known.refusals)
-		if (f->code != RC_SOURCE_CLOSED && f->code != RC_META_CLOSED)
-			uidset_add(&set, f->uid, f->uid);
-	if (!uidset_empty(&set))
+	add_refused(mb, side, &set);
+	if (mbox_usable(mb))
+		add_new(e, mb, side, &set);
+	if (!uidset_empty(&set)) {
+		mbox_begin(mb);
 		ask_meta(e, look_open(e, mb, side, 0, &open), 0, &set, &to);
+	}
 	uidset_free(&set);
 }
 
@@ -242,7 +281,7 @@ moved_find(struct engine *e)
 		if (!mb->repair)
 			RB_FOREACH(row, rows_local, &mb->rows_l)
 				gone_row(e, mb, row);
-	FOREACH_USABLE_SIDE(mb, side, &e->list)
+	FOREACH_SIDE(mb, side, &e->list)
 		moved_ask(e, mb, side);
 	return loop_wait(e, -1);
 }

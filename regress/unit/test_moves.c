@@ -200,6 +200,14 @@ test_doubt(void)
 	box_of(c)->key = message_get(a, LOCAL, 7).key;
 	in_doubt("two are gone that it may be");
 	fresh();
+	vanish(a, side, T(7), T(7));
+	(void)comes(a, a, 7);
+	vanish(b, side, T(3), T(3));
+	pass();
+	journal(strstr(box_journal, "MOVE") == NULL && jotted("store a: ADD") == 1
+	    && jotted("store a: DROP") == 1 && jotted("store b: DROP") == 1,
+	    "where it was it is a new one");
+	fresh();
 	at(b, OTHER(side))->perm_any = 0;
 	strlcpy(moves(a, b, 7)->flags, "$Later",
 	    sizeof(message(b, side, T(11))->flags));
@@ -392,6 +400,17 @@ test_held(void)
 	    strstr(box_journal, "MOVE") == NULL,
 	    "refused by an earlier run: the same");
 
+	/* It is not offered in this run, and nothing else is new there. */
+	fresh();
+	moves(a, b, 7)->date++;
+	box_refusal(b, side, T(11))->next = INT64_MAX;
+	b->s[side].known.water.uidnext = T(12);
+	b->s[side].known.water.messages = 11;
+	b->s[side].known.water.modseq = at(b, side)->modseq;
+	pass();
+	journal(!b->dirty && untouched(a) && told_again(a, side) &&
+	    !sent_bodies(), "refused, and not offered: the same");
+
 	/* Somebody is at work where it was. */
 	fresh();
 	moves(a, b, 7);
@@ -408,6 +427,34 @@ test_held(void)
 	journal(untouched(a) && said("--allow-delete") &&
 	    strstr(box_journal, "MOVE") == NULL && sent_bodies(),
 	    "held by the guard: what was moved is copied");
+}
+
+/* What has become too large, or too old, since it was copied. */
+static void
+test_left_out(void)
+{
+	fresh();
+	eng.want.cfg.max_size = 900;
+	moves(a, b, 7);
+	pass();
+	journal(does("a: MOVE %u b", O(7)) && has_row("") && !sent_bodies() &&
+	    strstr(box_journal, "LEFT") == NULL,
+	    "%s: too large to be copied: moved", side_name[side]);
+
+	fresh();
+	eng.want.cfg.max_size = 900;
+	moves(a, b, 7)->date++;
+	in_doubt("too large to be copied, and not certain");
+	fresh();
+	eng.want.cfg.max_size = 900;
+	moves(a, b, 7);
+	(void)comes(a, c, 7);
+	arrive(b, side, T(12), T(12));
+	pass();
+	journal(does("a: MOVE %u b", O(7)) && !sent_bodies() &&
+	    jotted("store b: LEFT") == 1 && jotted("store c: LEFT") == 1,
+	    "%s: one more copy, and what is new, are left out",
+	    side_name[side]);
 }
 
 static struct message *
@@ -467,6 +514,7 @@ main(void)
 		test_lost();
 		test_flags();
 		test_held();
+		test_left_out();
 		test_both();
 		test_dry();
 	}
