@@ -208,6 +208,16 @@ test_doubt(void)
 	    && jotted("store a: DROP") == 1 && jotted("store b: DROP") == 1,
 	    "where it was it is a new one");
 	fresh();
+	vanish(a, side, T(7), T(7));
+	vanish(c, side, T(8), T(8));
+	box_of(c)->key = message_get(a, LOCAL, 7).key;
+	(void)comes(a, a, 7);
+	(void)comes(a, a, 7);
+	pass();
+	journal(a->s[side].w->check.reappeared == 0 &&
+	    c->s[side].w->check.reappeared == 1,
+	    "one that is gone is not moved twice");
+	fresh();
 	at(b, OTHER(side))->perm_any = 0;
 	strlcpy(moves(a, b, 7)->flags, "$Later",
 	    sizeof(message(b, side, T(11))->flags));
