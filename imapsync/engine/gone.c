@@ -256,8 +256,11 @@ delete_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 		return;
 	if (m->status != ST_OK) {
 		progress_stop(e, r->mb, "it is gone on the %s server, and the "
-		    "%s server does not delete it: %s",
-		    side_name[OTHER(r->side)], side_name[r->side], m->text);
+		    "%s server does not delete it: %s; delete it there "
+		    "yourself, or empty it and run with --delete "
+		    "--target=database %s to forget that it was there",
+		    side_name[OTHER(r->side)], side_name[r->side], m->text,
+		    name_quote(e, r->mb->name));
 		return;
 	}
 	log_info("%s: the mailbox was deleted on %s, as on %s",
@@ -303,14 +306,47 @@ delete_all(struct engine *e)
 	return loop_wait(e, -1);
 }
 
+/*
+ * New messages of that side, which the other one lacks: what was moved out of a
+ * mailbox that is gone may be one of them.
+ */
+static int
+has_uncopied(struct engine *e, int side)
+{
+	struct uidset	 set = UIDSET_INIT;
+	struct mbox	*mb;
+	int		 any = 0;
+
+	FOREACH_MBOX(mb, &e->list) {
+		if (mb->skip || mb->gone != 0)
+			continue;
+		any |= !RB_EMPTY(&mb->s[side].known.refusals) ||
+		    (mb->dirty && mb->stopped) || mb->later;
+		if (!mb->dirty || e->want.cfg.dryrun)
+			continue;
+		copy_new(&mb->s[side], &set);
+		any |= !uidset_empty(&set);
+		uidset_free(&set);
+	}
+	return any;
+}
+
 int
 gone_run(struct engine *e)
 {
 	struct mbox	*mb;
-	int		 any = 0;
+	int		 any = 0, lacks[SIDES], side;
 
-	FOREACH_MBOX(mb, &e->list)
+	for (side = 0; side < SIDES; side++)
+		lacks[side] = has_uncopied(e, side);
+	FOREACH_MBOX(mb, &e->list) {
+		if (mb->gone != 0 && lacks[mb->gone - 1] &&
+		    mb->s[OTHER(mb->gone - 1)].told.messages > 0)
+			gone_advice(e, mb, mb->gone - 1, ", since not all that "
+			    "is new there was copied, which may be what was "
+			    "moved out of it");
 		any |= mb->gone != 0;
+	}
 	if (!any)
 		return 0;
 	if (look_all(e) == -1)

@@ -662,10 +662,26 @@ test_looked(void)
 	judge();
 	journal(kept() && said("was cut short"), "under a mark");
 	begin(GONE_ALWAYS, 3);
+	(void)box_refusal(mbox_find(&eng.list, "INBOX"), side, row_uid(side, 1));
+	judge();
+	journal(kept() && said("not all that is new there was copied"),
+	    "what was moved out of it may be refused");
+	begin(GONE_ALWAYS, 3);
+	(void)box_refusal(mbox_find(&eng.list, "INBOX"), o, row_uid(o, 1));
+	judge();
+	journal(deleted(), "but not on the other side");
+	begin(GONE_ALWAYS, 3);
+	arrive(mbox_find(&eng.list, "INBOX"), side, row_uid(side, 11),
+	    row_uid(side, 11));
+	if (box_plan() == -1 || gone_run(&eng) == -1)
+		printf("# the run has ended\n");
+	journal(kept() && said("not all that is new there was copied"),
+	    "or not be copied yet");
+	begin(GONE_ALWAYS, 3);
 	box_answers[ASK_NAME] = says_no;
 	judge();
 	journal(jotted("store a: FORGET") == 0 && gone->stopped &&
-	    said("does not delete it: no such thing") &&
+	    said("does not delete it: no such thing; delete it there") &&
 	    jotted("store: DELETED") == 0, "refused: it counts for nothing");
 }
 
