@@ -21,6 +21,7 @@
 
 struct answers;
 struct engine;
+struct transfer;
 
 /* ---- a mailbox ---- */
 
@@ -40,6 +41,7 @@ struct mbox_work {
 		struct uidset		 asked[SIDES];	/* and not told */
 		uint64_t		 n[SIDES];	/* that were asked */
 	} pairing;
+	struct transfer	*transfer;	/* move.c: that is being gathered */
 };
 
 struct mbox {

@@ -331,13 +331,10 @@ move_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 static void
 gather(struct transfers *all, struct arrival *x, uint32_t uid)
 {
-	struct transfer	*t;
+	struct transfer	*t = x->mb->w->transfer;
 
-	TAILQ_FOREACH(t, all, entry)
-		if (t->to == x->mb)
-			break;
 	if (t == NULL) {
-		t = xcalloc(1, sizeof(*t));
+		t = x->mb->w->transfer = xcalloc(1, sizeof(*t));
 		t->to = x->mb;
 		TAILQ_INSERT_HEAD(all, t, entry);
 	}
@@ -360,6 +357,7 @@ move_ask(struct engine *e, struct mbox *mb, int side, struct transfers *all)
 			ask_move(e, s, copy, &t->set[copy], t->to, &to);
 	while ((t = TAILQ_FIRST(all)) != NULL) {
 		TAILQ_REMOVE(all, t, entry);
+		t->to->w->transfer = NULL;
 		uidset_free(&t->set[0]);
 		uidset_free(&t->set[1]);
 		free(t);

@@ -14,6 +14,7 @@
 #include "moved.h"
 
 #define TWINS_MAX	16	/* gone ones of one key that are looked through */
+#define EXTRAS_MAX	16	/* copies of one; further ones are sent */
 
 static int	 movedkey_cmp(struct movedkey *, struct movedkey *);
 RB_PROTOTYPE(movedkeys, movedkey, entry, movedkey_cmp)
@@ -149,7 +150,8 @@ gone_for(struct movedkey *k, const struct mbox *mb, int *extra)
 			return g;
 	*extra = 1;
 	g = TAILQ_FIRST(&k->gones);
-	return k->n == 1 && g->mb != mb && g->twin == NULL ? g : NULL;
+	return k->n == 1 && g->mb != mb && g->twin == NULL &&
+	    k->narrivals <= EXTRAS_MAX ? g : NULL;
 }
 
 /* Both have had it: no rule leaves it out where it came to. */

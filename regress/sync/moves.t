@@ -18,7 +18,7 @@ use Imapsync::Compare qw(same_content);
 use Imapsync::Imapsync;
 use Imapsync::Killer;
 use Imapsync::Mail qw(new_messages message new_number date_of);
-use Imapsync::Pair qw(count);
+use Imapsync::Pair qw(count pair);
 use Imapsync::Relay;
 use Imapsync::Server;
 
@@ -219,5 +219,38 @@ subtest 'killed' => sub {
 		settled("at octet $octet", undef);
 	}
 };
+
+# Another server, whose COPYUID comes behind the message that is gone.
+SKIP: {
+	my $missing = Imapsync::Server->missing('cyrus');
+
+	skip $missing, 1 if $missing;
+	subtest 'Cyrus' => sub {
+		my ($dovecot, $cyrus, $run) = pair(remote => {
+		    kind => 'cyrus' }, boxes => { A => 20, B => 20, C => 1 });
+
+		for my $side ($dovecot, $cyrus) {
+			my $to = $side == $cyrus ? 'local' : 'remote';
+			my $c = $side->client;
+			my @b = $c->uids('B');
+
+			$c->store('A', last_of($c, 'A', 3), '+FLAGS',
+			    '\Flagged $x');
+			move($c, 'A', 5, 'B');
+			$c->visit('B');
+			$c->ok("UID COPY $b[7]", \'C');
+			$c->ok("UID MOVE $b[0]:$b[7]", \'A');
+			$c->close;
+			my $r = $run->sync_ok("moved for $to");
+			like($r->{err}, qr/^A: .*5 moved to B on $to$/m,
+			    'moved');
+			like($r->{err}, qr/^B: 8 moved to A on $to$/m,
+			    'the other way');
+			like($r->{err}, qr/^C: 1 copied to $to$/m, 'copied');
+			same_content($dovecot, $cyrus, 'equal');
+			$run->silent_ok('silent');
+		}
+	};
+}
 
 done_testing;

@@ -18,7 +18,7 @@
 
 #include "imapsync/engine/engine.h"
 
-#define MAXBOX		16
+#define MAXBOX		40
 #define MAXMSGS		256
 #define MAXGONE		16
 

@@ -171,6 +171,30 @@ test_copy(void)
 	    "moved, and copied besides");
 }
 
+/* Copies without end: few of them are looked at. */
+static void
+test_many(void)
+{
+	struct mbox	*box[30];
+	char		 name[16];
+	int		 i;
+
+	fresh();
+	for (i = 0; i < 30; i++) {
+		snprintf(name, sizeof(name), "n%02d", i);
+		box[i] = box_new(name, 0);
+	}
+	moves(a, b, 7);
+	for (i = 0; i < 30; i++)
+		(void)comes(a, box[i], 7);
+	pass();
+	ok(jotted(side == LOCAL ? "remote a: COPY" : "local a: COPY") == 15 &&
+	    jotted(side == LOCAL ? "remote a: MOVE" : "local a: MOVE") == 1 &&
+	    jotted("store n00: ADD") == 1 && jotted("store n29: ADD") == 1,
+	    "%s: 30 copies: 15 by the server, the others are sent",
+	    side_name[side]);
+}
+
 /* Ways in which it is not certain: it is copied, and deleted behind that. */
 static void
 in_doubt(const char *what)
@@ -519,6 +543,7 @@ main(void)
 		test_moved();
 		test_quiet();
 		test_copy();
+		test_many();
 		test_doubt();
 		test_answers();
 		test_lost();
