@@ -61,7 +61,7 @@ SKIP: {
 	    "$probe.c"]); 1 } or skip('clang has no libFuzzer', 1);
 
 	ok(eval { run_command(['sh', "$tree/fuzz/run", 'build'],
-	    seconds => 400); 1 }, 'built') or skip($@, scalar @targets);
+	    seconds => 900); 1 }, 'built') or skip($@, scalar @targets);
 	my @left = @targets;
 	search(splice(@left, 0, 2)) while @left;
 }
