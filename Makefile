@@ -173,6 +173,8 @@ clean: clean-regress
 -include imapsync/start.d
 -include imapsync/supervise.d
 -include imapsync/backoff.d
+-include imapsync/errs.d
+-include imapsync/await.d
 -include imapsync/engine/engine.d
 -include imapsync/engine/import.d
 -include imapsync/engine/list.d
@@ -213,6 +215,10 @@ clean: clean-regress
 -include imapsync-net/once.d
 -include imapsync-net/lost.d
 -include imapsync-net/select.d
+-include imapsync-net/strategy.d
+-include imapsync-net/qresync.d
+-include imapsync-net/condstore.d
+-include imapsync-net/plain.d
 -include imapsync-net/loop.d
 -include imapsync-net/setup.d
 -include imapsync-net/lex.d
