@@ -39,7 +39,7 @@ sub keys_are
 }
 
 sub boolean { return JSON::PP::is_bool($_[0]) }
-my $counts = 'copied octets flags deleted created';
+my $counts = 'copied octets flags deleted moved created';
 
 # A run with --json: what it printed, looked at in every part.
 sub json
@@ -61,7 +61,7 @@ sub json
 	for my $side ('local', 'remote') {
 		keys_are($j->{$side}, 'host turns sent received total', $side);
 		keys_are($j->{$side}{total}, $counts, "$side, total");
-		my %sum = (copied => 0, octets => 0, flags => 0, deleted => 0);
+		my %sum = map { $_ => 0 } qw(copied octets flags deleted moved);
 		for my $box (@{ $j->{mailboxes} }) {
 			keys_are($box, 'name stopped paired local remote',
 			    'a mailbox');
@@ -176,6 +176,7 @@ like($f->{text}, qr/\S/, 'why');
 my $box = box($j, 'Entw&APw-rfe');
 ok($box->{stopped}, 'gone on one side: stopped');
 is_deeply($box->{local}, { copied => 0, octets => 0, flags => 0, deleted => 0,
+    moved => 0,
     created => JSON::PP::false }, 'nothing done');
 ($j) = json(3, 'as long as it stands');
 is($j->{refused}[0]{uid}, $uid, 'it is in the list');
