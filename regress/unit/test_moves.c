@@ -414,6 +414,8 @@ omits_first(struct req *r, const struct sent *s)
 static void
 test_held(void)
 {
+	struct refusal	*f;
+
 	fresh();
 	moves(a, b, 7)->date++;
 	vanish(a, side, T(9), T(9));
@@ -426,9 +428,10 @@ test_held(void)
 
 	fresh();
 	moves(a, b, 7);
-	(void)refusal_new(&b->s[side], T(11));
-	refusal_find(&b->s[side], T(11))->next = INT64_MAX;
-	refusal_find(&b->s[side], T(11))->text = xstrdup("too big");
+	f = refusal_new(&b->s[side], T(11));
+	f->next = INT64_MAX;
+	free(f->text);
+	f->text = xstrdup("too big");
 	pass();
 	journal(untouched(a) && told_again(a, side) &&
 	    strstr(box_journal, "MOVE") == NULL,
