@@ -223,6 +223,19 @@ list_bound(const struct net *net, struct req *r)
 		    r->answers, r->names, r->octets, NAMES_MAX, NAMES_OCTETS);
 }
 
+static struct box *
+box_new(struct req *r, const struct resp *resp)
+{
+	struct box	*b = xcalloc(1, sizeof(*b));
+
+	b->name = xstrdup(resp->name);
+	b->mb.name = b->name;
+	RB_INSERT(boxes, r->boxes, b);
+	r->names++;
+	r->octets += strlen(b->name);
+	return b;
+}
+
 /* A parent of what is subscribed to is not subscribed to (RFC 3501, 6.3.9). */
 static void
 list_subscribed(struct net *net, struct req *r, struct box *b,
@@ -232,15 +245,26 @@ list_subscribed(struct net *net, struct req *r, struct box *b,
 	    (b != NULL && b->subscribed))
 		return;
 	net_heard(net);
-	if (b == NULL) {
-		b = xcalloc(1, sizeof(*b));
-		b->name = xstrdup(resp->name);
-		b->mb.name = b->name;
-		RB_INSERT(boxes, r->boxes, b);
-		r->names++;
-		r->octets += strlen(b->name);
-	}
+	if (b == NULL)
+		b = box_new(r, resp);
 	b->subscribed = 1;
+}
+
+/* It answers a STATUS: 1, or 0 if none that is under way. */
+static int
+status_told(struct net *net, const struct resp *resp)
+{
+	struct cmd	*c;
+
+	TAILQ_FOREACH(c, &net->cmdq.answers, entry)
+		if (c->kind == K_STATUS && !c->got &&
+		    name_cmp(c->req->mailbox, resp->name) == 0) {
+			c->got = 1;
+			net_heard(net);
+			list_send(net, c->req, &resp->mb);
+			return 1;
+		}
+	return 0;
 }
 
 void
@@ -250,15 +274,8 @@ list_untagged(struct net *net, const struct resp *resp)
 	struct req	*r;
 	struct box	*b, find;
 
-	if (resp->type == R_MBSTATUS)
-		TAILQ_FOREACH(c, &net->cmdq.answers, entry)
-			if (c->kind == K_STATUS && !c->got &&
-			    name_cmp(c->req->mailbox, resp->name) == 0) {
-				c->got = 1;
-				net_heard(net);
-				list_send(net, c->req, &resp->mb);
-				return;
-			}
+	if (resp->type == R_MBSTATUS && status_told(net, resp))
+		return;
 	if ((c = cmdq_oldest(net, K_LIST)) == NULL)
 		return;
 	r = c->req;
@@ -278,14 +295,10 @@ list_untagged(struct net *net, const struct resp *resp)
 		return;
 	}
 	if (b == NULL) {
-		b = xcalloc(1, sizeof(*b));
+		b = box_new(r, resp);
 		b->mb = resp->mb;
-		b->name = xstrdup(resp->name);
 		b->mb.name = b->name;
 		b->listed = resp->type == R_LIST;
-		RB_INSERT(boxes, r->boxes, b);
-		r->names++;
-		r->octets += strlen(b->name);
 		/* Of these no STATUS comes. */
 		if (b->listed && !list_lsubs(net, r) &&
 		    ((resp->mb.attrs & ATTR_NOSELECT) ||

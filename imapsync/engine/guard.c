@@ -60,10 +60,10 @@ struct guard {
 };
 
 /* What was moved does not count: seen elsewhere, or with a copy that has a row. */
-enum moves { MOVED_NOT, MOVED_SEEN, MOVED_DONE };
+enum counted { MOVED_NOT, MOVED_SEEN, MOVED_DONE };
 
 static void
-guard_count(struct engine *e, struct guard *g, enum moves moved)
+guard_count(struct engine *e, struct guard *g, enum counted moved)
 {
 	struct mbox	*mb;
 	uint64_t	 by[SIDES] = { 0, 0 };

@@ -27,7 +27,7 @@ struct transfer {
 };
 TAILQ_HEAD(transfers, transfer);
 
-/* What is copied from there as a part of the plan: for the report. */
+/* One more went from there to another mailbox of that side: for the report. */
 static void
 outgoing(struct mbox *from, int side, struct mbox *to)
 {

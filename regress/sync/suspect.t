@@ -120,18 +120,22 @@ for my $side ('remote', 'local') {
 	};
 }
 
+sub no_body
+{
+	my ($c, $tag, @args) = @_;
+
+	return 0 if flat(@args) !~ /BODY\.PEEK\[\]/ ||
+	    !$c->store->box('Archive');
+	$c->tagged($tag, 'NO', 'not now');
+	return 1;
+}
+
 # The headers of what vanished, as new messages of another mailbox, and no more.
 for my $side ('remote', 'local') {
 	my $other = $side eq 'local' ? 'remote' : 'local';
 
 	subtest "F2: headers without bodies, $side" => sub {
-		my $p = pair($side, hooks => { 'UID FETCH' => sub {
-			my ($c, $tag, @args) = @_;
-			return 0 if flat(@args) !~ /BODY\.PEEK\[\]/ ||
-			    !$c->store->box('Archive');
-			$c->tagged($tag, 'NO', 'not now');
-			return 1;
-		} });
+		my $p = pair($side, hooks => { 'UID FETCH' => \&no_body });
 
 		# Nothing of it is needed where the other side has them all.
 		archives($p, $side);
@@ -146,13 +150,7 @@ for my $side ('remote', 'local') {
 
 	# Headers alone, with other dates: in doubt they would be copied.
 	subtest "F2: new ones without bodies, $side" => sub {
-		my $p = pair($side, hooks => { 'UID FETCH' => sub {
-			my ($c, $tag, @args) = @_;
-			return 0 if flat(@args) !~ /BODY\.PEEK\[\]/ ||
-			    !$c->store->box('Archive');
-			$c->tagged($tag, 'NO', 'not now');
-			return 1;
-		} });
+		my $p = pair($side, hooks => { 'UID FETCH' => \&no_body });
 
 		archives($p, $side, 1);
 		my $r = $p->run(3, 'no body');
