@@ -174,8 +174,8 @@ compress_ask(struct net *net)
 
 	if (!net->setup.compress || net->compress != COMPRESS_NOT)
 		return;
-	if (net->login == LOGIN_DONE && net->caps.known &&
-	    !(net->caps.bits & CAP_COMPRESS))
+	if (net->caps.known && !(net->caps.bits & CAP_COMPRESS) &&
+	    (net->login == LOGIN_DONE || (net->caps.bits & CAP_UIDPLUS)))
 		return;
 	net->compress = COMPRESS_ASKED;
 	c = cmd_new(net, K_SESSION, NULL, compress_tagged);
@@ -188,13 +188,18 @@ compress_ask(struct net *net)
 /*
  * Inside the packet of LOGIN it is not known yet what the server offers then:
  * it is tried only if what it offers before the login is more than RFC 3501
- * (ENABLE), since others count what they don't know as an attack.
+ * (ENABLE), since others count what they don't know as an attack; and if that is
+ * all it has (UIDPLUS is of no use before), only if all is in it.
  */
 static int
 session_hopes(const struct net *net)
 {
+	uint32_t	 all = CAP_QRESYNC | CAP_LIST_EXTENDED |
+			    CAP_LIST_STATUS | CAP_SPECIAL_USE;
+
 	return net->caps.known && (net->caps.bits & CAP_ENABLE) &&
-	    strategy_wants_qresync(net);
+	    strategy_wants_qresync(net) && (!(net->caps.bits & CAP_UIDPLUS) ||
+	    (net->caps.bits & all) == all);
 }
 
 /*
