@@ -134,6 +134,7 @@ missing_selected(struct net *net, struct cmd *c, const struct resp *resp)
 /*
  * A FETCH was answered without these.  Behind it another mailbox may have been
  * selected: then this one is looked at once more, and the other selected again.
+ * So it is where nobody names what vanished: a session may go on to list it.
  */
 static void
 missing_ask(struct net *net, const struct cmd *fetch, const struct uidset *set,
@@ -143,8 +144,10 @@ missing_ask(struct net *net, const struct cmd *fetch, const struct uidset *set,
 	struct missing	*m;
 	struct cmd	*c;
 	uint32_t	 pos = 0;
+	int		 anew = other != at ||
+			    net->strategy->proof != PROOF_TOLD;
 
-	if (other != at) {
+	if (anew) {
 		if (other != NULL)
 			handle_hold(other);
 		at = handle_twin(net, at);
@@ -165,7 +168,7 @@ missing_ask(struct net *net, const struct cmd *fetch, const struct uidset *set,
 		cmd_set(c, set, &pos, 0, 1);
 		select_search_end(net, c);
 	}
-	if (other != fetch->handle && other != NULL) {
+	if (anew && other != NULL) {
 		select_box(net, fetch->req, other, missing_selected);
 		handle_release(net, other);
 	}

@@ -150,6 +150,32 @@ mailbox_bad(struct net *net, const struct resp *r)
 
 /* ---- bodies ---- */
 
+/*
+ * Until it has told of the expunge Courier gives this, of that size, in the place
+ * of a message that another client has expunged.
+ */
+static const char	 madeup[MADEUP_LEN + 1] =
+    "From: System Administrator <root@localhost>\r\n"
+    "Subject: message unavailable\r\n\r\n"
+    "This message is no longer available on the server.\r\n";
+
+/* With QRESYNC it can't be Courier. */
+static int
+madeup_may_be(const struct net *net, uint64_t size)
+{
+	return size == MADEUP_LEN && net->strategy->proof != PROOF_TOLD;
+}
+
+static int
+madeup_key(uint64_t key)
+{
+	struct key	 k;
+
+	key_init(&k);
+	key_feed(&k, madeup, MADEUP_LEN);
+	return key == key_final(&k, NULL);
+}
+
 static void
 body_begin(struct net *net, struct cmd *c, uint32_t uid)
 {
@@ -194,8 +220,9 @@ mailbox_body(struct net *net, const struct fetch *f, uint64_t len)
 	mailbox_whole(net);
 	body_over(net);
 	rd->section = f->section;
-	rd->hashead = rd->empty = 0;
+	rd->hashead = rd->empty = rd->held = 0;
 	rd->octets = 0;
+	rd->ntext = 0;
 	switch (f->section) {
 	case SECT_HEADER:
 		key_init(&rd->key);
@@ -207,6 +234,8 @@ mailbox_body(struct net *net, const struct fetch *f, uint64_t len)
 			break;
 		if (len == 0)
 			rd->empty = 1;
+		else if (madeup_may_be(net, len))
+			rd->held = 1;
 		else
 			body_send(net, c, f, len);
 		break;
@@ -224,6 +253,10 @@ mailbox_data(struct net *net, const void *p, size_t n)
 		key_feed(&rd->key, p, n);
 	else if (rd->stage == READ_BODY)
 		send_data(net, p, n);
+	else if (rd->held && n <= sizeof(rd->text) - rd->ntext) {
+		memcpy(rd->text + rd->ntext, p, n);
+		rd->ntext += n;
+	}
 	if (rd->cmd != NULL && (rd->octets += n) >= HEARD_OCTETS) {
 		rd->octets = 0;
 		net_heard(net);
@@ -264,11 +297,20 @@ body_read(struct net *net, const struct fetch *f)
 	if (f->section != SECT_ALL ||
 	    (c = mailbox_asked(net, K_SEND, f->uid)) == NULL)
 		return;
-	/* NIL; or empty, which is believed if its size says so, too. */
+	/*
+	 * NIL, or made up; or empty, which is believed if its size says so,
+	 * too.
+	 */
 	c->pos = c->done = f->uid;
 	net_heard(net);
 	if (net->body.empty && f->has_size && f->size == 0)
 		body_send(net, c, f, 0);
+	else if (net->body.held && memcmp(net->body.text, madeup,
+	    MADEUP_LEN) != 0) {
+		body_send(net, c, f, MADEUP_LEN);
+		if (net->body.stage == READ_BODY)
+			send_data(net, net->body.text, MADEUP_LEN);
+	}
 	if (net->body.stage == READ_BODY)
 		net->body.stage = READ_WHOLE;
 }
@@ -292,7 +334,9 @@ mailbox_meta(struct net *net, const struct fetch *f)
 	m.flags = f->has_flags ? f->flags : "";
 	net_heard(net);
 	if (!c->req->brief) {
-		if (!net->body.hashead || f->section != SECT_HEADER) {
+		if (!net->body.hashead || f->section != SECT_HEADER ||
+		    (madeup_may_be(net, f->size) &&
+		    madeup_key(net->body.headkey))) {
 			/* Expunged meanwhile, or the server is in trouble. */
 			c->under = f->uid;
 			return 1;

@@ -112,6 +112,7 @@ struct once {
  * should be, the body had the length that was announced.
  */
 enum reading_stage { READ_NONE = 0, READ_BODY, READ_WHOLE };
+#define MADEUP_LEN	129	/* octets of Courier's, see mailbox.c */
 struct reading {
 	enum reading_stage	 stage;
 	enum section		 section;
@@ -119,6 +120,9 @@ struct reading {
 	unsigned		 octets;	/* since net.alive */
 	struct key		 key;		/* of the header under way */
 	int			 empty;		/* a SEND's, of no octets */
+	int			 held;		/* a SEND's, in "text" so far */
+	size_t			 ntext;
+	char			 text[MADEUP_LEN];
 	int			 hashead;	/* headkey, msgid are of the FETCH */
 	uint64_t		 headkey;
 	int			 msgid;

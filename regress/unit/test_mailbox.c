@@ -304,6 +304,31 @@ test_meta(void)
 	peer_end(p);
 }
 
+/* What Courier shows of a message that another client has expunged. */
+static void
+test_meta_madeup(void)
+{
+	struct peer	*p = peer_ready(CAPS);
+	int		 i;
+
+	for (i = 0; i < 2; i++) {
+		opened(p, 10 * i + 10, i == 0 ? "A3" : "A5");
+		p->net.strategy = i == 0 ? &strategy_qresync : &strategy_plain;
+		asks_set(p, M_NET_META, 10 * i + 11, 10 * i + 10, 1, 1);
+		buf_clear(&p->told);
+		says(p, "* 1 FETCH (UID 1 INTERNALDATE NIL RFC822.SIZE 129 "
+		    FIELDS " {77}\r\n"
+		    "From: System Administrator <root@localhost>\r\n"
+		    "Subject: message unavailable\r\n\r\n)\r\n");
+		is_told(p, i == 0 ? "META 11 1 129\n" : "", i == 0 ?
+		    "with QRESYNC it is a message" : "without, it is none");
+		says(p, i == 0 ? "A4 OK x\r\n" : "A6 OK x\r\n");
+		buf_clear(&p->got);
+		buf_clear(&p->told);
+	}
+	peer_end(p);
+}
+
 /* The next mailbox has a message of that UID as well. */
 static void
 test_meta_of_two(void)
@@ -369,6 +394,7 @@ main(void)
 	test_expunge();
 	test_move();
 	test_meta();
+	test_meta_madeup();
 	test_meta_of_two();
 	test_body();
 	return tap_done();

@@ -246,6 +246,62 @@ test_gone(void)
 	peer_end(p);
 }
 
+/* ---- what Courier makes up ---- */
+
+#define MADEUP	"From: System Administrator <root@localhost>\r\n" \
+		"Subject: message unavailable\r\n\r\n" \
+		"This message is no longer available on the server.\r\n"
+
+static void
+gives_text(struct peer *p, uint32_t uid, const char *text)
+{
+	char	 line[512];
+
+	snprintf(line, sizeof(line), "* %u FETCH (UID %u FLAGS () "
+	    "INTERNALDATE " DATE " RFC822.SIZE %zu BODY[] {%zu}\r\n%s)\r\n",
+	    uid, uid, strlen(text), strlen(text), text);
+	says(p, line);
+}
+
+/* A session that nobody tells of what vanished goes on to list it. */
+static void
+test_madeup(void)
+{
+	struct peer	*p = peer_ready(CAPS);
+	char		 other[] = MADEUP, over[512];
+
+	other[sizeof(other) - 4] = '!';
+	opened(p, 10, "A3");
+	p->net.strategy = &strategy_plain;
+	asks_send(p, 11, 10, 5, 1, "1:3");
+	buf_clear(&p->got);
+	gives_text(p, 1, MADEUP);
+	gives_text(p, 2, other);
+	gives_text(p, 3, MADEUP);
+	says(p, "A4 OK x\r\n");
+	snprintf(over, sizeof(over), "5: 2 129  1-Jan-2020 00:00:00 +0000 () "
+	    "%s.\n5: end 1\n", other);
+	is_over(p, over, "another text of that size is a message");
+	is_sent(p, "A5 EXAMINE \"box\"\r\nA6 UID FETCH 1,3 (UID)\r\n"
+	    "A7 SELECT \"box\"\r\n", "is it there, to a new session?");
+	says(p, "* 2 EXISTS\r\n* OK [UIDVALIDITY 7] x\r\nA5 OK x\r\n"
+	    "* 2 FETCH (UID 3)\r\nA6 OK x\r\n"
+	    "* 2 EXISTS\r\n* OK [UIDVALIDITY 7] x\r\nA7 OK x\r\n");
+	is_told(p, "GONE 11 1\nWITHHELD 11 3 ok \nDONE 11 ok\n",
+	    "the one is gone, the other not given");
+	peer_end(p);
+
+	/* Courier has no QRESYNC. */
+	p = peer_ready(CAPS);
+	opened(p, 10, "A3");
+	asks_send(p, 11, 10, 5, 1, "1");
+	gives_text(p, 1, MADEUP);
+	says(p, "A4 OK x\r\n");
+	is_over(p, "5: 1 129  1-Jan-2020 00:00:00 +0000 () " MADEUP ".\n"
+	    "5: end 1\n", "with QRESYNC it is a message");
+	peer_end(p);
+}
+
 /* NO and BAD; the list says nothing. */
 static void
 test_refused(void)
@@ -402,6 +458,7 @@ main(void)
 	test_withheld();
 	test_empty();
 	test_gone();
+	test_madeup();
 	test_refused();
 	test_homeless();
 	test_behind(CAPS, "* ESEARCH (TAG \"A8\") UID ALL 2\r\n");
