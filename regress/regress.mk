@@ -92,11 +92,15 @@ coverage: all
 demo:
 	@sh regress/demo
 
-# What get-cyrus fetched stays.
+# What get-cyrus and the like have fetched stays.
 clean-regress:
 	rm -rf ${STAGE}
 	@for file in regress/tmp/*; do \
-		[ "$$file" = regress/tmp/cyrus ] || rm -rf "$$file"; \
+		case $$file in \
+		regress/tmp/cyrus|regress/tmp/courier) ;; \
+		regress/tmp/hoodiecrow) ;; \
+		*) rm -rf "$$file" ;; \
+		esac; \
 	done
 
 .PHONY: stage units fuzzers regress check mutate fuzz coverage demo \

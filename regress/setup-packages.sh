@@ -16,15 +16,21 @@ build='gcc libc6-dev make pkg-config libtls-dev libbsd-dev libmd-dev
     libsqlite3-dev zlib1g-dev libseccomp-dev'
 servers='dovecot-imapd perl util-linux'
 tests='openssl mandoc bmake clang libclang-rt-dev sqlite3 systemd tmux
-    valgrind interimap'
+    valgrind interimap mailutils-imap4d'
 # What Cyrus needs, which the tests only unpack (see get-cyrus).
 cyrus='libical3 libxapian30 libjansson4 libpcre3 libpq5 libwrap0 libxml2
     libsqlite3-0 libicu72 libkrb5-3 libcom-err2 libsasl2-2 libsasl2-modules
     libsasl2-modules-db libeatmydata1'
 
+# What Courier needs, which is only unpacked as well (see get-courier).
+courier='libidn12 libgdbm6 libstdc++6'
+# What fetches hoodiecrow (see get-hoodiecrow), if it did not come another way.
+npm=
+command -v npm >/dev/null 2>&1 || npm=npm
+
 case ${1:-} in
 demo)	wanted="$build $servers" ;;
-all)	wanted="$build $servers $tests $cyrus" ;;
+all)	wanted="$build $servers $tests $cyrus $courier $npm" ;;
 *)	echo "usage: setup-packages.sh demo | all" >&2; exit 2 ;;
 esac
 

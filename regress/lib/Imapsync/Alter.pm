@@ -37,6 +37,8 @@
 #	$t->number		of the connection, from 1
 #	$t->hang_up		end the connection, now
 #	$t->put(octets)		to the client
+#	$t->let_pass		in front of a command: what came before it goes
+#				to the server, and its answer begins
 # and what else Tap.pm has.
 package Imapsync::Alter;
 
@@ -113,6 +115,7 @@ sub pass
 	my $sock = $t->{sock};
 	my $wire = Imapsync::Wire->new(out => $server);
 
+	@$t{qw(server wire_out)} = ($server, $wire);
 	for (;;) {
 		my $rin = '';
 		vec($rin, fileno($_), 1) = 1 for $sock, $server;
@@ -196,6 +199,7 @@ sub commands
 	my $hook = $t->{command};
 	my $out = '';
 
+	$t->{passing} = \$out;
 	$t->{c} .= $data;
 	while ($t->{c} ne '') {
 		if ($t->{literal} > 0) {
@@ -224,6 +228,19 @@ sub commands
 		$out .= "$line\r\n";
 	}
 	return $out;
+}
+
+sub let_pass
+{
+	my ($t) = @_;
+	my $out = $t->{passing};
+	my $rin = '';
+
+	return if $$out eq '';
+	$t->{wire_out}->put($$out) or return;
+	$$out = '';
+	vec($rin, fileno($t->{server}), 1) = 1;
+	select($rin, undef, undef, 10);
 }
 
 # The next response, whole; undef if there is no such yet.

@@ -21,8 +21,9 @@
 #
 # A side: a hash of Server.pm's options, with "command" and "answer" behind an
 # Alter.pm, with "model" a Model.pm with these options; or a server.  "conf" is
-# the configuration's default section.  A message that a server can't show is
-# kept from being asked for by hide('remote', 'INBOX', $uid).
+# the configuration's default section; "content" goes to same_content().  Names
+# of mailboxes have '/' and no reference, whatever the server has.  A message
+# that a server can't show is kept from being asked for by hide('remote', 'INBOX', $uid).
 package Imapsync::Case;
 
 use strict;
@@ -44,7 +45,8 @@ my $number = 0;
 sub new
 {
 	my ($class, %o) = @_;
-	my $self = bless { hidden => {} }, $class;
+	my $self = bless { hidden => {}, content => $o{content} // {} },
+	    $class;
 
 	for my $side ('local', 'remote') {
 		$self->{$side} = server($side . ++$number, $o{$side} // {});
@@ -69,13 +71,27 @@ sub server
 	    qw(command answer);
 	my $server = Imapsync::Server->new(name => $name, %o);
 	return $server unless %hooks;
-	return Imapsync::Alter->new(server => $server, %hooks);
+	return Imapsync::Alter->new(server => $server, user => $server->{user},
+	    password => $server->{password}, reference => $server->reference,
+	    %hooks);
 }
 
 sub i { return $_[0]{i} }
 sub local { return $_[0]{local} }
 sub remote { return $_[0]{remote} }
 sub other { return $_[1] eq 'local' ? 'remote' : 'local' }
+
+# A mailbox as the server of that side calls it.
+sub spell
+{
+	my ($self, $side, $box) = @_;
+	my $server = $self->{$side};
+
+	return $box if $box eq 'INBOX';
+	$server = $server->{server} if $server->isa('Imapsync::Tap');
+	my $sep = $server->can('sep') ? $server->sep : '/';
+	return $self->{$side}->reference . $box =~ s/\//$sep/gr;
+}
 
 # Do something with a client of that side.  It is kept for the next time, but by
 # a model, which has one connection at a time.
@@ -111,6 +127,7 @@ sub put
 {
 	my ($self, $side, $box, @n) = @_;
 
+	$box = $self->spell($side, $box);
 	$self->with($side, sub {
 		my ($c) = @_;
 		$c->create($box) if $box ne 'INBOX' && !$c->status($box);
@@ -136,8 +153,9 @@ sub expunge
 {
 	my ($self, $side, $box, @n) = @_;
 	my $set = $self->uids($side, $box, @n);
+	my $name = $self->spell($side, $box);
 
-	$self->with($side, sub { $_[0]->expunge($box, $set) });
+	$self->with($side, sub { $_[0]->expunge($name, $set) });
 }
 
 # flags('remote', 'INBOX', '+FLAGS', '\Seen', 3, 4)
@@ -145,8 +163,9 @@ sub flags
 {
 	my ($self, $side, $box, $how, $flags, @n) = @_;
 	my $set = $self->uids($side, $box, @n);
+	my $name = $self->spell($side, $box);
 
-	$self->with($side, sub { $_[0]->store($box, $set, $how, $flags) });
+	$self->with($side, sub { $_[0]->store($name, $set, $how, $flags) });
 }
 
 # ---- what is there ----
@@ -170,12 +189,13 @@ sub look
 	my $hidden = $self->{hidden}{$side}{$box} // {};
 	my %number;
 
+	$box = $self->spell($side, $box);
 	$self->with($side, sub {
 		my ($c) = @_;
 		my $set = Imapsync::Wire::make_set(grep { !$hidden->{$_} }
 		    $c->uids($box));
 		return if $set eq '';
-		$c->ok('EXAMINE', \$box);
+		$c->examine($box);
 		my $items = '(UID BODY.PEEK[HEADER.FIELDS (SUBJECT)])';
 		$c->finish($c->start("UID FETCH $set $items"), sub {
 			my %f = @{ ref $_[2] ? $_[2] : [] };
@@ -183,7 +203,6 @@ sub look
 			$number{$f{UID}} = $1 if defined $head &&
 			    $f{$head} =~ /message (\d+)/;
 		});
-		$c->ok('UNSELECT');
 	});
 	return %number;
 }
@@ -217,9 +236,8 @@ sub flags_of
 
 	return $self->with($side, sub {
 		my ($c) = @_;
-		$c->ok('EXAMINE', \$box);
+		$c->examine($self->spell($side, $box));
 		my $r = $c->ok("UID FETCH $uid (UID FLAGS)");
-		$c->ok('UNSELECT');
 		my ($f) = map { { @{ $_->[2] } } } grep {
 		    uc($_->[1] // '') eq 'FETCH' } @{ $r->{untagged} };
 		return join ' ', sort grep { $_ ne '\Recent' }
@@ -248,9 +266,12 @@ sub all_of
 	for my $box (sort { $a->{name} cmp $b->{name} } $c->list) {
 		push @all, "$box->{name} subscribed " .
 		    ($box->{subscribed} // 0);
-		my $s = $c->status($box->{name}) // next;
-		push @all, map { "$box->{name} $_ $s->{$_}" } sort keys %$s;
-		$c->fetch_each($box->{name}, 'UID FLAGS MODSEQ', sub {
+		my $s = $c->status($box->{name}, 'MESSAGES UIDNEXT UIDVALIDITY' .
+		    ($c->has('CONDSTORE') ? ' HIGHESTMODSEQ' : '')) // next;
+		push @all, map { "$box->{name} $_ " . ($s->{$_} // 'NIL') }
+		    sort keys %$s;
+		$c->fetch_each($box->{name}, 'UID FLAGS' .
+		    ($c->has('CONDSTORE') ? ' MODSEQ' : ''), sub {
 			push @all, join ' ', $box->{name}, $_[0]{uid},
 			    sort grep { $_ ne '\Recent' } @{ $_[0]{flags} };
 		});
@@ -307,7 +328,7 @@ sub equal
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	$self->has($_, $box, $numbers, $what) for 'local', 'remote';
 	return same_content($self->{local}, $self->{remote},
-	    "$what: all is equal");
+	    "$what: all is equal", %{ $self->{content} });
 }
 
 sub names

@@ -180,6 +180,17 @@ sub select
 	my $r = $self->ok('SELECT', \$name);
 
 	$self->{selected} = $name;
+	$self->{readonly} = 0;
+	return $r;
+}
+
+sub examine
+{
+	my ($self, $name) = @_;
+	my $r = $self->ok('EXAMINE', \$name);
+
+	$self->{selected} = $name;
+	$self->{readonly} = 1;
 	return $r;
 }
 
@@ -187,7 +198,22 @@ sub unselect
 {
 	my ($self) = @_;
 
-	$self->ok('UNSELECT') if defined $self->{selected};
+	$self->let_go if defined $self->{selected};
+}
+
+# Without UNSELECT: CLOSE of what is selected read-only expunges nothing.
+sub let_go
+{
+	my ($self) = @_;
+	my $name = $self->{selected};
+
+	if ($self->has('UNSELECT')) {
+		$self->ok('UNSELECT');
+	} else {
+		$self->ok('EXAMINE', \$name) unless $self->{readonly};
+		$self->ok('CLOSE');
+	}
+	$self->{readonly} = 0;
 	$self->{selected} = undef;
 }
 
@@ -280,7 +306,8 @@ sub expunge
 
 	$self->visit($name);
 	$self->ok("UID STORE $set +FLAGS.SILENT (\\Deleted)");
-	return $self->ok("UID EXPUNGE $set");
+	return $self->ok($self->has('UIDPLUS') ? "UID EXPUNGE $set" :
+	    'EXPUNGE');
 }
 
 sub copy
@@ -297,11 +324,9 @@ sub fetch_each
 	my ($self, $name, $items, $sub) = @_;
 	my $tag;
 
-	my $r = $self->ok('EXAMINE', \$name);
-	$self->{selected} = $name;
-	$self->{readonly} = 1;
+	$self->examine($name);
 	$tag = $self->start("UID FETCH 1:* ($items)");
-	$r = $self->finish($tag, sub {
+	my $r = $self->finish($tag, sub {
 		return unless @_ >= 3 && uc($_[1] // '') eq 'FETCH';
 		my %f = @{ $_[2] };
 		my %m = (uid => $f{UID}, flags => $f{FLAGS},
@@ -309,8 +334,7 @@ sub fetch_each
 		    size => $f{'RFC822.SIZE'});
 		$sub->(\%m);
 	});
-	$self->ok('UNSELECT');
-	$self->{selected} = undef;
+	$self->let_go;
 	die "FETCH from $name: $r->{status} $r->{text}\n"
 	    if $r->{status} ne 'OK';
 }

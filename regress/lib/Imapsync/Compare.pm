@@ -20,7 +20,8 @@
 # The arguments are servers (Server.pm, Model.pm): whatever has client() and
 # reference().  INTERNALDATE is compared as an instant, since a server prints it
 # in its own zone; flags without \Recent, without regard to case and order.
-# Options: ignore => qr/neutral name/, subscriptions => 0.
+# Options: ignore => qr/neutral name/, subscriptions => 0, body => a sub that
+# takes from a body what the one server or the other changes.
 package Imapsync::Compare;
 
 use strict;
@@ -101,7 +102,9 @@ sub snapshot
 		$client->fetch_each($box->{name},
 		    'UID FLAGS INTERNALDATE BODY.PEEK[]', sub {
 			my ($m) = @_;
-			my $line = sha256_hex($m->{body} // '') . ' ' .
+			my $body = $m->{body} // '';
+			$body = $o{body}->($body) if $o{body};
+			my $line = sha256_hex($body) . ' ' .
 			    instant($m->{date}) . ' [' .
 			    flag_string($m->{flags}) . ']';
 			$snap->{messages}{$line}++;

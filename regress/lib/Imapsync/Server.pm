@@ -5,7 +5,8 @@
 # any later version, with permission to link with LibreSSL and OpenSSL.
 # It comes WITHOUT ANY WARRANTY.  See COPYING.
 
-# A private mail server for a test: Dovecot or Cyrus, as a tunnel or a daemon.
+# A private mail server for a test: Dovecot or Cyrus, as a tunnel or a daemon;
+# Courier, GNU mailutils' imap4d or hoodiecrow, which lack QRESYNC.
 #
 #	my $s = Imapsync::Server->new(name => 'local', sep => '/');
 #	$s->section;		# a hash for Imapsync.pm: type=tunnel, command=
@@ -18,11 +19,14 @@
 #
 #	$s->reconfigure('quota_grace = 0', '...');	# a Dovecot's tunnel
 #
-# Options: name (a word), kind (dovecot, cyrus), sep ('/', '.'), prefix
-# ('INBOX.'), reference (list-reference of that side), user, password, daemon.
+# Options: name (a word), kind (dovecot, cyrus, courier, mailutils, hoodiecrow),
+# sep ('/', '.'), prefix ('INBOX.'), reference (list-reference of that side),
+# user, password, daemon.
 # Dovecot: location (default maildir:~/Maildir), compress, quota ('50K'),
 # max_mail_size ('20k'), caps, mechs, conf (further lines), cert.
 # Cyrus: conf (lines; see new_cyrus), cert.
+# Courier is a tunnel, and so is mailutils: format (maildir, mbox).  hoodiecrow is
+# a daemon, and forgets all when it ends: plugins (a list; none: RFC 3501 alone).
 #
 # All is below the test's directory; a root test runs the servers as "mail".
 package Imapsync::Server;
@@ -49,11 +53,9 @@ sub new
 	$self->{name} // die "a server needs a name\n";
 	$self->{dir} = tmpdir() . "/$self->{name}";
 	mkdir $self->{dir} or die "$self->{dir}: $!\n";
-	if ($self->{kind} eq 'cyrus') {
-		$self->new_cyrus;
-	} else {
-		$self->new_dovecot;
-	}
+	my $make = $self->can("new_$self->{kind}") //
+	    die "no kind $self->{kind}\n";
+	$self->$make;
 	$self->start if $self->{daemon};
 	return $self;
 }
@@ -77,9 +79,15 @@ sub missing
 {
 	my ($class, $kind) = @_;
 
-	if ($kind eq 'cyrus') {
-		return cyrus_root() ? '' : 'Cyrus is not unpacked in ' .
-		    "$regress/tmp/cyrus (regress/all does that)";
+	if ($kind eq 'mailutils') {
+		return -x imap4d() ? '' :
+		    "GNU mailutils' imap4d is not installed";
+	}
+	if ($kind ne 'dovecot') {
+		return 'node(1) is not installed'
+		    if $kind eq 'hoodiecrow' && !which('node');
+		return unpacked($kind) ? '' : "\u$kind is not unpacked in " .
+		    "$regress/tmp/$kind (regress/all does that)";
 	}
 	return -x '/usr/lib/dovecot/imap' || -x '/usr/libexec/dovecot/imap' ?
 	    '' : 'Dovecot is not installed';
@@ -240,7 +248,8 @@ sub start
 
 	$self->{port} //= free_port();
 	$self->{tls_port} //= free_port() if $self->{cert};
-	return $self->start_cyrus if $self->{kind} eq 'cyrus';
+	my $own = $self->can("start_$self->{kind}");
+	return $self->$own if $own;
 	spew("$dir/passwd", "$self->{user}:{PLAIN}$self->{password}::::::\n");
 	spew("$dir/daemon.conf", $self->dovecot_daemon_conf);
 	my $dovecot = which('dovecot') // die "no dovecot(1)\n";
@@ -317,40 +326,50 @@ sub client
 	return Imapsync::Client->new(host => '127.0.0.1',
 	    port => $self->{port}, user => $self->{user},
 	    password => $self->{password}, %o)
-	    if $self->{kind} eq 'cyrus' && $self->{daemon};
+	    if $self->{kind} ne 'dovecot' && $self->{daemon};
 	return Imapsync::Client->new(command => $self->{command}, %o);
 }
 
-# ---- Cyrus ----
+# ---- what regress/all has unpacked ----
 
-# Where regress/all unpacked it; undef if it did not.
-sub cyrus_root
+my %proof = (
+	cyrus => 'usr/lib/cyrus/bin/imapd',
+	courier => 'usr/bin/imapd',
+	hoodiecrow => 'node_modules/hoodiecrow-imap/package.json',
+);
+
+# Where it is; undef if it is not.
+sub unpacked
 {
-	my $root = $ENV{IMAPSYNC_CYRUS} // "$regress/tmp/cyrus";
+	my ($kind) = @_;
+	my $root = $ENV{"IMAPSYNC_\U$kind"} // "$regress/tmp/$kind";
 
-	return -x "$root/usr/lib/cyrus/bin/imapd" ? $root : undef;
+	return -e "$root/$proof{$kind}" ? $root : undef;
 }
 
 # A root test's "mail" may not be able to enter the source tree.
-sub cyrus_reachable
+sub reachable
 {
-	my $root = cyrus_root() // die "Cyrus is not unpacked\n";
-	my $imapd = "$root/usr/lib/cyrus/bin/imapd";
+	my ($kind) = @_;
+	my $root = unpacked($kind) // die "\u$kind is not unpacked\n";
 
 	return $root unless is_root();
-	return $root if system(as_mail_user(), 'test', '-x', $imapd) == 0;
-	my $copy = tmpdir() . '/cyrus';
-	system('cp', '-R', $root, $copy) == 0 or die "copy of Cyrus failed\n"
+	return $root if system(as_mail_user(), 'test', '-r',
+	    "$root/$proof{$kind}") == 0;
+	my $copy = tmpdir() . "/$kind.root";
+	system('cp', '-R', $root, $copy) == 0 or die "copy of $kind failed\n"
 	    unless -d $copy;
 	return $copy;
 }
+
+# ---- Cyrus ----
 
 # unixhierarchysep and altnamespace follow from sep and prefix.
 sub new_cyrus
 {
 	my ($self) = @_;
 	my $dir = $self->{dir};
-	my $root = $self->{root} = cyrus_reachable();
+	my $root = $self->{root} = reachable('cyrus');
 	my $alt = $self->{prefix} eq '' ? 'yes' : 'no';
 	my $unix = $self->{sep} eq '/' ? 'yes' : 'no';
 
@@ -422,6 +441,102 @@ sub stop_cyrus
 	my ($self) = @_;
 
 	Imapsync::Proc::stop(delete $self->{pid}, 5);
+}
+
+# ---- Courier ----
+
+# A tunnel that these words start in the server's directory.
+sub new_tunnel
+{
+	my ($self, @words) = @_;
+	my $dir = $self->{dir};
+
+	spew("$dir/tunnel", "#!/bin/sh\ncd $dir && exec " .
+	    join(' ', as_mail_user(), 'env -i', @words) . " 2>>$dir/log\n",
+	    0755);
+	spew("$dir/log", '', 0666);
+	chmod 0666, "$dir/log";
+	give_away($dir);
+	$self->{command} = "$dir/tunnel";
+}
+
+# All its mailboxes are below INBOX.
+sub new_courier
+{
+	my ($self) = @_;
+	my $dir = $self->{dir};
+	my $root = reachable('courier');
+	my ($libs) = glob "$root/usr/lib/*-linux-gnu";
+
+	$self->{sep} = '.';
+	$self->{prefix} = $self->{reference} = 'INBOX.';
+	mkdir "$dir/$_" for qw(Maildir Maildir/cur Maildir/new Maildir/tmp);
+	$self->new_tunnel(
+	    "LD_LIBRARY_PATH=$root/lib:$root/usr/lib:$libs",
+	    "AUTHENTICATED=$self->{user} MAILDIR=./Maildir HOME=$dir",
+	    'IMAP_KEYWORDS=1 IMAP_ACL=1 IMAP_USELOCKS=1',
+	    "IMAP_CAPABILITY='IMAP4rev1 UIDPLUS CHILDREN NAMESPACE " .
+	    "THREAD=ORDEREDSUBJECT THREAD=REFERENCES SORT QUOTA IDLE'",
+	    (defined $ENV{TZ} ? "TZ=$ENV{TZ}" : ()),
+	    "$root/usr/bin/imapd", 'Maildir');
+}
+
+# ---- GNU mailutils ----
+
+sub imap4d { return which('imap4d') // '/usr/sbin/imap4d' }
+
+sub new_mailutils
+{
+	my ($self) = @_;
+	my $dir = $self->{dir};
+	my $type = $self->{format} // 'maildir';
+
+	mkdir "$dir/mail";
+	spew("$dir/imap4d.conf", "preauth stdio;\nmailbox {\n" .
+	    "  mailbox-pattern \"$type:$dir/mail/INBOX\";\n" .
+	    "  mailbox-type $type;\n  folder \"$dir/mail\";\n};\n" .
+	    "namespace personal {\n  prefix \"\" {\n" .
+	    "    directory \"$dir/mail\";\n    delimiter \"/\";\n" .
+	    "    mailbox-type $type;\n  };\n};\n" .
+	    "logging {\n  syslog no;\n};\n");
+	$self->new_tunnel("HOME=$dir", 'PATH=/usr/bin:/bin', imap4d(),
+	    "--config-file=$dir/imap4d.conf --inetd --preauth");
+}
+
+# ---- hoodiecrow ----
+
+# What makes CONDSTORE of it, without QRESYNC.
+sub hoodiecrow_plugins
+{
+	return [qw(ID SASL-IR AUTH-PLAIN NAMESPACE IDLE ENABLE CONDSTORE
+	    LITERALPLUS UNSELECT SPECIAL-USE CREATE-SPECIAL-USE UIDPLUS MOVE)];
+}
+
+sub new_hoodiecrow
+{
+	my ($self) = @_;
+	my $root = reachable('hoodiecrow');
+
+	$self->{daemon} = 1;
+	$self->{run} = [which('node'), "$self->{dir}/hoodiecrow.js", $root];
+	spew("$self->{dir}/hoodiecrow.js", slurp("$lib/hoodiecrow.js"));
+	spew("$self->{dir}/log", '');
+	give_away($self->{dir});
+}
+
+# It can be spoken with through a command as well, which wants a LOGIN.
+sub start_hoodiecrow
+{
+	my ($self) = @_;
+	my $log = "$self->{dir}/log";
+
+	$self->{command} = spew("$self->{dir}/tunnel", "#!/bin/sh\n" .
+	    "exec '$^X' '$lib/pipe' $self->{port}\n", 0755);
+
+	$self->{pid} = spawn([as_mail_user(), pdeathsig(), @{ $self->{run} },
+	    @$self{qw(port user password)}, @{ $self->{plugins} // ['ID'] }],
+	    out => $log, err => $log);
+	$self->wait_ready;
 }
 
 1;

@@ -1,0 +1,293 @@
+#!/usr/bin/perl
+# This file is part of imapsync, which keeps two IMAP servers identical.
+#
+# imapsync is free software: you can redistribute it and/or modify it under
+# the terms of the GNU General Public License, version 3 or (at your option)
+# any later version, with permission to link with LibreSSL and OpenSSL.
+# It comes WITHOUT ANY WARRANTY.  See COPYING.
+
+# Real servers without QRESYNC, each as either side of a Dovecot: all that is
+# promised with it, and what must not be believed of it.
+#
+# What they change themselves, and is not compared:
+#	Courier		a bare LF becomes CRLF, a lone CR is dropped, what has
+#			no end of line at its end gets one
+#	hoodiecrow	nothing (Dovecot makes CRLF of a bare LF)
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use Test::More;
+use Imapsync::Alter;
+use Imapsync::Case;
+use Imapsync::Mail qw(message);
+use Imapsync::Pair qw(dovecot server);
+use Imapsync::Proc qw(wait_for);
+use Imapsync::Server;
+
+plan skip_all => Imapsync::Server->missing('dovecot')
+    if Imapsync::Server->missing('dovecot');
+
+# prove servers.t :: Courier		these alone
+my $only = shift // '';
+
+my @kinds = (
+	{ name => 'Courier', kind => 'courier', strategy => 'plain' },
+	{ name => 'hoodiecrow, CONDSTORE', kind => 'hoodiecrow', strategy =>
+	    'condstore', plugins => Imapsync::Server::hoodiecrow_plugins() },
+);
+
+for my $k (grep { $_->{name} =~ /$only/ } @kinds) {
+	my $why = Imapsync::Server->missing($k->{kind});
+	for my $side ('remote', 'local') {
+		subtest "$k->{name}, $side" => sub {
+			plan skip_all => $why if $why;
+			Table->new($k, $side)->all;
+		};
+	}
+}
+
+# Without UIDPLUS nothing is begun, and it is said why.
+for my $k (grep { $_->{name} =~ /$only/ }
+    { name => 'hoodiecrow, RFC 3501', kind => 'hoodiecrow' },
+    { name => 'mailutils, maildir', kind => 'mailutils' },
+    { name => 'mailutils, mbox', kind => 'mailutils', format => 'mbox' }) {
+	my $why = Imapsync::Server->missing($k->{kind});
+	for my $side ('remote', 'local') {
+		subtest "$k->{name}, $side" => sub {
+			plan skip_all => $why if $why;
+			refused($k, $side);
+		};
+	}
+}
+
+sub refused
+{
+	my ($k, $side) = @_;
+	my $p = Imapsync::Case->new($side => server(%$k, name => name()));
+
+	$p->put(other($side), 'INBOX', 1 .. 3);
+	$p->put($side, 'sub', 13, 14);
+	# mailutils gives mail in a maildir another UID whenever it is asked.
+	my $all = sub { return [grep { /MESSAGES/ } @{ $p->everything }] };
+	my $before = $all->();
+	my $r = $p->run(1, 'refused');
+	like($r->{err}, qr/^$side: .*\bUIDPLUS\b.* can't/, 'by name');
+	$r = $p->run(1, '--check', '--check');
+	like($r->{out}, qr/UIDPLUS +MISSING/, '--check says it');
+	is_deeply($all->(), $before, 'nothing has changed');
+}
+
+my $number = 0;
+
+sub name { return 'server' . ++$number }
+sub other { return $_[0] eq 'local' ? 'remote' : 'local' }
+
+done_testing;
+
+# ---- one server on one side, behind a relay that sees what passes ----
+
+package Table;
+
+use strict;
+use warnings;
+use Test::More;
+use Imapsync::Pair qw(count server);
+use Imapsync::Proc qw(wait_for);
+
+sub new
+{
+	my ($class, $k, $side) = @_;
+	my $self = bless { %$k, side => $side, other => main::other($side) },
+	    $class;
+	my $server = $self->{server} = server(%$k, name => main::name());
+
+	$self->{p} = Imapsync::Case->new($side => Imapsync::Alter->new(
+	    server => $server, reference => $server->reference,
+	    command => sub { return $self->command(@_) },
+	    answer => sub { return $self->answer(@_) }),
+	    content => { body => \&alike });
+	return $self;
+}
+
+# What becomes of a body on any of them.
+sub alike
+{
+	my ($body) = @_;
+
+	$body =~ s/\r*\n/\r\n/g;
+	$body =~ s/\r(?!\n)//g;
+	return $body =~ /\n\z/ ? $body : "$body\r\n";
+}
+
+# In the relay: what the test has set.
+sub command
+{
+	my ($self, $t, $tag, $text) = @_;
+
+	if ($text =~ /^APPEND/ && $t->get('kill') eq 'append' &&
+	    ++$t->{appends} == 3) {
+		kill_run($t);
+	}
+	if ($text =~ /BODY\.PEEK\[\]/ && $t->get('expunge') ne '') {
+		# Behind the SELECT in front of it.
+		$t->let_pass;
+		$self->{server}->client->expunge('INBOX', $t->get('expunge'))
+		    if $t->once('expunge');
+	}
+	return $text;
+}
+
+sub answer
+{
+	my ($self, $t, $response) = @_;
+
+	if ($response =~ /BODY\[\] \{/ && $t->get('kill') eq 'body' &&
+	    ++$t->{bodies} == 3) {
+		kill_run($t);
+	}
+	if ($response =~ /\A(\S+) (NO|BAD) ?(.*)/ && $1 ne '*') {
+		$t->note("$2 to " . $t->asked($1) . ": $3");
+	}
+	my $hide = $t->get('hide');
+	return $response if $hide eq '';
+	return '' if $response =~ /\A\* \d+ FETCH \(.*UID $hide\b/;
+	$response =~ s/ $hide\b// if $response =~ /\A\* SEARCH/;
+	return $response;
+}
+
+sub kill_run
+{
+	my ($t) = @_;
+	my $pid = wait_for(20, 'the process', sub { $t->get('pid') });
+
+	kill 'KILL', $pid;
+}
+
+sub all
+{
+	my ($self) = @_;
+	my ($p, $side, $other) = @$self{qw(p side other)};
+
+	my $r = $p->run(0, '--check', '--check');
+	like($r->{out}, qr/^    strategy: $self->{strategy} \(there is n/m,
+	    '--check');
+	$self->changes($p, $side, $other);
+	$self->odd($p, $side, $other);
+	$self->lies($p, $side, $other);
+	$self->killed($p, $side, $other);
+	my @notes = grep { !/^NO to (?:STATUS|APPEND)/ } $p->{$side}->notes;
+	is_deeply(\@notes, [], 'nothing was sent that it refuses');
+}
+
+sub changes
+{
+	my ($self, $p, $side, $other) = @_;
+
+	$p->put($side, 'INBOX', 1 .. 8);
+	$p->put($other, 'INBOX', 31 .. 33);
+	$p->put($other, 'sub/box', 21 .. 23);
+	$p->put($side, 'more', 41);
+	$p->flags($side, 'INBOX', '+FLAGS', '\Seen', 1 .. 4);
+	$p->run(0, 'first run');
+	# A parent that the other server has made, and a subscription of its.
+	$p->run(0, 'what the servers have made');
+	$p->equal('INBOX', '1:8 31:33', 'first run');
+	$p->equal('sub/box', '21:23', 'first run');
+	$p->rests(0, 'first run');
+
+	$p->put($side, 'INBOX', 13, 14);
+	$p->put($other, 'INBOX', 15, 16);
+	$p->flags($side, 'INBOX', '+FLAGS', '\Flagged Word', 2, 31);
+	$p->flags($other, 'INBOX', '-FLAGS', '\Seen', 1, 2);
+	$p->settles('INBOX', '1:8 13:16 31:33', 'new and flags on both');
+	is($p->flags_of($side, 'INBOX', 2), 'Word \Flagged', 'merged');
+
+	$p->expunge($side, 'INBOX', 3, 16);
+	$p->expunge($other, 'INBOX', 4, 1);
+	$p->expunge($other, 'sub/box', 21 .. 23);
+	$p->settles('INBOX', '2 5:8 13:15 31:33', 'expunged on both');
+	$p->expunge($side, 'INBOX', 5);
+	$p->put($side, 'INBOX', 17);
+	$p->expunge($other, 'INBOX', 6);
+	$p->put($other, 'INBOX', 18);
+	$p->flags($side, 'INBOX', '+FLAGS', '\Answered', 7);
+	$p->settles('INBOX', '2 7:8 13:15 17:18 31:33', 'all at once');
+}
+
+# What a server alters is not altered for it, nor deleted as another one.
+sub odd
+{
+	my ($self, $p, $side, $other) = @_;
+	my @how = (sub { $_[0] =~ s/\r\n\z// },
+	    sub { $_[0] =~ s/\r\n/\n/g },
+	    sub { $_[0] .= "a lone \r in a line\r\n" },
+	    sub { $_[0] =~ s/^Subject: /Subject: Gr\xfc\xdfe, /m },
+	    # As many octets as what Courier makes up.
+	    sub {
+		$_[0] =~ s/\A.*^(Subject:[^\r]*\r\n).*/$1\r\n/ms;
+		$_[0] .= '.' x (127 - length $_[0]) . "\r\n";
+	    });
+
+	for ([$side, 50], [$other, 60]) {
+		my ($from, $n) = @$_;
+		my @odd = map { main::message($n + $_) } 0 .. $#how;
+		$how[$_]->($odd[$_]) for 0 .. $#how;
+		$p->with($from, sub { $_[0]->append_many('INBOX', map {
+		    { body => $_ } } @odd) });
+	}
+	$p->settles('INBOX', '2 7:8 13:15 17:18 31:33 50:54 60:64',
+	    'odd ones');
+	$p->expunge($side, 'INBOX', 50, 51, 60, 61, 64);
+	$p->expunge($other, 'INBOX', 52 .. 54, 62, 63);
+	$p->settles('INBOX', '2 7:8 13:15 17:18 31:33', 'without them');
+}
+
+# One that a list does not show is not deleted for that; one that goes while it
+# is being copied is not made up.
+sub lies
+{
+	my ($self, $p, $side, $other) = @_;
+	my $all = '2 7:8 13:15 17:18 31:33';
+	my $uid = $p->uids($side, 'INBOX', 13);
+
+	$p->{$side}->set(hide => $uid);
+	$p->put($side, 'INBOX', 70);
+	$p->i->run for 1 .. 2;
+	$p->has($other, 'INBOX', "$all 70", 'hidden, but not deleted');
+	$p->{$side}->set('hide');
+	$p->settles('INBOX', "$all 70", 'shown again');
+
+	my $before = count($p->{$other});
+	$p->put($side, 'INBOX', 71 .. 73);
+	$uid = $p->uids($side, 'INBOX', 72);
+	$p->{$side}->set(expunge => $uid);
+	$p->run(0, 'one goes while it is copied');
+	$p->{$side}->set('expunge');
+	is(count($p->{$other}) - $before, 2, 'and nothing is made up');
+	$p->settles('INBOX', "$all 70:71 73", 'gone while it was copied');
+}
+
+sub killed
+{
+	my ($self, $p, $side, $other) = @_;
+
+	my $n = 80;
+
+	for my $when ('body', 'append') {
+		$p->put($side, 'INBOX', $n .. $n + 4);
+		$p->put($other, 'INBOX', $n + 5 .. $n + 9);
+		$n += 10;
+		$p->{$side}->set('pid');
+		$p->{$side}->set(kill => $when);
+		my $pid = $p->i->start;
+		$p->{$side}->set(pid => $pid);
+		my $r = $p->i->wait($pid, killed => 1);
+		is($r->{signal}, 9, "killed in $when");
+		$p->wait_for_models;
+		$p->{$side}->set('kill');
+	}
+	$p->settles('INBOX', '2 7:8 13:15 17:18 31:33 70:71 73 80:99',
+	    'after the kills');
+}
