@@ -473,6 +473,7 @@ static const struct proto_field f_engine_setup[] = {
 	U32(m_engine_setup, max_delete),
 	U8(m_engine_setup, rename_rule, RENAME_PROVED, RENAME_NEVER),
 	U8(m_engine_setup, gone_rule, GONE_NEVER, GONE_ALWAYS),
+	BOOL(m_engine_setup, virtuals),
 	U32(m_engine_setup, timeout[LOCAL]),
 	U32(m_engine_setup, timeout[REMOTE]),
 	U32(m_engine_setup, patience),

@@ -479,6 +479,9 @@ struct m_engine_ready {
 #define ATTR_JUNK		0x200
 #define ATTR_SENT		0x400
 #define ATTR_TRASH		0x800
+#define ATTR_IMPORTANT		0x1000	/* RFC 8457 */
+/* They show messages of other mailboxes. */
+#define ATTR_VIRTUAL		(ATTR_ALL | ATTR_FLAGGED | ATTR_IMPORTANT)
 /*
  * M_ENGINE_MAILBOX (many): one name of a LIST or STATUS with the STATUS that
  * belongs to it.  A name with a control octet or too long comes as name ""
@@ -836,6 +839,7 @@ struct m_engine_setup {
 	uint32_t	 max_delete;	/* percent, or messages */
 	uint8_t		 rename_rule;	/* enum rename_rule */
 	uint8_t		 gone_rule;	/* enum gone_rule */
+	uint8_t		 virtuals;	/* \All and the like are synchronised */
 	uint32_t	 timeout[SIDES]; /* seconds that a server has to answer */
 	uint32_t	 patience;	/* not 0: EX_SYNC_TEMP is for the log ... */
 	uint8_t		 late;		/* ... unless that is over */

@@ -42,7 +42,10 @@ const struct strategy	 strategy_condstore = {
 	.kind = STRATEGY_CONDSTORE,
 	.proof = PROOF_COUNTED,
 	.modseq = 1,
-	/* Some say nothing where SEARCH finds nothing. */
+	/*
+	 * Some answer SEARCH with nothing, whatever there is.  Where all
+	 * messages are listed the engine counts them.
+	 */
 	.search = CAP_ESEARCH,
 	.line = LINE_MAX_LEN,
 	.param = condstore_param,

@@ -67,7 +67,7 @@ void		 send_on_send(const struct msg *);
  * returns 0, or -1 if it can't be sent.
  */
 int		 send_body(struct net *, struct cmd *, const struct fetch *,
-		    uint64_t len);
+		    uint32_t uid, uint64_t len);
 void		 send_data(struct net *, const void *, size_t);
 void		 send_end(struct net *);
 

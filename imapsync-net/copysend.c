@@ -154,7 +154,7 @@ missing_ask(struct net *net, const struct cmd *fetch, const struct uidset *set,
 		select_box(net, fetch->req, at, missing_selected);
 	}
 	while (pos < uidset_max(set)) {
-		c = select_search(net, fetch->req, missing_tagged);
+		c = select_search(net, fetch->req, 0, missing_tagged);
 		c->missing = m = xcalloc(1, sizeof(*m));
 		c->free = missing_free;
 		m->net = net;
@@ -215,6 +215,20 @@ send_waits(struct net *net, const struct req *r)
 	return 0;
 }
 
+/* One message a command, where its UID may be told behind its body. */
+static void
+send_one(struct cmd *c, const struct uidset *set, uint32_t *pos)
+{
+	struct uidrange	 next;
+	uint32_t	 after = *pos;
+
+	if (!uidset_next(set, &after, &next))
+		return;
+	uidset_add(&c->set, next.lo, next.lo);
+	cmd_printf(c, "%u", next.lo);
+	*pos = next.lo;
+}
+
 static int
 send_emit(struct net *net, struct req *r)
 {
@@ -228,7 +242,10 @@ send_emit(struct net *net, struct req *r)
 		c = cmd_new(net, K_SEND, r, send_tagged);
 		r->fetching++;
 		cmd_puts(c, "UID FETCH ");
-		cmd_set(c, &r->set, &r->pos, 0, 1);
+		if (net->strategy->single)
+			send_one(c, &r->set, &r->pos);
+		else
+			cmd_set(c, &r->set, &r->pos, 0, 1);
 		cmd_puts(c, " (UID FLAGS INTERNALDATE RFC822.SIZE "
 		    "BODY.PEEK[])");
 		cmd_end(net, c);
@@ -276,7 +293,8 @@ send_first(const struct net *net)
 }
 
 int
-send_body(struct net *net, struct cmd *c, const struct fetch *f, uint64_t len)
+send_body(struct net *net, struct cmd *c, const struct fetch *f, uint32_t uid,
+    uint64_t len)
 {
 	struct buf	*b = &net->bridge.out;
 	size_t		 n = strlen(f->flags);
@@ -291,7 +309,7 @@ send_body(struct net *net, struct cmd *c, const struct fetch *f, uint64_t len)
 		    c->handle->mailbox);
 	put(b, BR_MSG, 1);
 	put(b, c->req->transfer, 4);
-	put(b, f->uid, 4);
+	put(b, uid, 4);
 	put(b, len, 8);
 	put(b, f->has_date == FDATE_TOLD, 1);
 	if (f->has_date == FDATE_TOLD)

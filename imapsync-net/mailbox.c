@@ -199,22 +199,35 @@ body_over(struct net *net)
 
 /* One that has begun is sent, whatever follows; so it must be known whose. */
 static void
-body_send(struct net *net, struct cmd *c, const struct fetch *f, uint64_t len)
+body_send(struct net *net, struct cmd *c, const struct fetch *f, uint32_t uid,
+    uint64_t len)
 {
-	if (send_body(net, c, f, len) == -1) {
+	if (send_body(net, c, f, uid, len) == -1) {
 		mailbox_unread(net, "BODY", "BODY[] stands in front of FLAGS "
 		    "or INTERNALDATE");
 		return;
 	}
-	uidset_del(&c->set, f->uid, f->uid);
-	body_begin(net, c, f->uid);
+	uidset_del(&c->set, uid, uid);
+	body_begin(net, c, uid);
 	net->body.stage = READ_BODY;
+	net->body.uid = uid;
+}
+
+/* Its UID follows: it is the one that was asked for, or body_read() ends it. */
+static uint32_t
+body_whose(const struct net *net)
+{
+	const struct cmd	*c = TAILQ_FIRST(&net->cmdq.answers);
+
+	return c != NULL && c->kind == K_SEND && net->strategy->single ?
+	    uidset_min(&c->set) : 0;
 }
 
 void
 mailbox_body(struct net *net, const struct fetch *f, uint64_t len)
 {
 	struct reading	*rd = &net->body;
+	uint32_t	 uid = f->uid;
 	struct cmd	*c;
 
 	mailbox_whole(net);
@@ -230,14 +243,16 @@ mailbox_body(struct net *net, const struct fetch *f, uint64_t len)
 			body_begin(net, c, f->uid);
 		break;
 	case SECT_ALL:
-		if ((c = mailbox_asked(net, K_SEND, f->uid)) == NULL)
+		if (uid == 0)
+			uid = body_whose(net);
+		if ((c = mailbox_asked(net, K_SEND, uid)) == NULL)
 			break;
 		if (len == 0)
 			rd->empty = 1;
 		else if (madeup_may_be(net, len))
 			rd->held = 1;
 		else
-			body_send(net, c, f, len);
+			body_send(net, c, f, uid, len);
 		break;
 	default:
 		break;
@@ -290,6 +305,10 @@ body_read(struct net *net, const struct fetch *f)
 	struct cmd	*c;
 
 	if (net->body.stage == READ_BODY) {
+		if (f->uid != net->body.uid)
+			lost_sense(net, NULL, "gave the body of a message of "
+			    "UID %u when it was asked for that of UID %u",
+			    f->uid, net->body.uid);
 		net->body.stage = READ_WHOLE;
 		return;
 	}
@@ -304,10 +323,10 @@ body_read(struct net *net, const struct fetch *f)
 	c->pos = c->done = f->uid;
 	net_heard(net);
 	if (net->body.empty && f->has_size && f->size == 0)
-		body_send(net, c, f, 0);
+		body_send(net, c, f, f->uid, 0);
 	else if (net->body.held && memcmp(net->body.text, madeup,
 	    MADEUP_LEN) != 0) {
-		body_send(net, c, f, MADEUP_LEN);
+		body_send(net, c, f, f->uid, MADEUP_LEN);
 		if (net->body.stage == READ_BODY)
 			send_data(net, net->body.text, MADEUP_LEN);
 	}

@@ -117,6 +117,7 @@ struct reading {
 	enum reading_stage	 stage;
 	enum section		 section;
 	struct cmd		*cmd;		/* the SEND or META; kept */
+	uint32_t		 uid;		/* of the body that is sent */
 	unsigned		 octets;	/* since net.alive */
 	struct key		 key;		/* of the header under way */
 	int			 empty;		/* a SEND's, of no octets */
@@ -160,6 +161,7 @@ struct net {
 	int			 qresync;	/* it is enabled */
 	const struct strategy	*strategy;	/* from READY on */
 	enum canary		 canary;
+	int			 nosearch;	/* SEARCH finds nothing */
 	/* By file. */
 	struct mailboxes	 handles;
 	struct queue		 queue;
@@ -222,7 +224,7 @@ struct cmd	*select_box(struct net *, struct req *, struct handle *, cmd_fn);
  * end.  What it finds goes to the engine as UIDS of the request ("what":
  * cmd.what), or into cmd.missing->found.
  */
-struct cmd	*select_search(struct net *, struct req *, cmd_fn);
+struct cmd	*select_search(struct net *, struct req *, int what, cmd_fn);
 void		 select_search_end(struct net *, struct cmd *);
 void		 select_found(struct net *, const struct resp *);
 /* A FETCH told of a UID. */

@@ -43,7 +43,7 @@ search_emit(struct net *net, struct req *r)
 	while (r->pos < uidset_max(&r->set)) {
 		if (net->out.len >= QUEUE_HIGH)
 			return 0;
-		c = select_search(net, r, search_tagged);
+		c = select_search(net, r, 0, search_tagged);
 		c->lo = 1;
 		c->hi = UINT32_MAX;
 		cmd_set(c, &r->set, &r->pos, 0, 0);
@@ -86,7 +86,7 @@ open_uidnext(const struct net *net, const struct handle *h)
 {
 	const struct m_net_open	*o = &h->open;
 
-	if (h->uidnext != 0 || !strategy_byfetch(net) ||
+	if (h->uidnext != 0 || !strategy_byfetch(net, OPEN_NEW) ||
 	    !(o->what & OPEN_NEW) || h->listed == UINT32_MAX)
 		return h->uidnext;
 	return h->listed + 1 > o->uidnext ? h->listed + 1 : o->uidnext;
@@ -123,8 +123,7 @@ open_search(struct net *net, struct req *r, int what, uint32_t lo, uint32_t hi)
 {
 	struct cmd	*c;
 
-	c = select_search(net, r, search_tagged);
-	c->what = what;
+	c = select_search(net, r, what, search_tagged);
 	c->lo = lo;
 	c->hi = hi;
 	cmd_printf(c, "%u:%u", lo, hi);

@@ -84,7 +84,7 @@ static const struct {
 	{ "\\All", ATTR_ALL }, { "\\Archive", ATTR_ARCHIVE },
 	{ "\\Drafts", ATTR_DRAFTS }, { "\\Flagged", ATTR_FLAGGED },
 	{ "\\Junk", ATTR_JUNK }, { "\\Sent", ATTR_SENT },
-	{ "\\Trash", ATTR_TRASH }
+	{ "\\Trash", ATTR_TRASH }, { "\\Important", ATTR_IMPORTANT }
 };
 
 /* ---- parts ---- */

@@ -10,7 +10,8 @@
 /*
  * Nothing but RFC 3501: the server tells nothing, the engine compares lists.  Of
  * such servers some answer SEARCH with what is not true, and one refuses lines
- * above 1,000 octets (any of them may: RFC 2683 section 3.2.1.5).
+ * above 1,000 octets (any of them may: RFC 2683 section 3.2.1.5).  That one tells
+ * the items of a message in an order of its own.
  */
 #include "net.h"
 
@@ -20,6 +21,7 @@ const struct strategy	 strategy_plain = {
 	.kind = STRATEGY_PLAIN,
 	.proof = PROOF_LISTED,
 	.search = CAP_ANY,
+	.single = 1,
 	.line = PLAIN_LINE,
 	.confirm = select_confirm
 };

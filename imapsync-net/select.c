@@ -30,12 +30,13 @@ select_box(struct net *net, struct req *r, struct handle *h, cmd_fn fn)
 }
 
 struct cmd *
-select_search(struct net *net, struct req *r, cmd_fn fn)
+select_search(struct net *net, struct req *r, int what, cmd_fn fn)
 {
 	struct cmd	*c;
 
 	c = cmd_new(net, K_SEARCH, r, fn);
-	if (strategy_byfetch(net)) {
+	c->what = what;
+	if (strategy_byfetch(net, what)) {
 		c->what_for = FOR_LIST;
 		/* Of no message there is no answer but the tagged one. */
 		c->got = 1;
@@ -79,6 +80,10 @@ select_found(struct net *net, const struct resp *resp)
 		uidset_or(&c->missing->found, &resp->set);
 		return;
 	}
+	/* It may be so; by a FETCH it is certain. */
+	if (net->strategy->search != 0 && c->what == OPEN_ALL && !resp->more &&
+	    uidset_empty(&resp->set) && c->handle->exists > 0)
+		net->nosearch = 1;
 	uidset_copy(&found, &resp->set);
 	/* A server may name what it was not asked for. */
 	if (c->req->type == M_NET_SEARCH)

@@ -26,8 +26,13 @@ struct strategy {
 	enum proof		 proof;
 	/* HIGHESTMODSEQ is believed, and a MODSEQ may be asked for. */
 	int			 modseq;
-	/* The extension without which a list is a FETCH, not a SEARCH; 0: none. */
+	/*
+	 * Lists are FETCHes; that of all messages is a SEARCH if there is this
+	 * extension.  0: all are SEARCHes.
+	 */
 	uint32_t		 search;
+	/* Bodies are asked for one by one: the UID may follow. */
+	int			 single;
 	/* Octets of a command's line. */
 	size_t			 line;
 	/* Behind SELECT and the name: " (...)", if it has a parameter. */
@@ -56,10 +61,10 @@ extern const struct strategy strategy_plain;		/* plain.c */
  * if the server can't do what the configuration wants.
  */
 void		 strategy_choose(struct net *);
-/* A list is a FETCH. */
-#define strategy_byfetch(net)						\
-	(((net)->strategy->search & (net)->caps.bits) !=		\
-	(net)->strategy->search)
+/* The list of OPEN_NEW or OPEN_ALL, or of a set (0), is a FETCH. */
+#define strategy_byfetch(net, what)					\
+	((net)->strategy->search != 0 && ((what) != OPEN_ALL ||	\
+	(net)->nosearch || !((net)->caps.bits & (net)->strategy->search)))
 /* What of the server's capabilities may be used at all. */
 uint32_t	 strategy_caps(const struct net *, uint32_t caps);
 /* The server may be asked for QRESYNC. */

@@ -66,6 +66,7 @@ static const struct key {
 	FUNC("max-delete",	KEY_GLOBAL, confval_maxdelete),
 	FUNC("rename-mailbox",	KEY_GLOBAL, confval_rename),
 	FUNC("delete-mailbox",	KEY_GLOBAL, confval_gone),
+	GBOOL("virtual-mailboxes", virtuals),
 	GBOOL("syslog",		syslog),
 	FUNC("type",		0, confval_type),
 	FUNC("host",		0, confval_host),

@@ -85,6 +85,7 @@ struct conf {
 	uint32_t	 max_delete;	/* percent, or messages; 0: default */
 	int		 rename_rule;	/* enum rename_rule */
 	int		 gone_rule;	/* enum gone_rule */
+	int		 virtuals;	/* virtual-mailboxes */
 	struct conf_side side[SIDES];
 };
 

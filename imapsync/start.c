@@ -376,6 +376,7 @@ start_engine_opts(struct m_engine_setup *m, const struct sup_opts *o,
 	m->max_delete = c->max_delete != 0 ? c->max_delete : 50;
 	m->rename_rule = c->rename_rule;
 	m->gone_rule = c->gone_rule;
+	m->virtuals = c->virtuals;
 	m->prefix = c->prefix;
 	m->ignore = c->ignore;
 }

@@ -119,6 +119,17 @@ check_side(struct engine *e, int side)
 	return bad;
 }
 
+/* What its server says that it is. */
+static const char *
+check_virtual(const struct mbox *mb)
+{
+	uint32_t	 attrs = mb->s[LOCAL].told.attrs |
+			    mb->s[REMOTE].told.attrs;
+
+	return attrs & ATTR_ALL ? "\\All" : attrs & ATTR_FLAGGED ?
+	    "\\Flagged" : "\\Important";
+}
+
 static void
 check_mbox(struct engine *e, struct mbox *mb)
 {
@@ -126,6 +137,11 @@ check_mbox(struct engine *e, struct mbox *mb)
 	char		 other[NAME_MAX_LEN];
 	int		 side;
 
+	if (list_virtual(e, mb)) {
+		out("    %s: left out, it shows messages of other mailboxes (%s); "
+		    "see virtual-mailboxes", name, check_virtual(mb));
+		return;
+	}
 	if (mb->skip || (!mbox_present(mb, LOCAL) && !mbox_present(mb, REMOTE)))
 		return;
 	if (mbox_present(mb, LOCAL) && mbox_present(mb, REMOTE)) {

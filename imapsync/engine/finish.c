@@ -64,6 +64,9 @@ lowest(const struct mside *ms, int orderly)
 	if (!uidset_empty(&left) && uidset_min(&left) < u)
 		u = uidset_min(&left);
 	uidset_free(&left);
+	/* Exchange leaves the newest out of a list now and then. */
+	if (ms->w->found.unlisted && ms->known.water.uidnext < u)
+		u = ms->known.water.uidnext;
 	return u;
 }
 

@@ -340,6 +340,33 @@ list_ignore(struct engine *e)
 	regfree(&reg);
 }
 
+int
+list_virtual(const struct engine *e, const struct mbox *mb)
+{
+	size_t	 i;
+
+	if (e->want.cfg.virtuals || mb->id != 0 ||
+	    e->want.cfg.command == CMD_DELETE ||
+	    e->want.cfg.command == CMD_RENAME)
+		return 0;
+	for (i = 0; i < e->want.npatterns; i++)
+		if (strcmp(e->want.patterns[i], mb->name) == 0)
+			return 0;
+	return ((mb->s[LOCAL].told.attrs | mb->s[REMOTE].told.attrs) &
+	    ATTR_VIRTUAL) != 0;
+}
+
+/* What is in them is in another mailbox, too, and would be there twice. */
+static void
+list_virtuals(struct engine *e)
+{
+	struct mbox	*mb;
+
+	FOREACH_MBOX(mb, &e->list)
+		if (list_virtual(e, mb))
+			mb->skip = 1;
+}
+
 /*
  * What a filtered LIST leaves out is not missing: a mailbox that only one side
  * listed is asked for by name.
@@ -508,7 +535,10 @@ list_run(struct engine *e)
 	if (list_servers(e) == -1)
 		return -1;
 	list_ignore(e);
-	if (list_by_name(e) == -1 || list_unlisted(e) == -1)
+	if (list_by_name(e) == -1)
+		return -1;
+	list_virtuals(e);
+	if (list_unlisted(e) == -1)
 		return -1;
 	return list_missing(e);
 }

@@ -152,6 +152,7 @@ struct side_found {
 	/* For the count of D3. */
 	uint64_t	 nleft;		/* left out before this run */
 	uint64_t	 nfresh;	/* of "new", those up to n */
+	int		 unlisted;	/* there is more than was listed */
 	uint32_t	 ngone_left;	/* left out, and vanished */
 	uint32_t	 ngone_refused;	/* refused, and vanished */
 };

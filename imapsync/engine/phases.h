@@ -93,6 +93,12 @@ void		 rules_commit(struct engine *, struct mbox *);
 
 int		 list_run(struct engine *);
 /*
+ * A mailbox that shows messages of others (RFC 6154 \All, \Flagged; RFC 8457
+ * \Important) and is left out for that: unless the state has it, a pattern or
+ * argument is its name, or virtual-mailboxes wants all.
+ */
+int		 list_virtual(const struct engine *, const struct mbox *);
+/*
  * --import, between the two: the state, which has no message yet, takes over
  * what interimap remembers, as far as it holds.  All of it is committed, or nothing.
  */

@@ -91,13 +91,17 @@ count_check(struct mbox *mb, int side)
 	uint64_t	 have, want;
 	uint32_t	 gone;
 
-	if (ms->w->found.disc == NULL || mb->nrows == 0)
+	if (ms->w->found.disc == NULL)
 		return;
 	gone = gone_rows(mb, side, NULL);
 	have = (uint64_t)ms->w->found.disc->exists - ms->w->found.disc->above;
 	want = (uint64_t)mb->nrows + ms->known.nrefused + ms->w->found.nleft +
 	    ms->w->found.nfresh - gone - ms->w->found.ngone_refused -
 	    ms->w->found.ngone_left;
+	if (have > want && !is_told(mb, side))
+		ms->w->found.unlisted = 1;
+	if (mb->nrows == 0)
+		return;
 	if (have != want) {
 		log_debug("%s: %s has %llu messages up to UID %u where %llu "
 		    "were expected: listing them", mb->name, side_name[side],
@@ -216,6 +220,20 @@ whole_list(struct engine *e, struct mbox *mb, int side)
 	return 0;
 }
 
+/* A whole list: has it new ones that the discovery's had not? */
+static void
+relist_unlisted(struct mbox *mb, int side)
+{
+	struct side_found	*f = &mb->s[side].w->found;
+	struct uidset		 more = UIDSET_INIT;
+
+	uidset_copy(&more, &mb->s[side].w->check.look->fresh);
+	uidset_sub(&more, &f->disc->fresh);
+	if (uidset_empty(&more))
+		f->unlisted = 0;
+	uidset_free(&more);
+}
+
 static void
 recheck_opened(struct engine *e, struct mbox *mb, int side)
 {
@@ -224,19 +242,58 @@ recheck_opened(struct engine *e, struct mbox *mb, int side)
 	if (c->look == NULL || !same_again(mb, side) ||
 	    (c->relist && !whole_list(e, mb, side)))
 		c->relist = 0;
-	else if (c->relist)
+	else if (c->relist) {
+		relist_unlisted(mb, side);
 		relist_rows(e, mb, side);
+	}
+}
+
+/*
+ * There is more than the discovery has seen: what was not listed is not known,
+ * and is looked for from the same UID on again.
+ */
+static void
+unlisted(struct engine *e, struct mbox *mb, int side)
+{
+	const struct sess	*d = mb->s[side].w->found.disc;
+
+	if (!mb->s[side].w->found.unlisted || mb->stopped)
+		return;
+	e->partial = 1;
+	/* Of that list a word has been said. */
+	if (!mb->s[side].w->plan.hold)
+		log_warnx("%s: the %s server says that there are %u messages in "
+		    "it, and has not listed all: what is missing is looked for "
+		    "by the next run", name_show(e, mb->name), side_name[side],
+		    d->exists);
+}
+
+/* It lists less than it has; a worker then asks in another way. */
+static int
+is_short(const struct mbox *mb, int side)
+{
+	const struct sess	*l = mb->s[side].w->check.look;
+
+	return mb->s[side].w->check.relist && l != NULL &&
+	    !is_told(mb, side) && uidset_count(&l->all) + l->above < l->exists;
 }
 
 static int
 recheck(struct engine *e)
 {
 	struct mbox	*mb;
-	int		 side;
+	int		 side, again = 0;
 
 	FOREACH_USABLE_SIDE(mb, side, &e->list)
 		recheck_open(e, mb, side);
 	if (loop_wait(e, -1) == -1)
+		return -1;
+	FOREACH_USABLE_SIDE(mb, side, &e->list)
+		if (is_short(mb, side)) {
+			recheck_open(e, mb, side);
+			again = 1;
+		}
+	if (again && loop_wait(e, -1) == -1)
 		return -1;
 	FOREACH_USABLE_SIDE(mb, side, &e->list)
 		recheck_opened(e, mb, side);
@@ -682,6 +739,8 @@ verify_run(struct engine *e)
 	}
 	if (recheck(e) == -1 || moved_find(e) == -1)
 		return -1;
+	FOREACH_USABLE_SIDE(mb, side, &e->list)
+		unlisted(e, mb, side);
 	guard_run(e);
 	if (d5_run(e) == -1)
 		return -1;

@@ -272,6 +272,46 @@ test_missing(void)
 	    "not if LIST may have left it out");
 }
 
+/* What shows messages of other mailboxes is left out, unless it is wanted. */
+static void
+test_virtual(void)
+{
+	static const uint32_t	 attrs[] = { ATTR_ALL, ATTR_FLAGGED,
+				    ATTR_IMPORTANT };
+	static char		 name[] = "new", other[] = "news";
+	static char		*wanted[] = { other, name };
+	size_t			 i;
+	int			 side;
+
+	for (side = 0; side < SIDES; side++)
+		for (i = 0; i < nitems(attrs); i++) {
+			box_start();
+			mb = box_unknown("new", 3, 3);
+			ok(!list_virtual(&eng, mb), "one like others");
+			mb->s[side].told.attrs |= attrs[i];
+			ok(list_virtual(&eng, mb), "%s says that it is none",
+			    side_name[side]);
+			eng.want.patterns = wanted;
+			eng.want.npatterns = 1;
+			ok(list_virtual(&eng, mb), "another is named");
+			eng.want.npatterns = 2;
+			ok(!list_virtual(&eng, mb), "it is named");
+			eng.want.npatterns = 1;
+			eng.want.cfg.virtuals = 1;
+			ok(!list_virtual(&eng, mb), "all are wanted");
+			eng.want.cfg.virtuals = 0;
+			eng.want.cfg.command = CMD_DELETE;
+			ok(!list_virtual(&eng, mb), "to be deleted");
+			eng.want.cfg.command = CMD_SYNC;
+			fresh();
+			mb->s[side].told.attrs |= attrs[i];
+			ok(!list_virtual(&eng, mb), "the state has it");
+		}
+	fresh();
+	mb->s[LOCAL].told.attrs |= ATTR_TRASH | ATTR_ARCHIVE;
+	ok(!list_virtual(&eng, mb), "another use");
+}
+
 static void
 test_unknown(void)
 {
@@ -348,6 +388,7 @@ main(void)
 	test_subscriptions();
 	test_cancelled();
 	test_missing();
+	test_virtual();
 	test_unknown();
 	test_adopt();
 	return tap_done();

@@ -242,6 +242,11 @@ test_rules(void)
 	ok(*parse(&c, "max-delete = None\n" SECTIONS) == '\0' &&
 	    c.delete_rule == DELETE_ANY, "none");
 	conf_free(&c);
+	ok(*parse(&c, SECTIONS) == '\0' && !c.virtuals, "no virtual ones");
+	conf_free(&c);
+	ok(*parse(&c, "virtual-mailboxes = YES\n" SECTIONS) == '\0' &&
+	    c.virtuals, "virtual ones as well");
+	conf_free(&c);
 	ok(*parse(&c, "rename-mailbox = follow\ndelete-mailbox = always\n"
 	    SECTIONS) == '\0' && c.rename_rule == RENAME_FOLLOW &&
 	    c.gone_rule == GONE_ALWAYS, "follow, always");
@@ -465,6 +470,8 @@ test_errors(void)
 		{ "max-delete = many",
 		    "f:1: max-delete = many: a number of messages, a percentage "
 		    "such as 50%, or none expected\n" },
+		{ "virtual-mailboxes = some",
+		    "f:1: virtual-mailboxes = some: YES or NO expected\n" },
 		{ "rename-mailbox = always",
 		    "f:1: rename-mailbox = always: follow or never "
 		    "expected\n" },

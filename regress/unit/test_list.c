@@ -116,6 +116,24 @@ test_not_hoped(void)
 	is_sent(p, "A2 LIST \"ref/\" \"*\"\r\nA3 LSUB \"ref/\" \"*\"\r\n",
 	    "then what is offered");
 	peer_end(p);
+
+	/* With UIDPLUS in it that is all it has. */
+	p = peer_new();
+	asks_list(p, 5, 0, one);
+	says(p, "* OK [CAPABILITY IMAP4rev1 ENABLE UIDPLUS QRESYNC "
+	    "LIST-EXTENDED LIST-STATUS] hello\r\n");
+	is_sent(p, "A1 LOGIN \"user\" \"secret\"\r\n",
+	    "SPECIAL-USE is missing");
+	peer_end(p);
+	p = peer_new();
+	p->net.setup.compress = 1;
+	asks_list(p, 5, 0, one);
+	says(p, "* OK [CAPABILITY IMAP4rev1 ENABLE UIDPLUS QRESYNC "
+	    "LIST-EXTENDED LIST-STATUS SPECIAL-USE] hello\r\n");
+	is_sent(p, "A1 LOGIN \"user\" \"secret\"\r\n"
+	    "A2 ENABLE QRESYNC\r\nA3 LIST \"ref/\" (\"*\") " RETURNS "\r\n",
+	    "all is there but COMPRESS");
+	peer_end(p);
 }
 
 static void

@@ -219,6 +219,58 @@ test_lists(void)
 	}
 }
 
+/* One that is too short is asked for once more. */
+static void
+test_once_more(void)
+{
+	lists(1, proof == PROOF_LISTED ? 2 : 1, 0);
+	journal(carried(other_uids(4, 4)) && !eng.partial,
+	    "%s, %s: a list that is too short, once", side_name[side],
+	    names[proof]);
+}
+
+static int	 forgets;
+
+/* The newest is left out of the list of what is new. */
+static void
+forgetful(struct req *r, const struct sent *s)
+{
+	struct m_engine_opened	 m = opened_like(r);
+	struct place		*p = at(r->mb, r->side);
+	uint32_t		 u = uidset_max(&p->uids);
+	int			 lies = r->side == side && forgets;
+
+	if (lies)
+		uidset_del(&p->uids, u, u);
+	honest_select(r, s);
+	if (lies)
+		uidset_add(&p->uids, u, u);
+	give(r, M_ENGINE_OPENED, &m);
+	done(r, ST_OK, RC_NONE, "");
+}
+
+/* There are more than were listed: the next run looks for them. */
+static void
+test_unlisted(void)
+{
+	const char	*recv = side == LOCAL ? "remote INBOX: RECV" :
+			    "local INBOX: RECV";
+	uint32_t	 n;
+
+	for (n = 0; n <= 100; n += 100)
+		for (forgets = 0; forgets < 2; forgets++) {
+			fresh(n, PROOF_TOLD);
+			box_answers[ASK_OPEN] = forgetful;
+			arrive(mb, side, T(n + 1), T(n + 2));
+			pass();
+			journal(jotted(recv) == 1 && !mb->stopped &&
+			    eng.partial == forgets &&
+			    (box_of(mb)->water[side].uidnext <= T(n + 2)) ==
+			    forgets, "%s, %s: with %u, %d of two is not listed",
+			    side_name[side], names[proof], n, forgets);
+		}
+}
+
 /* ---- what the messages are ---- */
 
 static int	 metas;
@@ -410,6 +462,8 @@ main(void)
 			test_honest();
 			test_counted();
 			test_lists();
+			test_once_more();
+			test_unlisted();
 			test_looks();
 			test_ghosts();
 			test_moved();

@@ -177,6 +177,49 @@ withheld(const char *fetch, const char *log, const char *what)
 	peer_end(p);
 }
 
+/* ---- UIDs behind the bodies ---- */
+
+#define BEHIND(n, body, uid)	"* " n " FETCH (FLAGS () INTERNALDATE NIL "	\
+				"RFC822.SIZE 3 BODY[] {3}\r\n" body		\
+				" UID " uid ")\r\n"
+
+static struct peer *
+plain_send(void)
+{
+	struct peer	*p = peer_ready(CAPS);
+
+	opened(p, 10, "A3");
+	p->net.strategy = &strategy_plain;
+	asks_send(p, 11, 10, 5, 1, "1:2,7");
+	return p;
+}
+
+static void
+another_body(struct peer *p)
+{
+	says(p, BEHIND("1", "abc", "2"));
+}
+
+static void
+test_single(void)
+{
+	struct peer	*p = plain_send();
+
+	is_sent(p, "A4 UID FETCH 1" ITEMS "A5 UID FETCH 2" ITEMS
+	    "A6 UID FETCH 7" ITEMS, "one by one, in one packet");
+	says(p, BEHIND("1", "abc", "1") "A4 OK x\r\n"
+	    BEHIND("2", "def", "2") "A5 OK x\r\n"
+	    BEHIND("3", "ghi", "7") "A6 OK x\r\n");
+	is_over(p, "5: 1 3 () abc.\n5: 2 3 () def.\n5: 7 3 () ghi.\n"
+	    "5: end 1\n", "each is the one that was asked for");
+	is_told(p, "DONE 11 ok\n", "done");
+	peer_end(p);
+	p = plain_send();
+	ends(p, another_body, 75, "gave the body of a message of UID 2 when it "
+	    "was asked for that of UID 1", "or it is not sent to its end");
+	peer_end(p);
+}
+
 static void
 test_withheld(void)
 {
@@ -455,6 +498,7 @@ main(void)
 	peer_begin();
 	test_whole();
 	test_dates();
+	test_single();
 	test_withheld();
 	test_empty();
 	test_gone();

@@ -152,12 +152,12 @@ test_condstore(void)
 	asks_known(p, 10, OPEN_NEW, 50);
 	is_sent(p, "A3 SELECT \"box\" (CONDSTORE)\r\n"
 	    "A4 UID FETCH 1:9 (UID FLAGS) (CHANGEDSINCE 50)\r\n"
-	    "A5 UID SEARCH RETURN (ALL) UID 8:4294967295\r\n"
+	    "A5 UID FETCH 8:4294967295 (UID)\r\n"
 	    "A6 UID FETCH 4294967294 (UID)\r\n", "all in one packet");
 	says(p, SELECTED "* OK [UIDNEXT 11] x\r\n"
 	    "* OK [HIGHESTMODSEQ 60] x\r\nA3 OK x\r\n"
 	    "* 2 FETCH (UID 4 FLAGS (\\Seen) MODSEQ (55))\r\nA4 OK x\r\n"
-	    "* ESEARCH (TAG \"A5\") UID ALL 10\r\nA5 OK x\r\nA6 OK x\r\n");
+	    "* 3 FETCH (UID 10)\r\nA5 OK x\r\nA6 OK x\r\n");
 	is_told(p, "FLAGS 10 4 (\\Seen)\nUIDS 10 4 10\n"
 	    "OPENED 10 7/11/3/60 counted\nDONE 10 ok\n", "told");
 	/* Nothing is known: nothing can have changed.  The canary is alive. */
@@ -199,6 +199,40 @@ test_plain(void)
 	says(p, SELECTED "A7 OK x\r\n* 3 FETCH (UID 4)\r\nA8 OK x\r\n");
 	is_told(p, "OPENED 20 7/8/3/0 listed\nDONE 20 ok\n",
 	    "nothing new: UIDNEXT is not below what it was");
+	peer_end(p);
+}
+
+/* A list of all is a SEARCH, until one has found nothing. */
+static void
+test_esearch(void)
+{
+	struct peer	*p = logged_in(STRATEGY_CONDSTORE);
+
+	asks_known(p, 10, OPEN_ALL, 0);
+	is_sent(p, "A3 SELECT \"box\" (CONDSTORE)\r\n"
+	    "A4 UID SEARCH RETURN (ALL) UID 1:9\r\n"
+	    "A5 UID FETCH 4294967294 (UID)\r\n", "a short list");
+	says(p, SELECTED "A3 OK x\r\n* ESEARCH (TAG \"A4\") UID ALL 2:4\r\n"
+	    "A4 OK x\r\nA5 OK x\r\n");
+	is_told(p, "UIDS 10 8 2:4\nOPENED 10 7/0/3/0 counted\nDONE 10 ok\n",
+	    "told");
+	asks_known(p, 20, OPEN_ALL, 0);
+	is_sent(p, "A6 SELECT \"box\" (CONDSTORE)\r\n"
+	    "A7 UID SEARCH RETURN (ALL) UID 1:9\r\n", "again");
+	says(p, "* 0 EXISTS\r\n* OK [UIDVALIDITY 7] x\r\nA6 OK x\r\n"
+	    "* ESEARCH (TAG \"A7\") UID\r\nA7 OK x\r\n");
+	buf_clear(&p->told);
+	asks_known(p, 30, OPEN_ALL, 0);
+	is_sent(p, "A8 SELECT \"box\" (CONDSTORE)\r\n"
+	    "A9 UID SEARCH RETURN (ALL) UID 1:9\r\n",
+	    "of an empty mailbox nothing can be found");
+	says(p, SELECTED "A8 OK x\r\n* ESEARCH (TAG \"A9\") UID\r\n"
+	    "A9 OK x\r\n");
+	is_told(p, "OPENED 30 7/0/3/0 counted\nDONE 30 ok\n",
+	    "nothing, of three");
+	asks_known(p, 40, OPEN_ALL, 0);
+	is_sent(p, "A10 SELECT \"box\" (CONDSTORE)\r\n"
+	    "A11 UID FETCH 1:9 (UID)\r\n", "then it is fetched");
 	peer_end(p);
 }
 
@@ -384,6 +418,7 @@ main(void)
 	test_forced();
 	test_condstore();
 	test_plain();
+	test_esearch();
 	test_no_esearch();
 	test_lines();
 	test_search();

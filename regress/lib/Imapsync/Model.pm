@@ -22,7 +22,8 @@
 #	ok(!grep { /EXPUNGE/ } $m->commands('all'));
 #
 # Options: caps (a string that replaces the list; "-QRESYNC -MOVE +XFOO" changes
-# it), greeting (default OK; PREAUTH), sep, user, password, reference, hooks.
+# it), early (those told before the login, if they are others), greeting
+# (default OK; PREAUTH), sep, user, password, reference, hooks.
 # client(), section(tunnel => 1), notes(), received(), stop(), start() are those
 # of Fake.pm.
 #
@@ -30,6 +31,8 @@
 # of the test don't come back), $c the session (Session.pm):
 #	NAME ($c, $tag, @args)		ahead of a command, such as 'SELECT',
 #		'UID FETCH', 'APPEND'; true: it has been dealt with
+#	any ($c, $tag, @args)	the same ahead of every command, whose name is
+#		$c->{name}, and the octets of its longest line $c->{line}
 #	'after NAME' ($c, $tag, @args)	behind its tagged answer
 #	select ($c, $mailbox, $info)	change what SELECT says: uidvalidity,
 #		uidnext, modseq (0: NOMODSEQ), exists, mailboxid, vanished
@@ -43,6 +46,7 @@
 #		refusal such as "NO [TOOBIG] too big"
 #	literal ($c, $tag, $size)	ahead of "+" for a literal that waits:
 #		returns undef or a refusal
+#	'literal+' ($c, $tag, $size)	for one that does not wait
 #	out ($c, $line)		each line sent: returns it, another, undef
 # In a hook: $c->store (the Store), $c->untagged("..."), $c->put("raw\r\n"),
 # $c->tagged($tag, 'NO', 'text'), $c->nth (how often this command came in this

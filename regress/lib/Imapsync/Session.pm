@@ -12,6 +12,7 @@ package Imapsync::Session;
 
 use strict;
 use warnings;
+use List::Util qw(max);
 use MIME::Base64 qw(decode_base64);
 use Imapsync::Commands;
 use Imapsync::Fake;
@@ -122,7 +123,10 @@ sub read_command
 		push @chunks, $line;
 		return @chunks unless $line =~ /\{(\d+)(\+?)\}\z/;
 		my ($size, $plus) = ($1, $2);
-		if (!$plus) {
+		if ($plus) {
+			my $hook = $self->{hooks}{'literal+'};
+			$hook->($self, $tag, $size) if $hook;
+		} else {
 			my $hook = $self->{hooks}{literal};
 			my $no = $hook ? $hook->($self, $tag, $size) : undef;
 			if (defined $no) {
@@ -168,7 +172,7 @@ sub serve
 	my $greeting = $self->{fake}{greeting};
 
 	$self->{state} = $greeting eq 'PREAUTH' ? 'a' : 'n';
-	$self->untagged("$greeting [CAPABILITY $self->{fake}{caps}] model");
+	$self->untagged("$greeting [CAPABILITY " . $self->caps . '] model');
 	while (my @chunks = $self->read_command) {
 		$self->log_command(@chunks);
 		$self->execute(@chunks);
@@ -191,7 +195,11 @@ sub execute
 	$self->{count}{$name}++;
 	@args = map { ref $_ eq 'SCALAR' ? $$_ : $_ } @args
 	    if $name ne 'APPEND';
-	my $hook = $self->{hooks}{$name};
+	$self->{line} = max(map { length } @chunks[grep { !($_ & 1) } 0 ..
+	    $#chunks]);
+	my $hook = $self->{hooks}{any};
+	return if $hook && $hook->($self, $tag, @args);
+	$hook = $self->{hooks}{$name};
 	return if $hook && $hook->($self, $tag, @args);
 	my $how = $command{$name};
 	if (!$how) {
@@ -210,11 +218,20 @@ sub execute
 
 # ---- any state, and login ----
 
+# What it says that it offers: before the login it may be less.
+sub caps
+{
+	my ($self) = @_;
+
+	return $self->{state} eq 'n' ? $self->{fake}{early} //
+	    $self->{fake}{caps} : $self->{fake}{caps};
+}
+
 sub cmd_capability
 {
 	my ($self, $tag) = @_;
 
-	$self->untagged("CAPABILITY $self->{fake}{caps}");
+	$self->untagged('CAPABILITY ' . $self->caps);
 	$self->tagged($tag, 'OK', 'done');
 }
 
@@ -248,7 +265,7 @@ sub log_in
 	}
 	$self->{state} = 'a';
 	$self->tagged($tag, 'OK',
-	    "[CAPABILITY $self->{fake}{caps}] logged in");
+	    "[CAPABILITY " . $self->caps . "] logged in");
 }
 
 sub cmd_login
