@@ -319,17 +319,23 @@ test_madeup(void)
 	asks_send(p, 11, 10, 5, 1, "1:3");
 	buf_clear(&p->got);
 	gives_text(p, 1, MADEUP);
-	gives_text(p, 2, other);
-	gives_text(p, 3, MADEUP);
 	says(p, "A4 OK x\r\n");
+	gives_text(p, 2, other);
+	says(p, "A5 OK x\r\n");
+	gives_text(p, 3, MADEUP);
+	says(p, "A6 OK x\r\n");
 	snprintf(over, sizeof(over), "5: 2 129  1-Jan-2020 00:00:00 +0000 () "
 	    "%s.\n5: end 1\n", other);
 	is_over(p, over, "another text of that size is a message");
-	is_sent(p, "A5 EXAMINE \"box\"\r\nA6 UID FETCH 1,3 (UID)\r\n"
-	    "A7 SELECT \"box\"\r\n", "is it there, to a new session?");
-	says(p, "* 2 EXISTS\r\n* OK [UIDVALIDITY 7] x\r\nA5 OK x\r\n"
-	    "* 2 FETCH (UID 3)\r\nA6 OK x\r\n"
-	    "* 2 EXISTS\r\n* OK [UIDVALIDITY 7] x\r\nA7 OK x\r\n");
+	is_sent(p, "A7 EXAMINE \"box\"\r\nA8 UID FETCH 1 (UID)\r\n"
+	    "A9 SELECT \"box\"\r\nA10 EXAMINE \"box\"\r\n"
+	    "A11 UID FETCH 3 (UID)\r\nA12 SELECT \"box\"\r\n",
+	    "is it there, to a new session?");
+#define OPENS	"* 2 EXISTS\r\n* OK [UIDVALIDITY 7] x\r\n"
+	says(p, OPENS "A7 OK x\r\nA8 OK x\r\n" OPENS "A9 OK x\r\n"
+	    OPENS "A10 OK x\r\n* 2 FETCH (UID 3)\r\nA11 OK x\r\n"
+	    OPENS "A12 OK x\r\n");
+#undef OPENS
 	is_told(p, "GONE 11 1\nWITHHELD 11 3 ok \nDONE 11 ok\n",
 	    "the one is gone, the other not given");
 	peer_end(p);
