@@ -60,7 +60,8 @@ ENGINE =	imapsync/engine/engine.o imapsync/engine/list.o \
 		imapsync/engine/rules.o imapsync/engine/plan.o \
 		imapsync/engine/verify.o imapsync/engine/guard.o \
 		imapsync/engine/moved.o imapsync/engine/move.o \
-		imapsync/engine/execute.o imapsync/engine/copy.o \
+		imapsync/engine/learn.o imapsync/engine/execute.o \
+		imapsync/engine/copy.o \
 		imapsync/engine/session.o imapsync/engine/finish.o \
 		imapsync/engine/refusal.o imapsync/engine/commands.o \
 		imapsync/engine/watch.o imapsync/engine/report.o \
@@ -74,7 +75,8 @@ NET =		imapsync-net/worker.o imapsync-net/loop.o \
 		imapsync-net/parse.o imapsync-net/fetch.o \
 		imapsync-net/key.o imapsync-net/cmdq.o \
 		imapsync-net/session.o imapsync-net/request.o \
-		imapsync-net/ops.o imapsync-net/handle.o \
+		imapsync-net/ops.o imapsync-net/expunge.o \
+		imapsync-net/handle.o \
 		imapsync-net/mailbox.o imapsync-net/list.o \
 		imapsync-net/stats.o imapsync-net/copysend.o \
 		imapsync-net/copyrecv.o imapsync-net/watch.o \

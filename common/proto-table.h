@@ -178,7 +178,7 @@ static const struct proto_field f_net_open[] = {
 };
 static const struct proto_field f_net_meta[] = {
 	U32(m_net_meta, handle),
-	BOOL(m_net_meta, brief),
+	U8(m_net_meta, what, META_WHOLE, META_FLAGS),
 	SET(m_net_meta, set),
 	END
 };
@@ -220,6 +220,7 @@ static const struct proto_field f_net_store[] = {
 static const struct proto_field f_net_expunge[] = {
 	U32(m_net_expunge, handle),
 	U32(m_net_expunge, survivor),
+	BOOL(m_net_expunge, last),
 	SET(m_net_expunge, set),
 	END
 };
@@ -567,6 +568,14 @@ static const struct proto_field f_store_base[] = {
 	FLAGS(m_store_base, flags),
 	END
 };
+static const struct proto_field f_store_rebase[] = {
+	U32(m_store_rebase, mailbox),
+	U8(m_store_rebase, side, LOCAL, REMOTE),
+	BOOL(m_store_rebase, add),
+	FLAGS(m_store_rebase, flags),
+	SET(m_store_rebase, set),
+	END
+};
 static const struct proto_field f_store_drop[] = {
 	U32(m_store_drop, mailbox),
 	U8(m_store_drop, side, LOCAL, REMOTE),
@@ -656,7 +665,7 @@ static const struct proto_field f_store_seen[] = {
 };
 static const struct proto_field f_store_pair[] = {
 	U32(m_store_pair, mailbox),
-	U8(m_store_pair, mode, PAIR_ADOPT, PAIR_IMPORT),
+	U8(m_store_pair, mode, PAIR_ADOPT, PAIR_LEARN),
 	END
 };
 static const struct proto_field f_store_diff[] = {
@@ -736,6 +745,7 @@ static const struct proto_field f_store_diff[] = {
 	X(STORE_SAMPLE, store_sample, f_store_sample, 0)		\
 	X(STORE_ADD, store_add, f_store_add, P_MANY)			\
 	X(STORE_BASE, store_base, f_store_base, P_MANY)			\
+	X(STORE_REBASE, store_rebase, f_store_rebase, 0)		\
 	X(STORE_DROP, store_drop, f_store_drop, 0)			\
 	X(STORE_MARK, store_mark, f_store_mark, 0)			\
 	X(STORE_MARKFAIL, store_markfail, f_store_markfail, 0)		\

@@ -145,6 +145,7 @@ enum proto_type {
 	M_STORE_SAMPLE,
 	M_STORE_ADD,
 	M_STORE_BASE,
+	M_STORE_REBASE,
 	M_STORE_DROP,
 	M_STORE_MARK,
 	M_STORE_MARKFAIL,
@@ -287,12 +288,14 @@ struct m_net_open {
 
 /*
  * M_NET_META: UID FETCH set (UID FLAGS INTERNALDATE RFC822.SIZE
- * BODY.PEEK[HEADER.FIELDS (MESSAGE-ID DATE FROM TO SUBJECT)]), or with "brief"
- * (UID RFC822.SIZE).  Answers: META*, DONE.
+ * BODY.PEEK[HEADER.FIELDS (MESSAGE-ID DATE FROM TO SUBJECT)]), or of these only
+ * RFC822.SIZE; answers: META*, DONE.  Or only FLAGS; answers: FLAGS* of its
+ * handle, DONE.
  */
+enum meta_what { META_WHOLE = 0, META_SIZE, META_FLAGS };
 struct m_net_meta {
 	uint32_t	 handle;
-	uint8_t		 brief;
+	uint8_t		 what;		/* enum meta_what */
 	struct uidset	 set;
 };
 
@@ -366,10 +369,16 @@ struct m_net_store {
  * events tell what is gone.  Where the server does not tell UIDs (all but QRESYNC)
  * the SELECT is sent a third time, and UID FETCH set,survivor (UID): gone is what
  * that does not show, if it shows the survivor; without one, if nothing is left.
+ * A set of several messages is one set, and is done with the last.
+ * A server that lists UIDPLUS and refuses UID EXPUNGE: NO with RC_CANNOT; the next
+ * EXPUNGE of the session goes without, as where there is no UIDPLUS: SELECT, UID
+ * FETCH 1:* (UID FLAGS), UID STORE, UID SEARCH DELETED; and EXPUNGE, if that is
+ * exactly the set and nothing else was marked before.  Else NO, with the reason.
  */
 struct m_net_expunge {
 	uint32_t	 handle;
 	uint32_t	 survivor;	/* a message that stays; 0: none known */
+	uint8_t		 last;
 	struct uidset	 set;
 };
 
@@ -549,7 +558,7 @@ enum { FLAGS_NONE = 0, FLAGS_ALL, FLAGS_CUT };
 struct m_engine_meta {
 	uint32_t	 uid;
 	uint64_t	 size;		/* RFC822.SIZE */
-	uint64_t	 key;		/* of design.md; 0 if brief */
+	uint64_t	 key;		/* of design.md; 0 if META_SIZE */
 	int64_t		 date;		/* INTERNALDATE, seconds since 1970 UTC */
 	uint8_t		 msgid;		/* has a Message-ID field */
 	const char	*flags;
@@ -575,7 +584,7 @@ enum resp_code { RC_NONE = 0, RC_OTHER, RC_ALREADYEXISTS, RC_NONEXISTENT,
 	RC_TRYCREATE, RC_NOPERM, RC_CANNOT, RC_LIMIT, RC_TOOBIG, RC_OVERQUOTA,
 	RC_UNAVAILABLE, RC_INUSE, RC_EXPUNGEISSUED, RC_CORRUPTION,
 	RC_CONTACTADMIN, RC_SERVERBUG, RC_CLOSED_CONNECTION, RC_WITHHELD,
-	RC_SOURCE_CLOSED, RC_META_CLOSED, RC_MAX = RC_META_CLOSED,
+	RC_SOURCE_CLOSED, RC_META_CLOSED, RC_TAKEN, RC_MAX = RC_TAKEN,
 	RC_SERVER_MAX = RC_SERVERBUG };
 enum resp_status { ST_OK = 0, ST_NO, ST_BAD, ST_UNSENT, ST_MAX = ST_UNSENT };
 

@@ -109,6 +109,17 @@ struct m_store_base {
 	const char	*flags;
 };
 /* Drop the rows, and refusals of that side, in the set. */
+/*
+ * M_STORE_REBASE: of the rows with those UIDs on that side the baseline gets, or
+ * loses, these flags.
+ */
+struct m_store_rebase {
+	uint32_t	 mailbox;
+	uint8_t		 side;
+	uint8_t		 add;
+	const char	*flags;
+	struct uidset	 set;
+};
 struct m_store_drop {
 	uint32_t	 mailbox;
 	uint8_t		 side;
@@ -226,7 +237,7 @@ struct m_store_seen {
  * is that of the rows that stay.
  */
 enum pair_mode { PAIR_ADOPT = 0, PAIR_RECOVER, PAIR_REPAIR, PAIR_DOUBT,
-	PAIR_IMPORT };
+	PAIR_IMPORT, PAIR_LEARN };
 #define PAIR_SAMPLE	200
 struct m_store_pair {
 	uint32_t	 mailbox;

@@ -33,7 +33,8 @@ typedef void	(*cmd_fn)(struct net *, struct cmd *, const struct resp *);
 #define LINE_MAX_LEN	8000	/* octets of a command (RFC 7162 section 4) */
 #define CMD_BARRIERS	4
 /* What a FETCH is for; a list is of kind K_SEARCH. */
-enum cmd_for { FOR_FLAGS = 0, FOR_LIST, FOR_CONFIRM, FOR_CANARY };
+enum cmd_for { FOR_FLAGS = 0, FOR_LIST, FOR_CONFIRM, FOR_CANARY, FOR_MARKED,
+	FOR_DELETED };
 /* A command, from its making to its tagged answer. */
 struct cmd {
 	TAILQ_ENTRY(cmd)	 entry;		/* cmdq.answers */
@@ -62,11 +63,12 @@ struct cmd {
 	/* The owner's. */
 	int			 what;		/* SEARCH: OPEN_NEW, OPEN_ALL */
 	enum cmd_for		 what_for;
-	struct uidset		 found;		/* FOR_LIST: what was shown */
+	struct uidset		 found;		/* a list: what was shown */
 	uint32_t		 lo, hi;	/* the same: what is asked for */
 	int			 got;		/* an untagged answer came */
 	int			 runs;		/* SELECT: see handle.c */
-	struct uidset		 set;		/* META, SEND, MOVE: to come */
+	struct uidset		 set;		/* META, SEND, MOVE: to come;
+						   FOR_MARKED: those that are */
 	uint32_t		 under;		/* the one that is being read */
 	uint32_t		 done;		/* the last one that has come */
 	uint32_t		 pos;		/* the last one that was told */

@@ -373,11 +373,39 @@ append_due(const struct req *r)
 }
 
 static void
+aside_tagged(struct net *net, struct cmd *c, const struct resp *resp)
+{
+	(void)c;
+	if (resp->word == WORD_OK)
+		handle_unselected(net);
+}
+
+/*
+ * mailutils loses what is appended to the mailbox that is selected, and UW does
+ * not tell its UID.
+ */
+static void
+append_aside(struct net *net, struct req *r)
+{
+	struct cmd	*c;
+
+	if (r->aside || !net->strategy->aside ||
+	    !(net->caps.bits & CAP_UNSELECT))
+		return;
+	r->aside = 1;
+	handle_sent(net, NULL);
+	c = cmd_new(net, K_SESSION, r, aside_tagged);
+	cmd_puts(c, "UNSELECT");
+	cmd_end(net, c);
+}
+
+static void
 append_begin(struct net *net)
 {
 	struct copyrecv	*rs = &net->recv;
 	struct cmd	*c;
 
+	append_aside(net, rs->req);
 	if (rs->unanswered == 0) {
 		rs->t0 = net_now();
 		rs->acked = 0;

@@ -200,7 +200,7 @@ const struct proto_handler loop_handlers[] = {
 	{ M_NET_EXPECT,	 CH_READY,		recv_on_expect },
 	{ M_NET_RECV,	 CH_READY,		recv_on_recv },
 	{ M_NET_STORE,	 CH_READY,		ops_on_store },
-	{ M_NET_EXPUNGE, CH_READY,		ops_on_expunge },
+	{ M_NET_EXPUNGE, CH_READY,		expunge_on_expunge },
 	{ M_NET_MOVE, CH_READY,			ops_on_move },
 	{ M_NET_NAME,	 CH_READY,		ops_on_name },
 	{ M_NET_WATCH,	 CH_READY,		watch_on_watch },

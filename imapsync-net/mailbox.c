@@ -352,7 +352,7 @@ mailbox_meta(struct net *net, const struct fetch *f)
 	m.date = DATE_NONE;
 	m.flags = f->has_flags ? f->flags : "";
 	net_heard(net);
-	if (!c->req->brief) {
+	if (c->req->what == META_WHOLE) {
 		if (!net->body.hashead || f->section != SECT_HEADER ||
 		    (madeup_may_be(net, f->size) &&
 		    madeup_key(net->body.headkey))) {
@@ -471,6 +471,9 @@ mailbox_fetch(struct net *net, const struct fetch *f)
 	fetch_says(net, h, f);
 	if ((c = mailbox_under_way(net)) != NULL)
 		mailbox_heard(net, &c->pos, f->uid);
+	/* Of all messages that are there: nobody else wants to know. */
+	if (c != NULL && c->what_for == FOR_MARKED && !f->has_modseq)
+		return;
 	if (f->has_modseq && f->modseq > h->maxmodseq)
 		h->maxmodseq = f->modseq;
 	if (!f->has_modseq &&

@@ -162,6 +162,8 @@ struct net {
 	const struct strategy	*strategy;	/* from READY on */
 	enum canary		 canary;
 	int			 nosearch;	/* SEARCH finds nothing */
+	int			 noexpunge;	/* UID EXPUNGE was refused */
+	struct uidset		 expunge;	/* parts of one that have come */
 	/* By file. */
 	struct mailboxes	 handles;
 	struct queue		 queue;
@@ -263,9 +265,12 @@ void		 ops_on_open(const struct msg *);
 void		 ops_on_search(const struct msg *);
 void		 ops_on_meta(const struct msg *);
 void		 ops_on_store(const struct msg *);
-void		 ops_on_expunge(const struct msg *);
 void		 ops_on_move(const struct msg *);
 void		 ops_on_name(const struct msg *);
+
+/* ---- expunge.c ---- */
+
+void		 expunge_on_expunge(const struct msg *);
 
 /* ---- list.c: LIST and STATUS ---- */
 

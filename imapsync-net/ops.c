@@ -8,8 +8,8 @@
  */
 
 /*
- * Requests that are a few commands each: OPEN, SEARCH, META, STORE, EXPUNGE and
- * those on names.
+ * Requests that are a few commands each: OPEN, SEARCH, META, STORE, MOVE and those
+ * on names.
  */
 #include "net.h"
 
@@ -170,22 +170,28 @@ ops_on_open(const struct msg *msg)
 	req_queue(net, r);
 }
 
-/* ---- META, STORE, EXPUNGE, names ---- */
+/* ---- META, STORE, MOVE, names ---- */
 
 static int
 meta_emit(struct net *net, struct req *r)
 {
-	struct cmd	*c;
+	static const char *const	 items[] = {
+		[META_WHOLE] = " (UID FLAGS INTERNALDATE RFC822.SIZE "
+		    "BODY.PEEK[HEADER.FIELDS (MESSAGE-ID DATE FROM TO "
+		    "SUBJECT)])",
+		[META_SIZE] = " (UID RFC822.SIZE)",
+		[META_FLAGS] = " (UID FLAGS)"
+	};
+	struct cmd			*c;
 
 	while (r->pos < uidset_max(&r->set)) {
 		if (net->out.len >= QUEUE_HIGH)
 			return 0;
-		c = cmd_new(net, K_META, r, req_answer);
+		c = cmd_new(net, r->what == META_FLAGS ? K_FETCH : K_META, r,
+		    req_answer);
 		cmd_puts(c, "UID FETCH ");
-		cmd_set(c, &r->set, &r->pos, 0, 1);
-		cmd_puts(c, r->brief ? " (UID RFC822.SIZE)" : " (UID FLAGS "
-		    "INTERNALDATE RFC822.SIZE BODY.PEEK[HEADER.FIELDS "
-		    "(MESSAGE-ID DATE FROM TO SUBJECT)])");
+		cmd_set(c, &r->set, &r->pos, 0, r->what != META_FLAGS);
+		cmd_puts(c, items[r->what]);
 		cmd_end(net, c);
 	}
 	return 1;
@@ -200,7 +206,7 @@ ops_on_meta(const struct msg *msg)
 	struct req		*r;
 
 	r = req_bound(msg, m->handle, &meta_ops, &m->set);
-	r->brief = m->brief;
+	r->what = m->what;
 	req_enter(msg->arg, r);
 }
 
@@ -239,49 +245,6 @@ ops_on_store(const struct msg *msg)
 	req_enter(msg->arg, r);
 }
 
-/*
- * The second SELECT is needed: in a session that has fetched, Dovecot 2.3 takes
- * UID STORE and UID EXPUNGE in one packet and expunges nothing.
- */
-static int
-expunge_emit(struct net *net, struct req *r)
-{
-	struct cmd	*c;
-
-	if (uidset_empty(&r->set))
-		return 1;
-	while (r->pos < uidset_max(&r->set)) {
-		c = cmd_new(net, K_STORE, r, req_answer);
-		cmd_puts(c, "UID STORE ");
-		cmd_set(c, &r->set, &r->pos, 0, 0);
-		cmd_puts(c, " +FLAGS.SILENT (\\Deleted)");
-		cmd_end(net, c);
-	}
-	select_box(net, r, r->handle, req_answer);
-	for (r->pos = 0; r->pos < uidset_max(&r->set); ) {
-		c = cmd_new(net, K_EXPUNGE, r, req_answer);
-		cmd_puts(c, "UID EXPUNGE ");
-		cmd_set(c, &r->set, &r->pos, 0, 0);
-		cmd_end(net, c);
-	}
-	if (net->strategy->confirm != NULL)
-		net->strategy->confirm(net, r);
-	return 1;
-}
-
-static const struct req_ops expunge_ops = { .emit = expunge_emit };
-
-void
-ops_on_expunge(const struct msg *msg)
-{
-	const struct m_net_expunge	*m = msg->rec;
-	struct req			*r;
-
-	r = req_bound(msg, m->handle, &expunge_ops, &m->set);
-	r->survivor = m->survivor;
-	req_enter(msg->arg, r);
-}
-
 /* With a COPYUID the rest is not there any more; without one nobody knows. */
 static void
 move_tagged(struct net *net, struct cmd *c, const struct resp *resp)
@@ -311,7 +274,7 @@ move_emit(struct net *net, struct req *r)
 {
 	struct cmd	*c;
 
-	/* As for UID EXPUNGE. */
+	/* As for UID EXPUNGE: see expunge.c. */
 	if (r->pos == 0 && !uidset_empty(&r->set))
 		select_box(net, r, r->handle, req_answer);
 	while (r->pos < uidset_max(&r->set)) {

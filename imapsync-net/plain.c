@@ -22,6 +22,7 @@ const struct strategy	 strategy_plain = {
 	.proof = PROOF_LISTED,
 	.search = CAP_ANY,
 	.single = 1,
+	.aside = 1,
 	.line = PLAIN_LINE,
 	.confirm = select_confirm
 };

@@ -36,6 +36,10 @@ struct req_ops {
 /* A LIST that goes behind LOGIN can't know what the server will offer. */
 enum list_tried { TRY_NOT = 0, TRY_HOPE, TRY_OFFERED, TRY_LATER };
 
+/* One without UID EXPUNGE, in turns. */
+enum expunge_stage { EXPUNGE_BEGIN = 0, EXPUNGE_ASKED, EXPUNGE_MARKED,
+	EXPUNGE_OVER };
+
 /* A request, from its arrival to its DONE. */
 struct req {
 	TAILQ_ENTRY(req)	 entry;
@@ -70,19 +74,25 @@ struct req {
 	/* META, SEND, STORE, MOVE, NAME, WATCH */
 	int			 copy;
 	uint32_t		 uidvalidity;
-	int			 brief;
+	enum meta_what		 what;
 	int			 last;
 	int			 add;
-	uint32_t		 survivor;	/* EXPUNGE */
 	enum name_op		 op;
 	char			*newname;
 	int			 notify;
+	/* EXPUNGE: see expunge.c */
+	uint32_t		 survivor;
+	enum expunge_stage	 stage;
+	struct uidset		 seen;		/* all that is there */
+	struct uidset		 others;	/* marked, and not to go */
+	int			 whole;		/* "seen" is */
 	/* SEND */
 	unsigned		 fetching;	/* unanswered FETCHes */
 	int			 ended;		/* END, if due, was sent */
 	/* RECV */
 	struct m_net_recv	 recv;
 	int			 appended;
+	int			 aside;		/* nothing is selected */
 	int			 over;		/* no more records come */
 };
 TAILQ_HEAD(reqs, req);

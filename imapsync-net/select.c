@@ -76,6 +76,10 @@ select_found(struct net *net, const struct resp *resp)
 		net_heard(net);
 	if (!resp->more)
 		c->got = 1;
+	if (c->what_for == FOR_DELETED) {
+		uidset_or(&c->found, &resp->set);
+		return;
+	}
 	if (c->missing != NULL) {
 		uidset_or(&c->missing->found, &resp->set);
 		return;
@@ -119,6 +123,17 @@ shown_list(struct net *net, struct cmd *c, uint32_t uid)
 	net_heard(net);
 }
 
+/* What it has more of than can be told may be \Deleted, too. */
+static void
+shown_marked(struct cmd *c, const struct fetch *f)
+{
+	if (!f->has_flags)
+		return;
+	uidset_add(&c->found, f->uid, f->uid);
+	if (f->has_flags == FLAGS_CUT || flags_has(f->flags, "\\Deleted"))
+		uidset_add(&c->set, f->uid, f->uid);
+}
+
 /*
  * What is shown is there, whichever command it answers; but what was said in
  * front of a SELECT says nothing about what is behind it, and the canary is
@@ -134,6 +149,8 @@ select_shown(struct net *net, const struct fetch *f)
 			break;
 		if (c->what_for == FOR_LIST)
 			shown_list(net, c, f->uid);
+		else if (c->what_for == FOR_MARKED)
+			shown_marked(c, f);
 		else if (c->what_for == FOR_CONFIRM) {
 			uidset_del(&c->set, f->uid, f->uid);
 			c->got |= f->uid == c->lo;

@@ -33,6 +33,8 @@ struct strategy {
 	uint32_t		 search;
 	/* Bodies are asked for one by one: the UID may follow. */
 	int			 single;
+	/* Nothing is appended to the mailbox that is selected, if it may be. */
+	int			 aside;
 	/* Octets of a command's line. */
 	size_t			 line;
 	/* Behind SELECT and the name: " (...)", if it has a parameter. */

@@ -73,6 +73,10 @@ static const char *const statement[DB_NSTMT] = {
 	    " key) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
 	[DB_BASE] = "UPDATE message SET flagset = ?3"
 	    " WHERE mailbox = ?1 AND local = ?2",
+	[DB_BASES] = "SELECT DISTINCT flagset FROM message"
+	    " WHERE mailbox = ?1 AND @ BETWEEN ?2 AND ?3",
+	[DB_REBASE] = "UPDATE message SET flagset = ?5"
+	    " WHERE mailbox = ?1 AND @ BETWEEN ?2 AND ?3 AND flagset = ?4",
 	[DB_DROP] = "DELETE FROM message"
 	    " WHERE mailbox = ?1 AND @ BETWEEN ?2 AND ?3",
 	[DB_UNREFUSE] = "DELETE FROM refused"
@@ -128,6 +132,7 @@ static const char *const statement[DB_NSTMT] = {
 	[DB_SEEN_SIZE] = WALK " ORDER BY key, size, uid",
 	[DB_SEEN_SIZEDATE] = WALK DATED " ORDER BY key, size, date, uid",
 	[DB_SEEN_DATE] = WALK DATED " ORDER BY key, date, uid",
+	[DB_SEEN_KEY] = WALK " ORDER BY key, uid",
 	[DB_SEEN_LEFT] = "UPDATE seen_@ SET rest = ?3"
 	    " WHERE mailbox = ?1 AND uid = ?2",
 	[DB_SEEN_UIDS] = "SELECT uid FROM seen_@ WHERE mailbox = ?1"

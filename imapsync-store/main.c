@@ -256,6 +256,7 @@ ON_CHANGE(forget)
 ON_CHANGE(rename)
 ON_CHANGE(add)
 ON_CHANGE(base)
+ON_CHANGE(rebase)
 ON_CHANGE(drop)
 ON_CHANGE(mark)
 ON_CHANGE(markfail)
@@ -286,6 +287,7 @@ static const struct proto_handler handlers[] = {
 	{ M_STORE_SAMPLE,	STATE_OPEN,	on_sample },
 	{ M_STORE_ADD,		STATE_OPEN,	on_add },
 	{ M_STORE_BASE,		STATE_OPEN,	on_base },
+	{ M_STORE_REBASE,	STATE_OPEN,	on_rebase },
 	{ M_STORE_DROP,		STATE_OPEN,	on_drop },
 	{ M_STORE_MARK,		STATE_OPEN,	on_mark },
 	{ M_STORE_MARKFAIL,	STATE_OPEN,	on_markfail },

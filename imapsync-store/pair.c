@@ -51,6 +51,8 @@ static const struct round recover[] = {
 	{ DB_SEEN_DATE, 0, 1, 0 },
 	/* Some servers don't keep the date that they are given. */
 	{ DB_SEEN_SIZE, 1, 0, 0 },
+	/* Or the size: PAIR_LEARN only. */
+	{ DB_SEEN_KEY, 0, 0, 0 },
 };
 
 void
@@ -494,9 +496,9 @@ db_pair(struct db *db, const struct m_store_pair *m)
 
 	if (m->mode == PAIR_DOUBT)
 		return doubt(db, m->mailbox);
-	if (m->mode == PAIR_RECOVER) {
+	if (m->mode == PAIR_RECOVER || m->mode == PAIR_LEARN) {
 		r = recover;
-		n = nitems(recover);
+		n = nitems(recover) - (m->mode == PAIR_RECOVER);
 	}
 	db_change(db, m->mailbox);
 	if (m->mode == PAIR_REPAIR)
@@ -547,4 +549,48 @@ db_diff(struct db *db, const struct m_store_diff *m)
 			db->answer(db->arg, M_ENGINE_ROW, &row);
 	}
 	db_unsee(db, m->mailbox, m->side);
+}
+
+/* ---- what is kept of flags ---- */
+
+/* The baseline of the rows that have this one. */
+static void
+rebase(struct db *db, const struct m_store_rebase *m, const struct uidrange *r,
+    int64_t old)
+{
+	static char	 flags[FLAGS_MAX];
+
+	db_flags(db, old, flags);
+	if (!m->add)
+		flags_sub(flags, flags, m->flags);
+	else if (flags_or(flags, flags, m->flags) == -1)
+		return;
+	db_run(db, DB_REBASE, m->side, DB_INTS(m->mailbox, r->lo, r->hi, old,
+	    db_flagset(db, flags)));
+}
+
+/* There are few different ones; none is changed while they are being read. */
+void
+db_rebase(struct db *db, const struct m_store_rebase *m)
+{
+	struct uidrange	 r;
+	sqlite3_stmt	*st;
+	int64_t		*old;
+	size_t		 i, n;
+	uint32_t	 uid;
+
+	db_change(db, m->mailbox);
+	UIDSET_FOREACH(r, &m->set, uid) {
+		old = NULL;
+		n = 0;
+		st = db_stmt(db, DB_BASES, m->side,
+		    DB_INTS(m->mailbox, r.lo, r.hi));
+		while (db_step(db, st)) {
+			old = xreallocarray(old, n + 1, sizeof(*old));
+			old[n++] = sqlite3_column_int64(st, 0);
+		}
+		for (i = 0; i < n; i++)
+			rebase(db, m, &r, old[i]);
+		free(old);
+	}
 }

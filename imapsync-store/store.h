@@ -54,6 +54,8 @@ enum db_stmt {
 	DB_NRANGE,
 	DB_ADD,
 	DB_BASE,
+	DB_BASES,
+	DB_REBASE,
 	DB_DROP,
 	DB_UNREFUSE,
 	DB_MARK,
@@ -81,6 +83,7 @@ enum db_stmt {
 	DB_SEEN_SIZE,
 	DB_SEEN_SIZEDATE,
 	DB_SEEN_DATE,
+	DB_SEEN_KEY,
 	DB_SEEN_LEFT,
 	DB_SEEN_UIDS,
 	DB_SEEN_DIFF,
@@ -171,6 +174,7 @@ void		 db_sample(struct db *, const struct m_store_sample *);
 void		 db_add(struct db *, const struct m_store_add *);
 /* A row that is not there (dropped meanwhile) is left alone. */
 void		 db_base(struct db *, const struct m_store_base *);
+void		 db_rebase(struct db *, const struct m_store_rebase *);
 void		 db_drop(struct db *, const struct m_store_drop *);
 /*
  * A mark that replaces another takes over its tries, since a run that recovers

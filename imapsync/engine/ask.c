@@ -599,15 +599,15 @@ ask_open(struct engine *e, struct mbox *mb, int side, enum sess_kind kind,
 }
 
 size_t
-ask_meta(struct engine *e, struct sess *s, int brief, const struct uidset *set,
-    const struct answers *to)
+ask_meta(struct engine *e, struct sess *s, enum meta_what what,
+    const struct uidset *set, const struct answers *to)
 {
 	struct m_net_meta	 m;
 	struct req		*r;
 	size_t			 i, n = 0;
 
 	m.handle = s->handle;
-	m.brief = brief;
+	m.what = what;
 	SET_PARTS(set, i, &m.set) {
 		r = req_new(e, s->side, ASK_META, s->mb, s, to);
 		req_limit(r, &m.set);
@@ -673,7 +673,7 @@ ask_recv(struct engine *e, struct sess *s, struct m_net_recv *m,
 
 void
 ask_store(struct engine *e, struct sess *s, struct store *st,
-    const struct answers *to)
+    const struct uidset *set, const struct answers *to)
 {
 	struct m_net_store	 m;
 	struct req		*r;
@@ -682,7 +682,7 @@ ask_store(struct engine *e, struct sess *s, struct store *st,
 	m.handle = s->handle;
 	m.add = st->add;
 	m.flags = st->flag;
-	SET_PARTS(&st->set, i, &m.set) {
+	SET_PARTS(set, i, &m.set) {
 		r = req_new(e, s->side, ASK_STORE, s->mb, s, to);
 		r->arg = st;
 		req_limit(r, &m.set);
@@ -701,6 +701,7 @@ ask_expunge(struct engine *e, struct sess *s, const struct uidset *set,
 	m.handle = s->handle;
 	m.survivor = survivor;
 	SET_PARTS(set, i, &m.set) {
+		m.last = i >= set->nb;
 		r = req_new(e, s->side, ASK_EXPUNGE, s->mb, s, to);
 		req_send(e, r, M_NET_EXPUNGE, &m);
 	}

@@ -221,7 +221,8 @@ void		 ask_status(struct engine *, struct mbox *, int side,
 struct sess	*ask_open(struct engine *, struct mbox *, int side,
 		    enum sess_kind, int what, uint32_t n, uint64_t modseq,
 		    const struct answers *);
-size_t		 ask_meta(struct engine *, struct sess *, int brief,
+/* What META_FLAGS asks for goes to "flags" of the session. */
+size_t		 ask_meta(struct engine *, struct sess *, enum meta_what,
 		    const struct uidset *, const struct answers *);
 /* The UIDs that are there go to the session's "all". */
 size_t		 ask_search(struct engine *, struct sess *,
@@ -231,8 +232,9 @@ void		 ask_send(struct engine *, struct sess *, uint32_t transfer,
 /* "set": the source's UIDs.  m.handle is filled in.  Returns its id. */
 uint32_t	 ask_recv(struct engine *, struct sess *, struct m_net_recv *,
 		    const struct uidset *, const struct answers *, void *arg);
+/* "set": of the STORE. */
 void		 ask_store(struct engine *, struct sess *, struct store *,
-		    const struct answers *);
+		    const struct uidset *, const struct answers *);
 /* "survivor": a message of that side that stays, or 0. */
 void		 ask_expunge(struct engine *, struct sess *,
 		    const struct uidset *, uint32_t survivor,

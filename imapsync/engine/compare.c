@@ -169,7 +169,10 @@ compare_offers(struct engine *e, struct mbox *mb, int side)
 
 	RB_FOREACH(f, refusals, &mb->s[side].known.refusals) {
 		due = now >= f->next;
-		if (f->code == RC_TOOBIG || (f->limit != 0 &&
+		/* It may be there: sent once more it would be there twice. */
+		if (f->code == RC_TAKEN)
+			due = 0;
+		else if (f->code == RC_TOOBIG || (f->limit != 0 &&
 		    f->size > f->limit))
 			due = limit != f->limit;
 		if (!due && !e->want.cfg.retry)

@@ -156,6 +156,7 @@ copy_new(const struct mside *src, struct uidset *set)
 {
 	uidset_copy(set, &src->w->found.new);
 	uidset_sub(set, &src->w->did.copied);
+	uidset_sub(set, &src->w->did.unlearnt);
 	uidset_sub(set, &src->w->plan.wait);
 }
 
@@ -168,9 +169,11 @@ got_copied(struct engine *e, struct req *r, const struct m_engine_copied *m)
 	e->exec.quota_row[c->target] = 0;
 	if (m->lost[0] != '\0')
 		mbox_lost(mb, r->side, m->lost);
-	/* It is there, wherever that is: the next run finds it by the mark. */
+	/* It is there, wherever that is: learn_run() finds it, or the next run. */
 	if (mb->stopped || m->newuid == 0) {
-		mb->mark[c->target].keep = 1;
+		uidset_add(&mb->s[OTHER(c->target)].w->did.unlearnt, m->uid,
+		    m->uid);
+		mb->s[c->target].w->did.octets += m->size;
 		return;
 	}
 	if (!copy_fits(mb, c->target, m->uid, m->newuid)) {

@@ -127,22 +127,29 @@ exec_finish(struct engine *e, int last)
 	return loop_commit(e);
 }
 
-/* Deletions that had to wait until what was moved is copied. */
+/* What is not done yet. */
 static int
-put_off(struct engine *e)
+ops_again(struct engine *e)
 {
 	struct mbox	*mb;
 	int		 side;
 
-	/* COPY, commit, EXPUNGE: what was copied has its row on disk. */
-	if (!guard_after(e))
-		return 0;
-	if (e->ask.uncommitted > 0 && loop_commit(e) == -1)
-		return -1;
 	FOREACH_USABLE_SIDE(mb, side, &e->list)
 		if (session_has_ops(mb, side))
 			session_open(e, mb, side);
 	return loop_wait(e, -1);
+}
+
+/* Deletions that had to wait until what was moved is copied. */
+static int
+put_off(struct engine *e)
+{
+	/* COPY, commit, EXPUNGE: what was copied has its row on disk. */
+	if (guard_after(e) && ((e->ask.uncommitted > 0 &&
+	    loop_commit(e) == -1) || ops_again(e) == -1))
+		return -1;
+	/* UID EXPUNGE was refused: some servers list it and don't have it. */
+	return ops_again(e);
 }
 
 int
@@ -158,7 +165,7 @@ exec_run(struct engine *e)
 	for (t = 0; t < SIDES; t++)
 		if (pass(e, t, pass_mbox) == -1)
 			return -1;
-	if (copy_missing(e) == -1 || put_off(e) == -1)
+	if (learn_run(e) == -1 || copy_missing(e) == -1 || put_off(e) == -1)
 		return -1;
 	return exec_finish(e, 0);
 }
@@ -203,7 +210,7 @@ exec_last(struct engine *e)
 	for (t = 0; t < SIDES; t++)
 		if (pass(e, t, last_mbox) == -1)
 			return -1;
-	if (copy_missing(e) == -1)
+	if (learn_run(e) == -1 || copy_missing(e) == -1)
 		return -1;
 	return exec_finish(e, 1);
 }

@@ -326,7 +326,7 @@ look_first(struct engine *e, struct take *t)
 		up_to_top(t, side, &all);
 		t->first[side] = t->look[side] = look_open(e, t->mb, side,
 		    OPEN_NEW | (uidset_empty(&all) ? 0 : OPEN_FULL), &opened);
-		ask_meta(e, t->look[side], 1, &all, &sizes);
+		ask_meta(e, t->look[side], META_SIZE, &all, &sizes);
 	}
 	uidset_free(&all);
 }
@@ -340,7 +340,7 @@ look_keys(struct engine *e, struct take *t)
 		if (uidset_empty(&t->doubt[side]))
 			continue;
 		t->look[side] = look_open(e, t->mb, side, 0, &opened);
-		ask_meta(e, t->look[side], 0, &t->doubt[side], &keys);
+		ask_meta(e, t->look[side], META_WHOLE, &t->doubt[side], &keys);
 	}
 }
 

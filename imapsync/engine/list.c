@@ -226,27 +226,12 @@ args_to_patterns(struct engine *e)
 }
 
 static void
-check_caps(struct engine *e, int side)
-{
-	if (!(e->srv[side].ready.caps & CAP_UIDPLUS))
-		fatalx("%s: the server %s does not offer UIDPLUS (RFC 4315), "
-		    "so that single messages can't be expunged; imapsync can't "
-		    "work with it", side_name[side], e->want.cfg.host[side]);
-}
-
-/*
- * LIST may end in BAD only because the server lacks an extension: then the
- * capabilities are the better message.
- */
-static void
 list_first_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 {
 	if (e->want.cfg.command == CMD_CHECK) {
 		e->srv[r->chan].list_failed |= m->status != ST_OK;
 		return;
 	}
-	if (m->status != ST_OK && e->srv[r->chan].is_ready)
-		check_caps(e, r->chan);
 	list_done(e, r, m);
 }
 
@@ -307,12 +292,7 @@ list_servers(struct engine *e)
 	    strcmp(e->want.patterns[0], "*") != 0;
 	for (side = 0; side < SIDES; side++)
 		list_side(e, side);
-	if (loop_wait(e, -1) == -1)
-		return -1;
-	for (side = 0; side < SIDES; side++)
-		if (e->want.cfg.command != CMD_CHECK)
-			check_caps(e, side);
-	return 0;
+	return loop_wait(e, -1);
 }
 
 /* ---- filters ---- */

@@ -214,7 +214,7 @@ store_add(struct stores *list, int add, const char *flag)
 	return st;
 }
 
-static void
+void
 stores_free(struct stores *list)
 {
 	struct store	*st;
@@ -223,6 +223,7 @@ stores_free(struct stores *list)
 		TAILQ_REMOVE(&list->list, st, entry);
 		RB_REMOVE(store_index, &list->index, st);
 		uidset_free(&st->set);
+		uidset_free(&st->sent);
 		uidset_free(&st->done);
 		uidset_free(&st->refused);
 		free(st->flag);
@@ -345,6 +346,8 @@ did_free(struct side_did *d)
 	free(d->why);
 	uidset_free(&d->appended);
 	stores_free(&d->sent);
+	uidset_free(&d->unlearnt);
+	stores_free(&d->dropped);
 }
 
 static void
@@ -413,6 +416,7 @@ mbox_begin(struct mbox *mb)
 		RB_INIT(&w->found.changes);
 		stores_init(&w->plan.stores);
 		stores_init(&w->did.sent);
+		stores_init(&w->did.dropped);
 	}
 }
 
@@ -425,6 +429,7 @@ mbox_idle(struct mbox *mb)
 		if (mb->w != NULL) {
 			work_free(&mb->w->s[side]);
 			uidset_free(&mb->w->pairing.asked[side]);
+			uidset_free(&mb->w->pairing.shown[side]);
 		}
 		mb->s[side].w = (struct side_work *)&no_work;
 	}

@@ -39,6 +39,7 @@ struct mbox_work {
 		int			 target;	/* recover.c: of the mark */
 		struct sess		*look[SIDES];
 		struct uidset		 asked[SIDES];	/* and not told */
+		struct uidset		 shown[SIDES];	/* learn.c: told */
 		uint64_t		 n[SIDES];	/* that were asked */
 	} pairing;
 	struct transfer	*transfer;	/* move.c: that is being gathered */
@@ -174,6 +175,7 @@ void		 change_drop(struct mside *);
 /* The STORE of a flag, or NULL; store_add() makes it where it lacks. */
 struct store	*store_find(struct stores *, int add, const char *flag);
 struct store	*store_add(struct stores *, int add, const char *flag);
+void		 stores_free(struct stores *);	/* and empty */
 /* The refusal of a UID, or NULL; refusal_new() makes one with no reason yet. */
 struct refusal	*refusal_find(struct mside *, uint32_t uid);
 struct refusal	*refusal_new(struct mside *, uint32_t uid);

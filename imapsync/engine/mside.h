@@ -56,6 +56,7 @@ struct store {
 	int		 failed;	/* one that was not OK has been named */
 	char		*flag;
 	struct uidset	 set;
+	struct uidset	 sent;		/* of it: asked for */
 	struct uidset	 done;		/* of it: the server said OK */
 	struct uidset	 refused;	/* of it: it said NO, and will again */
 };
@@ -192,13 +193,16 @@ struct side_check {
 struct side_did {
 	struct sess	*exec;		/* the last one */
 	int		 ops_sent;
-	int		 stores_sent;
 	struct uidset	 touched;	/* stored to */
 	struct uidset	 flagged;	/* of it: as the server answered */
 	struct uidset	 expunged;	/* of "doomed": VANISHED named it */
 	struct uidset	 copied;	/* of "new": has a row, refusal, or is gone */
 	struct uidset	 appended;	/* here, by us */
 	struct stores	 sent;		/* the same by the flags it was sent with */
+	struct uidset	 unlearnt;	/* of "new": the other side took it, and
+					   has not told as which UID */
+	struct stores	 dropped;	/* of "appended": a flag was not kept */
+	int		 refused_once;	/* UID EXPUNGE: it is asked once more */
 	int		 others;	/* others expunged while we were at work */
 	struct uidset	 missing;	/* it did not give them */
 	char		*why;		/* its words for that, or NULL */

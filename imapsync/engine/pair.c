@@ -98,6 +98,11 @@ silent(struct engine *e, struct mbox *mb, int side)
 	uint64_t	 n;
 	uint32_t	 u;
 
+	/* Asked for without an end: what is not told is not there. */
+	if (uidset_has(rest, UINT32_MAX)) {
+		uidset_free(rest);
+		return;
+	}
 	if (p->look[side] != NULL) {
 		uidset_sub(rest, &p->look[side]->vanished);
 		uidset_sub(rest, &p->look[side]->earlier);
@@ -134,8 +139,16 @@ pair_send(struct engine *e, struct mbox *mb)
 static void
 got_meta(struct engine *e, struct req *r, const struct m_engine_meta *m)
 {
+	struct pairing		*p = &r->mb->w->pairing;
 	struct m_store_seen	 seen;
 
+	if (p->mode == PAIR_LEARN) {
+		/* No more than there are, whatever the server says. */
+		if (uidset_count(&p->shown[r->side]) >=
+		    p->look[r->side]->exists)
+			return;
+		uidset_add(&p->shown[r->side], m->uid, m->uid);
+	}
 	memset(&seen, 0, sizeof(seen));
 	seen.mailbox = r->mb->id;
 	seen.side = r->side;
@@ -146,7 +159,7 @@ got_meta(struct engine *e, struct req *r, const struct m_engine_meta *m)
 	seen.msgid = m->msgid;
 	seen.flags = m->flags;
 	ask_seen(e, &seen);
-	uidset_del(&r->mb->w->pairing.asked[r->side], m->uid, m->uid);
+	uidset_del(&p->asked[r->side], m->uid, m->uid);
 	same_add(e, r, m);
 }
 
@@ -154,7 +167,9 @@ got_meta(struct engine *e, struct req *r, const struct m_engine_meta *m)
 static void
 got_meta_due(struct engine *e, struct req *r, const struct m_engine_due *m)
 {
-	ask_due(e, r->mb, r->side, m->uid, r->mb->repair ? DUE_MBOX : DUE_META);
+	ask_due(e, r->mb, r->side, m->uid, r->mb->repair ||
+	    uidset_has(&r->mb->w->pairing.asked[r->side], UINT32_MAX) ?
+	    DUE_MBOX : DUE_META);
 }
 
 static void
@@ -198,8 +213,8 @@ meta_ask(struct engine *e, struct mbox *mb, int side, const struct uidset *set)
 	uidset_and(&last, &mb->s[side].w->suspect);
 	uidset_copy(&rest, set);
 	uidset_sub(&rest, &last);
-	n = ask_meta(e, p->look[side], 0, &rest, &meta);
-	n += ask_meta(e, p->look[side], 0, &last, &meta);
+	n = ask_meta(e, p->look[side], META_WHOLE, &rest, &meta);
+	n += ask_meta(e, p->look[side], META_WHOLE, &last, &meta);
 	uidset_free(&rest);
 	uidset_free(&last);
 	return n;
@@ -213,6 +228,8 @@ pair_ask(struct engine *e, struct mbox *mb, enum pair_mode mode,
 	struct pairing	*p = &mb->w->pairing;
 
 	p->mode = mode;
+	uidset_free(&p->shown[LOCAL]);
+	uidset_free(&p->shown[REMOTE]);
 	p->to = to;
 	p->metas = meta_ask(e, mb, LOCAL, local);
 	p->metas += meta_ask(e, mb, REMOTE, remote);

@@ -154,6 +154,8 @@ void		 recover_hold(struct mbox *);
 int		 recover_wait(struct engine *);
 /* Pair what it has got from there. */
 int		 recover_run(struct engine *);
+/* T of a mark: what has a lower UID there was there before it. */
+uint32_t	 recover_from(const struct mside *dst);
 /* All marks of the plan on disk: no octet of an APPEND before. */
 int		 recover_commit(struct engine *);
 /* Every command of the mailbox has been answered. */
@@ -307,6 +309,17 @@ void		 copy_reset(struct engine *);
 struct sess	*session_open(struct engine *, struct mbox *, int side);
 /* 1 if there are some, not yet sent. */
 int		 session_has_ops(const struct mbox *, int side);
+/* The same of the STOREs alone. */
+int		 session_has_stores(const struct mbox *, int side);
+void		 session_stores(struct engine *, struct mbox *, int side);
+
+/*
+ * Behind the copies: which UIDs messages got where APPENDUID did not tell, and
+ * which of their flags were kept where QRESYNC does not tell.  One turn, another
+ * one if both sides got some, and one more if flags were dropped.  Returns 0, or
+ * -1 if the run has to end.
+ */
+int		 learn_run(struct engine *);
 
 /*
  * What the side has now of a row, into out[FLAGS_MAX]: what was planned, and the

@@ -252,7 +252,8 @@ recover_run(struct engine *e)
 			    !candidates(mb, t))
 				continue;
 			mb->w->pairing.target = t;
-			pair_ask(e, mb, PAIR_RECOVER,
+			pair_ask(e, mb, mb->s[t].w->found.disc->proof ==
+			    PROOF_TOLD ? PAIR_RECOVER : PAIR_LEARN,
 			    &mb->s[LOCAL].w->found.cand,
 			    &mb->s[REMOTE].w->found.cand, &to);
 		}
@@ -274,6 +275,14 @@ wants_copy(const struct mbox *mb, int target)
 	    !uidset_empty(&src->w->suspect);
 }
 
+uint32_t
+recover_from(const struct mside *dst)
+{
+	const struct sess	*d = dst->w->found.disc;
+
+	return d->uidnext != 0 ? d->uidnext : dst->known.n + 1;
+}
+
 static void
 mark_send(struct engine *e, struct mbox *mb, int target)
 {
@@ -287,7 +296,7 @@ mark_send(struct engine *e, struct mbox *mb, int target)
 	m.target = target;
 	m.first = 1;
 	m.uidvalidity = d->uidvalidity;
-	m.uidnext = d->uidnext != 0 ? d->uidnext : mb->s[target].known.n + 1;
+	m.uidnext = recover_from(&mb->s[target]);
 	m.mailboxid = d->mailboxid;
 	uidset_or(&set, &mb->s[OTHER(target)].w->found.new);
 	uidset_or(&set, &mb->s[OTHER(target)].w->offer);
@@ -359,7 +368,8 @@ recover_done(struct engine *e, struct mbox *mb)
 
 	for (t = 0; t < SIDES; t++) {
 		k = &mb->mark[t];
-		if (k->set && k->ours && !k->keep && k->active == 0)
+		if (k->set && k->ours && !k->keep && k->active == 0 &&
+		    uidset_empty(&mb->s[OTHER(t)].w->did.unlearnt))
 			unmark(e, mb, t);
 	}
 }

@@ -424,7 +424,7 @@ looks_ask(struct engine *e)
 		l->sess = ask_open(e, l->mb, l->side, SESS_LOOK, OPEN_EXAMINE,
 		    0, 0, &opened);
 		look_uids(e, l, &set);
-		ask_meta(e, l->sess, 0, &set, &meta);
+		ask_meta(e, l->sess, META_WHOLE, &set, &meta);
 		uidset_free(&set);
 	}
 	return loop_wait(e, -1);

@@ -93,7 +93,7 @@ rules_ask_meta(struct engine *e, struct mbox *mb, int side)
 		.meta = rules_meta, .due = rules_due, .done = rules_done
 	};
 
-	ask_meta(e, look_open(e, mb, side, 0, &opened), 0,
+	ask_meta(e, look_open(e, mb, side, 0, &opened), META_WHOLE,
 	    &mb->s[side].w->found.new, &to);
 }
 

@@ -70,8 +70,16 @@ store_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 static void
 expunge_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 {
+	struct side_did	*d = &r->mb->s[r->side].w->did;
+
 	if (m->status == ST_OK || r->mb->stopped)
 		return;
+	/* It lists UIDPLUS, and does not do it: now that is known. */
+	if (m->code == RC_CANNOT && !d->refused_once) {
+		d->refused_once = 1;
+		d->ops_sent = 0;
+		return;
+	}
 	log_warnx("%s: the %s server does not expunge: %s",
 	    name_show(e, r->mb->name), side_name[r->side], m->text);
 	e->partial = 1;
@@ -101,25 +109,37 @@ session_survivor(struct mbox *mb, int side)
 	return f != NULL ? f->uid : uidset_max(&ms->w->left);
 }
 
+/* Those that are not sent yet. */
+static void
+stores_send(struct engine *e, struct sess *s)
+{
+	static const struct answers	 to = { .done = store_done };
+	struct side_work		*w = s->mb->s[s->side].w;
+	struct uidset			 rest = UIDSET_INIT;
+	struct store			*st;
+
+	TAILQ_FOREACH(st, &w->plan.stores.list, entry) {
+		uidset_copy(&rest, &st->set);
+		uidset_sub(&rest, &st->sent);
+		ask_store(e, s, st, &rest, &to);
+		uidset_or(&st->sent, &rest);
+		uidset_or(&w->did.touched, &rest);
+	}
+	uidset_free(&rest);
+}
+
 /* Flags and expunges go with the first session of the mailbox on a side. */
 static void
 session_ops(struct engine *e, struct mbox *mb, int side, struct sess *s)
 {
-	static const struct answers	 stored = { .done = store_done };
 	static const struct answers	 expunged = { .done = expunge_done };
 	struct mside			*ms = &mb->s[side];
 	struct uidset			 left = UIDSET_INIT;
-	struct store			*st;
 
+	stores_send(e, s);
 	if (ms->w->did.ops_sent)
 		return;
 	ms->w->did.ops_sent = 1;
-	if (!ms->w->did.stores_sent)
-		TAILQ_FOREACH(st, &ms->w->plan.stores.list, entry) {
-			ask_store(e, s, st, &stored);
-			uidset_or(&ms->w->did.touched, &st->set);
-		}
-	ms->w->did.stores_sent = 1;
 	uidset_copy(&left, &ms->w->plan.doomed);
 	uidset_sub(&left, &ms->w->plan.moving);
 	uidset_sub(&left, &ms->w->did.expunged);
@@ -128,13 +148,23 @@ session_ops(struct engine *e, struct mbox *mb, int side, struct sess *s)
 }
 
 int
+session_has_stores(const struct mbox *mb, int side)
+{
+	const struct store	*st;
+
+	TAILQ_FOREACH(st, &mb->s[side].w->plan.stores.list, entry)
+		if (uidset_count(&st->sent) != uidset_count(&st->set))
+			return 1;
+	return 0;
+}
+
+int
 session_has_ops(const struct mbox *mb, int side)
 {
 	const struct mside	*ms = &mb->s[side];
 
-	return ms->w->did.reopen || (!ms->w->did.ops_sent &&
-	    (!uidset_empty(&ms->w->plan.doomed) || (!ms->w->did.stores_sent &&
-	    !TAILQ_EMPTY(&ms->w->plan.stores.list))));
+	return ms->w->did.reopen || session_has_stores(mb, side) ||
+	    (!ms->w->did.ops_sent && !uidset_empty(&ms->w->plan.doomed));
 }
 
 static void
@@ -210,8 +240,8 @@ session_n(const struct mside *ms)
 	return n;
 }
 
-struct sess *
-session_open(struct engine *e, struct mbox *mb, int side)
+static struct sess *
+exec_open(struct engine *e, struct mbox *mb, int side)
 {
 	static const struct answers	 to = {
 		.done = session_opened, .vanished = session_vanished,
@@ -224,6 +254,20 @@ session_open(struct engine *e, struct mbox *mb, int side)
 	    session_n(ms), ms->w->found.disc->proof == PROOF_TOLD ?
 	    ms->w->found.disc->modseq : 0, &to);
 	ms->w->did.reopen = 0;
-	session_ops(e, mb, side, ms->w->did.exec);
 	return ms->w->did.exec;
+}
+
+struct sess *
+session_open(struct engine *e, struct mbox *mb, int side)
+{
+	struct sess	*s = exec_open(e, mb, side);
+
+	session_ops(e, mb, side, s);
+	return s;
+}
+
+void
+session_stores(struct engine *e, struct mbox *mb, int side)
+{
+	stores_send(e, exec_open(e, mb, side));
 }

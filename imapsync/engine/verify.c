@@ -435,7 +435,7 @@ d5_gone(struct engine *e, struct mbox *mb, int side, const struct uidset *gone)
 	}
 	s = look_open(e, mb, side, is_listed(mb, side) ? OPEN_ALL | OPEN_NEW :
 	    0, &opened);
-	ask_meta(e, s, 1, gone, &ghost);
+	ask_meta(e, s, META_SIZE, gone, &ghost);
 	return s;
 }
 
@@ -465,11 +465,11 @@ d5_ask(struct engine *e, struct mbox *mb, int side)
 	d5_split(mb, OTHER(side), &full, &brief);
 	if (!uidset_empty(&full)) {
 		s = look_open(e, mb, OTHER(side), 0, &opened);
-		ask_meta(e, s, 0, &full, &doomed);
-		ask_meta(e, s, 1, &brief, &size);
+		ask_meta(e, s, META_WHOLE, &full, &doomed);
+		ask_meta(e, s, META_SIZE, &brief, &size);
 	}
 	ms->w->check.look = s = d5_gone(e, mb, side, &gone);
-	ask_meta(e, s, 0, &ms->w->check.sample, &survivor);
+	ask_meta(e, s, META_WHOLE, &ms->w->check.sample, &survivor);
 	uidset_free(&full);
 	uidset_free(&brief);
 	uidset_free(&gone);

@@ -129,7 +129,7 @@ ask_set(char what, const uint32_t *n)
 		uidset_add(&set, n[4], n[4] + n[5] < n[4] ? UINT32_MAX :
 		    n[4] + n[5]);
 	if (what == 'm') {
-		struct m_net_meta	 m = { h, n[2] & 1, set };
+		struct m_net_meta	 m = { h, n[2] % 3, set };
 
 		box_ask(M_NET_META, &m, &set, h, mailbox);
 	} else if (what == 'f') {
@@ -150,7 +150,7 @@ ask_set(char what, const uint32_t *n)
 
 		box_ask(M_NET_MOVE, &m, &set, h, mailbox);
 	} else {
-		struct m_net_expunge	 m = { h, n[2], set };
+		struct m_net_expunge	 m = { h, n[2], n[3] & 1, set };
 
 		box_ask(M_NET_EXPUNGE, &m, &set, h, mailbox);
 	}

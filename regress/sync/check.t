@@ -102,7 +102,7 @@ like($out, qr/^    there: gone on remote, left alone on local$/m, 'gone');
 like($out, qr/^    new: only on remote, where it stays/m, 'the direction');
 $i->change(conf => { direction => undef });
 
-# What is missing is named, for both servers, and everything else is shown.
+# What is missing is named, for both servers.
 sub with_caps
 {
 	my ($without) = @_;
@@ -114,26 +114,13 @@ sub with_caps
 	    daemon => 1, caps => $caps);
 }
 
-for my $without ('UIDPLUS') {
-	my $less = with_caps($without);
-	my $j = Imapsync::Imapsync->new(local => $local, remote => $less);
-	my $r = $j->status_is(1, "without $without", '--check');
-
-	like($r->{out}, qr/^    $without +MISSING: it is needed/m, 'named');
-	is(() = $r->{out} =~ /MISSING: /g, 1, 'and nothing else');
-	like($r->{out}, qr/^These servers can't be synchronised/m, 'the end');
-	like($r->{out}, qr/^    INBOX: /m, 'the mailboxes are there');
-	ok(!defined $j->state_file, 'no state file');
-	$r = $j->status_is(1, 'a run', '--quiet');
-	like($r->{err}, qr/does not offer $without/, 'says it, too');
-}
-my $less = with_caps('QRESYNC|LIST-EXTENDED|LIST-STATUS|LITERAL\+|' .
+my $less = with_caps('UIDPLUS|QRESYNC|LIST-EXTENDED|LIST-STATUS|LITERAL\+|' .
     'MULTIAPPEND|IDLE|NOTIFY');
 my $j = Imapsync::Imapsync->new(local => $local, remote => $less);
 my $r = $j->sync_ok('without what can be done without', '--check');
 like($r->{out}, qr/^    $_ +no: \S/m, "$_ is missed")
-    for qw(QRESYNC LIST-EXTENDED LIST-STATUS LITERAL\+ MULTIAPPEND IDLE
-    NOTIFY);
+    for qw(UIDPLUS QRESYNC LIST-EXTENDED LIST-STATUS LITERAL\+
+    MULTIAPPEND IDLE NOTIFY);
 like($r->{out}, qr/^    strategy: qresync \(the best\): /m, 'one strategy');
 like($r->{out}, qr/^    strategy: condstore \(there is no QRESYNC\): /m,
     'and the other');

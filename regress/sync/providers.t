@@ -343,8 +343,8 @@ sub refused
 
 my @tried = (
 	[gmail => 'condstore'], [exchange => 'plain', runs => 2],
-	[icloud => 'condstore'], [yahoo => 'plain'], [proton => 'plain', runs => 2, keeps => 1],
-	[strato => 'condstore'], [uw => 'plain', runs => 2],
+	[icloud => 'condstore'], [yahoo => 'plain'], [proton => 'plain'],
+	[strato => 'condstore'], [uw => 'plain'],
 	[nouidnext => 'plain'], [nouidnextatall => 'plain'],
 );
 

@@ -414,21 +414,36 @@ for my $opt ({ caps => $list }, { caps => "$list LITERAL+" },
 	};
 }
 
-# Without these single messages can't be expunged: nothing is begun.
+# Without UIDPLUS only what nobody else has marked \Deleted can be expunged.
 subtest 'without UIDPLUS' => sub {
 	my $model = Imapsync::Model->new(caps => '-UIDPLUS');
 	my $local = dovecot();
+	my $i = Imapsync::Imapsync->new(local => $local, remote => $model);
+	my $c = $local->client;
+	my $mark = sub {
+		my ($flags) = @_;
+		$model->change(sub { $_[0]->box('INBOX')->{messages}[0]{flags} =
+		    $flags });
+	};
 
-	for my $side ('local', 'remote') {
-		my %o = ($side => $model, ($side eq 'local' ? 'remote' :
-		    'local') => $local);
-		my $r = Imapsync::Imapsync->new(%o)->status_is(1,
-		    "the $side server");
-		like($r->{err}, qr/$side.*127\.0\.0\.1.*\bUIDPLUS\b/, 'named');
-		is((() = $r->{err} =~ /\n/g), 1, 'one line');
-	}
-	ok(!(grep { /^(SELECT|EXAMINE|CREATE)/ } $model->commands('all')),
-	    'nothing was begun');
+	$c->append_many('INBOX', map { { body => message($_) } } 1 .. 6);
+	$i->sync_ok('first run');
+	same_content($local, $model, 'first run');
+	$mark->(['\Deleted']);
+	$c->expunge('INBOX', '3:4');
+	my $r = $i->status_is(3, 'another one is marked');
+	like($r->{err}, qr/^INBOX: the remote server does not expunge: other (?#
+	    )messages there are marked \\Deleted \(UID 1\).*run again$/m,
+	    'named');
+	is(scalar @{ $model->store->box('INBOX')->{messages} }, 6, 'none went');
+	ok(!(grep { /^(?:UID )?EXPUNGE/ } $model->commands('all')),
+	    'EXPUNGE was not sent');
+	$mark->([]);
+	$c->store('INBOX', '1', '-FLAGS', '\Deleted');
+	$i->sync_ok('it is not marked any more');
+	same_content($local, $model, 'expunged');
+	$i->silent_ok;
+	$c->close;
 };
 
 # And without these it is done otherwise; what is tried behind LOGIN is BAD.

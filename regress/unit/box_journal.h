@@ -287,7 +287,8 @@ on_net(const struct msg *msg)
 
 	switch (msg->type) {
 	case M_NET_META:
-		jot("%s %s: META%s %s", side, mb, meta->brief ? " brief" : "",
+		jot("%s %s: META%s %s", side, mb, meta->what == META_SIZE ?
+		    " brief" : meta->what == META_FLAGS ? " flags" : "",
 		    set_text(set = &meta->set));
 		break;
 	case M_NET_SEARCH:
@@ -328,7 +329,8 @@ on_net(const struct msg *msg)
 		jot("%s %s: %s", side, mb, proto_name(msg->type) + 4);
 		break;
 	}
-	sent_new(msg, set)->what = msg->type == M_NET_MOVE && move->copy;
+	sent_new(msg, set)->what = msg->type == M_NET_MOVE ? move->copy :
+	    msg->type == M_NET_META ? meta->what : 0;
 }
 
 static inline const char *
@@ -405,8 +407,14 @@ on_uids(const struct msg *msg)
 	const struct m_store_drop	*drop = msg->rec;
 	const struct m_store_left	*left = msg->rec;
 	const struct m_store_mark	*mark = msg->rec;
+	const struct m_store_rebase	*base = msg->rec;
 
 	switch (msg->type) {
+	case M_STORE_REBASE:
+		jot("store %s: REBASE %s %c%s %s", box_name(base->mailbox),
+		    side_name[base->side], base->add ? '+' : '-', base->flags,
+		    set_text(&base->set));
+		break;
 	case M_STORE_DROP:
 		box_dropped(drop);
 		jot("store %s: DROP %s %s", box_name(drop->mailbox),
@@ -590,6 +598,7 @@ static const struct proto_handler box_handlers[] = {
 	{ M_STORE_RENAME,	1,	on_note },
 	{ M_STORE_ADD,		1,	on_note },
 	{ M_STORE_BASE,		1,	on_note },
+	{ M_STORE_REBASE,	1,	on_uids },
 	{ M_STORE_DROP,		1,	on_uids },
 	{ M_STORE_MARK,		1,	on_uids },
 	{ M_STORE_MARKFAIL,	1,	on_note },

@@ -148,7 +148,10 @@ honest_meta(struct req *r, const struct sent *s)
 	n = uidset_count(&set);
 	for (k = 0; k < n; k++) {
 		m = message_get(r->mb, r->side, uidset_nth(&set, k));
-		give_meta(r, &m);
+		if (s->what == META_FLAGS)
+			tell_flags(r, m.uid, 0, m.flags);
+		else
+			give_meta(r, &m);
 	}
 	uidset_free(&set);
 	done(r, ST_OK, RC_NONE, "");

@@ -100,7 +100,7 @@ ask_net(enum ask_type type, const struct uidset *set)
 		ask_status(&eng, mb, REMOTE, &all);
 		break;
 	case ASK_META:
-		ask_meta(&eng, sess, 0, set, &all);
+		ask_meta(&eng, sess, META_WHOLE, set, &all);
 		break;
 	case ASK_SEARCH:
 		ask_search(&eng, sess, set, &all);
@@ -114,7 +114,7 @@ ask_net(enum ask_type type, const struct uidset *set)
 	case ASK_STORE:
 		st.flag = flag;
 		st.set = *set;
-		ask_store(&eng, sess, &st, &all);
+		ask_store(&eng, sess, &st, set, &all);
 		break;
 	case ASK_EXPUNGE:
 		ask_expunge(&eng, sess, set, 0, &all);

@@ -96,6 +96,7 @@ test_offers(void)
 	offer(RC_TOOBIG, 900, 100, 9999, 200, 1, "another limit, at once");
 	offer(RC_TOOBIG, 900, 100, 9999, 0, 1, "no limit any more");
 	offer(RC_TOOBIG, 900, 0, -9999, 0, 0, "too big, without a limit");
+	offer(RC_TAKEN, 900, 0, -9999, 100, 0, "taken: it may be there");
 	offer(RC_NONE, 900, 100, -9999, 100, 0, "above the limit, whatever "
 	    "was said");
 	offer(RC_NONE, 100, 100, -9999, 100, 1, "not above it");

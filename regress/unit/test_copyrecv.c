@@ -682,6 +682,45 @@ test_aborted(void)
 	peer_end(p);
 }
 
+/* ---- with plain ---- */
+
+/* What is appended to the selected mailbox may be lost. */
+static void
+test_aside(void)
+{
+	struct peer	*p = peer_ready(CAPS);
+	int		 n;
+
+	for (n = 0; n < 2; n++) {
+		p->net.strategy = &strategy_plain;
+		p->net.caps.bits |= CAP_UNSELECT;
+		if (n == 1)
+			p->net.caps.bits &= ~CAP_UNSELECT;
+		asks_open(p, 10 * n + 10, "box");
+		asks_recv(p, 10 * n + 11, 10 * n + 10, 5 + n, RECV_SINGLE);
+		message(p, 5 + n, 1, "abc");
+		message(p, 5 + n, 2, "def");
+		end(p, 5 + n, 1);
+		if (n == 0) {
+			is_sent(p, "A3 SELECT \"box\"\r\n"
+			    "A4 UID FETCH 4294967294 (UID)\r\n"
+			    "A5 UNSELECT\r\nA6 APPEND \"box\" {3+}\r\nabc\r\n"
+			    "A7 APPEND \"box\" {3+}\r\ndef\r\n",
+			    "nothing is selected");
+			says(p, "* 0 EXISTS\r\n* OK [UIDVALIDITY 7] x\r\n"
+			    "A3 OK x\r\nA4 OK x\r\nA5 OK x\r\n"
+			    "A6 OK [APPENDUID 7 1] x\r\nA7 OK x\r\n");
+			buf_clear(&p->told);
+		} else
+			is_sent(p, "A8 SELECT \"box\"\r\n"
+			    "A9 UID FETCH 4294967294 (UID)\r\n"
+			    "A10 APPEND \"box\" {3+}\r\nabc\r\n"
+			    "A11 APPEND \"box\" {3+}\r\ndef\r\n",
+			    "without UNSELECT it stays");
+	}
+	peer_end(p);
+}
+
 int
 main(void)
 {
@@ -702,5 +741,6 @@ main(void)
 	test_incomplete();
 	test_broken();
 	test_aborted();
+	test_aside();
 	return tap_done();
 }

@@ -25,7 +25,7 @@ asks_set(struct peer *p, uint32_t type, uint32_t id, uint32_t handle,
     uint32_t lo, uint32_t hi)
 {
 	struct m_net_meta	 meta = { handle, 0, UIDSET_INIT };
-	struct m_net_expunge	 expunge = { handle, 0, UIDSET_INIT };
+	struct m_net_expunge	 expunge = { handle, 0, 1, UIDSET_INIT };
 
 	uidset_add(&meta.set, lo, hi);
 	expunge.set = meta.set;

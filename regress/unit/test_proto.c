@@ -621,7 +621,7 @@ test_rules(void)
 		    ITEM_WATCH },
 		{ M_ENGINE_UIDS, offsetof(struct m_engine_uids, side), REMOTE },
 		{ M_STORE_PAIR, offsetof(struct m_store_pair, mode),
-		    PAIR_IMPORT },
+		    PAIR_LEARN },
 		{ M_STORE_MARK, offsetof(struct m_store_mark, target), REMOTE }
 	};
 	struct buf	 buf = BUF_INIT;

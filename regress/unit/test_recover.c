@@ -64,6 +64,17 @@ no_uid(struct req *r, const struct sent *s)
 	done(r, ST_OK, RC_NONE, "");
 }
 
+/* A UID that another message has. */
+static void
+false_uid(struct req *r, const struct sent *s)
+{
+	struct m_engine_copied	 m = { 101, GAP + 50, 1000, 1, "", "" };
+
+	(void)s;
+	give(r, M_ENGINE_COPIED, &m);
+	done(r, ST_OK, RC_NONE, "");
+}
+
 static void
 test_commit(void)
 {
@@ -92,7 +103,14 @@ test_commit(void)
 	box_answers[ASK_RECV] = no_uid;
 	pass();
 	journal(jotted("store INBOX: UNMARK") == 0,
-	    "without APPENDUID the mark stays");
+	    "without APPENDUID, and not found, the mark stays");
+
+	fresh();
+	arrive(mb, LOCAL, 101, 101);
+	box_answers[ASK_RECV] = false_uid;
+	pass();
+	journal(mb->stopped && jotted("store INBOX: UNMARK") == 0,
+	    "nor does it go with an APPENDUID that can't be");
 
 	fresh();
 	(void)marked(0, 3600);

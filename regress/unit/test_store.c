@@ -103,6 +103,8 @@ test_remove(void)
 	struct m_store_adopt	 adopt = { 1, 0, 0 };
 	struct m_store_forget	 forget = { 1 };
 	struct m_store_base	 base = { 1, 2, "\\Flagged" };
+	struct m_store_rebase	 rebase = { 1, REMOTE, 1, "Work",
+				    UIDSET_INIT };
 	struct peer		 p;
 
 	fresh(&p, 10);
@@ -127,6 +129,20 @@ test_remove(void)
 	rows(&p, LOCAL, "1:2");
 	ok(p.nrows == 2 && strcmp(p.rows[0].flags, "\\Seen") == 0 &&
 	    strcmp(p.rows[1].flags, "\\Flagged") == 0, "base: is set");
+	uidset_add(&rebase.set, 1, 2);
+	uidset_add(&rebase.set, 4, 4);
+	say(&p, M_STORE_REBASE, &rebase);
+	rebase.add = 0;
+	rebase.flags = "\\Seen";
+	uidset_del(&rebase.set, 4, 4);
+	say(&p, M_STORE_REBASE, &rebase);
+	uidset_free(&rebase.set);
+	rows(&p, REMOTE, "1:4");
+	ok(p.nrows == 4 && strcmp(p.rows[0].flags, "Work") == 0 &&
+	    strcmp(p.rows[1].flags, "\\Flagged Work") == 0 &&
+	    strcmp(p.rows[2].flags, "") == 0 &&
+	    strcmp(p.rows[3].flags, "\\Seen Work") == 0,
+	    "rebase: each of a set gets or loses it");
 
 	say(&p, M_STORE_MARK, &mark);
 	say(&p, M_STORE_REFUSE, &ref);
@@ -518,6 +534,15 @@ test_pair(void)
 	seen(&p, REMOTE, 14, 7, 400, 99, 1, "");
 	paired(&p, PAIR_RECOVER, "1-11 2-12 3-13", "4:5", "14",
 	    "recover: date first, then size alone; one of them there must be");
+
+	seen(&p, LOCAL, 1, 7, 100, 5, 0, "");
+	seen(&p, LOCAL, 2, 8, 100, 5, 0, "");
+	seen(&p, LOCAL, 3, 7, 200, 6, 0, "");
+	seen(&p, REMOTE, 11, 7, 300, DATE_NONE, 0, "");
+	seen(&p, REMOTE, 12, 7, 200, 6, 0, "");
+	seen(&p, REMOTE, 13, 9, 100, 5, 0, "");
+	paired(&p, PAIR_LEARN, "1-11 3-12", "2", "13",
+	    "learn: as recover, then the key alone");
 
 	seen(&p, LOCAL, 1, 0xffffffffffffffffULL, 1, 1, 1, "");
 	seen(&p, LOCAL, 2, 0, 1, 1, 1, "");

@@ -338,7 +338,7 @@ test_canary(void)
 static struct peer *
 expunges(uint32_t survivor)
 {
-	struct m_net_expunge	 m = { 10, survivor, UIDSET_INIT };
+	struct m_net_expunge	 m = { 10, survivor, 1, UIDSET_INIT };
 	struct peer		*p = logged_in(STRATEGY_PLAIN);
 	char			 line[512], text[32] = "";
 
@@ -410,6 +410,134 @@ test_expunge(void)
 	peer_end(p);
 }
 
+/* ---- EXPUNGE without UID EXPUNGE ---- */
+
+#define ASKED	"A4 SELECT \"box\"\r\nA5 UID FETCH 1:* (UID FLAGS)\r\n"	\
+		"A6 UID STORE 4:5 +FLAGS.SILENT (\\Deleted)\r\n"	\
+		"A7 UID SEARCH DELETED\r\n"
+#define LISTED	"* 3 EXISTS\r\n* OK [UIDVALIDITY 7] x\r\nA4 OK x\r\n"	\
+		"* 1 FETCH (UID 4 FLAGS (\\Deleted))\r\n"		\
+		"* 2 FETCH (UID 5 FLAGS ())\r\n"			\
+		"* 3 FETCH (UID 7 FLAGS (\\Seen))\r\nA5 OK x\r\n"
+
+/* Of what is there 4 and 5 are to go; the server says so much. */
+static struct peer *
+expunges_marked(enum strategy_kind kind, const char *says_so)
+{
+	struct m_net_expunge	 m = { 10, 7, 0, UIDSET_INIT };
+	struct peer		*p = logged_in(kind);
+
+	asks_known(p, 10, 0, 0);
+	says(p, SELECTED "A2 OK x\r\nA3 OK x\r\n");
+	p->net.caps.bits &= ~CAP_UIDPLUS;
+	buf_clear(&p->got);
+	buf_clear(&p->told);
+	/* What is in one part of the set is no stranger to the other. */
+	uidset_add(&m.set, 4, 4);
+	asks(p, M_NET_EXPUNGE, 11, &m);
+	uidset_free(&m.set);
+	uidset_add(&m.set, 5, 5);
+	m.last = 1;
+	asks(p, M_NET_EXPUNGE, 12, &m);
+	uidset_free(&m.set);
+	asks_known(p, 20, 0, 0);
+	is_sent(p, ASKED, "what is marked there, and by whom");
+	is_told(p, "DONE 11 ok\n", "a part");
+	says(p, says_so);
+	return p;
+}
+
+/* It is not sent on, and whoever is next is. */
+static void
+stays(const char *says_so, const char *why, const char *what)
+{
+	struct peer	*p = expunges_marked(STRATEGY_PLAIN, says_so);
+	char		 told[512];
+
+	snprintf(told, sizeof(told), "DONE 12 %s\n", why);
+	is_told(p, told, what);
+	is_sent(p, "A8 SELECT \"box\"\r\n", "no EXPUNGE");
+	peer_end(p);
+}
+
+static void
+test_marked(void)
+{
+	struct peer	*p = expunges_marked(STRATEGY_PLAIN,
+			    LISTED "A6 OK x\r\n* SEARCH 5 4\r\nA7 OK x\r\n");
+
+	is_sent(p, "A8 EXPUNGE\r\nA9 SELECT \"box\"\r\n"
+	    "A10 UID FETCH 4:5,7 (UID)\r\nA11 SELECT \"box\"\r\n", "exactly those");
+	says(p, "* 1 EXPUNGE\r\n* 1 EXPUNGE\r\nA8 OK x\r\n"
+	    "* 1 EXISTS\r\n* OK [UIDVALIDITY 7] x\r\nA9 OK x\r\n"
+	    "* 1 FETCH (UID 7)\r\nA10 OK x\r\n");
+	is_told(p, "VANISHED 10 4:5\nDONE 12 ok\n", "gone");
+	peer_end(p);
+
+	p = expunges_marked(STRATEGY_PLAIN, "* 2 EXISTS\r\n"
+	    "* OK [UIDVALIDITY 7] x\r\nA4 OK x\r\n"
+	    "* 1 FETCH (UID 4 FLAGS ())\r\n* 2 FETCH (UID 7 FLAGS ())\r\n"
+	    "A5 OK x\r\nA6 OK x\r\n* SEARCH 4\r\nA7 OK x\r\n");
+	is_sent(p, "A8 EXPUNGE\r\nA9 SELECT \"box\"\r\n"
+	    "A10 UID FETCH 4:5,7 (UID)\r\nA11 SELECT \"box\"\r\n", "one is gone already");
+	peer_end(p);
+
+	stays("* 3 EXISTS\r\n* OK [UIDVALIDITY 7] x\r\nA4 OK x\r\n"
+	    "* 1 FETCH (UID 4 FLAGS ())\r\n* 2 FETCH (UID 5 FLAGS ())\r\n"
+	    "* 3 FETCH (UID 7 FLAGS (\\Deleted))\r\nA5 OK x\r\n"
+	    "A6 OK x\r\n* SEARCH 4 5 7\r\nA7 OK x\r\n",
+	    "no other messages there are marked \\Deleted (UID 7), and a "
+	    "server without UIDPLUS expunges these as well: expunge them "
+	    "there, or take their mark away, and run again", "a bystander");
+	stays(LISTED "A6 OK x\r\n* SEARCH 4 5 7\r\nA7 OK x\r\n",
+	    "no it does not find exactly those messages marked \\Deleted that "
+	    "are to go", "one that was marked meanwhile");
+	stays(LISTED "A6 OK x\r\n* SEARCH 4\r\nA7 OK x\r\n",
+	    "no it does not find exactly those messages marked \\Deleted that "
+	    "are to go", "a SEARCH that does not find all");
+	stays(LISTED "A6 OK x\r\nA7 OK x\r\n",
+	    "no it does not find exactly those messages marked \\Deleted that "
+	    "are to go", "a SEARCH without an answer");
+	stays("* 4 EXISTS\r\n* OK [UIDVALIDITY 7] x\r\nA4 OK x\r\n"
+	    "* 1 FETCH (UID 4 FLAGS ())\r\n* 2 FETCH (UID 5 FLAGS ())\r\n"
+	    "* 3 FETCH (UID 7 FLAGS ())\r\nA5 OK x\r\n"
+	    "A6 OK x\r\n* SEARCH 4 5\r\nA7 OK x\r\n",
+	    "no it does not list all that is there, and may expunge only what "
+	    "is known", "a list that is too short");
+	stays(LISTED "A6 NO read-only\r\n* SEARCH 4 5\r\nA7 OK x\r\n",
+	    "no read-only", "STORE is refused");
+	stays("A4 NO gone\r\nA5 BAD x\r\nA6 BAD x\r\nA7 BAD x\r\n",
+	    "unsent the mailbox could not be selected", "it can't be selected");
+}
+
+/* UIDPLUS is listed, and UID EXPUNGE refused: from then on as without. */
+static void
+test_refused(void)
+{
+	struct m_net_expunge	 m = { 10, 7, 1, UIDSET_INIT };
+	struct peer		*p = expunges(7);
+
+	peer_end(p);
+	p = logged_in(STRATEGY_PLAIN);
+	asks_known(p, 10, 0, 0);
+	says(p, SELECTED "A2 OK x\r\nA3 OK x\r\n");
+	uidset_add(&m.set, 4, 5);
+	asks(p, M_NET_EXPUNGE, 11, &m);
+	buf_clear(&p->told);
+	says(p, "A4 OK x\r\n" SELECTED "A5 OK x\r\nA6 NO not here\r\n"
+	    "* 3 EXISTS\r\n* OK [UIDVALIDITY 7] x\r\nA7 OK x\r\n"
+	    "* 1 FETCH (UID 4)\r\n* 2 FETCH (UID 5)\r\n* 3 FETCH (UID 7)\r\n"
+	    "A8 OK x\r\n");
+	is_told(p, "DONE 11 no not here\n", "refused");
+	buf_clear(&p->got);
+	asks(p, M_NET_EXPUNGE, 12, &m);
+	is_sent(p, "A9 SELECT \"box\"\r\nA10 UID FETCH 1:* (UID FLAGS)\r\n"
+	    "A11 UID STORE 4:5 +FLAGS.SILENT (\\Deleted)\r\n"
+	    "A12 UID SEARCH DELETED\r\n", "as without");
+	uidset_free(&m.set);
+	peer_end(p);
+}
+
 int
 main(void)
 {
@@ -424,5 +552,7 @@ main(void)
 	test_search();
 	test_canary();
 	test_expunge();
+	test_marked();
+	test_refused();
 	return tap_done();
 }

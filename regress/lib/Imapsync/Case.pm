@@ -130,7 +130,8 @@ sub put
 	$box = $self->spell($side, $box);
 	$self->with($side, sub {
 		my ($c) = @_;
-		$c->create($box) if $box ne 'INBOX' && !$c->status($box);
+		# If it is there already, what was asked is refused.
+		$c->cmd('CREATE', \$box) if $box ne 'INBOX' && !$c->status($box);
 		$c->append_many($box, map { { body => $self->body($_),
 		    date => date_of($_) } } @n);
 	});
