@@ -143,9 +143,10 @@ got_meta(struct engine *e, struct req *r, const struct m_engine_meta *m)
 	struct m_store_seen	 seen;
 
 	if (p->mode == PAIR_LEARN) {
-		/* No more than there are, whatever the server says. */
-		if (uidset_count(&p->shown[r->side]) >=
-		    p->look[r->side]->exists)
+		/* Not without an end, whatever the server says. */
+		if (uidset_has(&p->asked[r->side], UINT32_MAX) &&
+		    uidset_count(&p->shown[r->side]) >= UNASKED_MAX +
+		    p->n[OTHER(r->side)])
 			return;
 		uidset_add(&p->shown[r->side], m->uid, m->uid);
 	}
