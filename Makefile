@@ -60,7 +60,8 @@ ENGINE =	imapsync/engine/engine.o imapsync/engine/list.o \
 		imapsync/engine/rules.o imapsync/engine/plan.o \
 		imapsync/engine/verify.o imapsync/engine/guard.o \
 		imapsync/engine/moved.o imapsync/engine/move.o \
-		imapsync/engine/learn.o imapsync/engine/execute.o \
+		imapsync/engine/anew.o imapsync/engine/learn.o \
+		imapsync/engine/execute.o \
 		imapsync/engine/copy.o \
 		imapsync/engine/session.o imapsync/engine/finish.o \
 		imapsync/engine/refusal.o imapsync/engine/commands.o \

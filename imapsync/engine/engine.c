@@ -55,7 +55,7 @@ engine_round(struct engine *e)
 	FOREACH_USABLE(mb, &e->list)
 		compare_begin(e, mb);
 	if (disc_run(e) == -1 || pair_run(e) == -1 || repair_run(e) == -1 ||
-	    recover_run(e) == -1 || rules_run(e) == -1)
+	    recover_run(e) == -1 || rules_run(e) == -1 || anew_run(e) == -1)
 		return -1;
 	FOREACH_USABLE(mb, &e->list)
 		plan_mbox(mb);

@@ -142,6 +142,16 @@ row_add(struct mbox *mb, uint32_t local, uint32_t remote, const char *base)
 }
 
 void
+row_renumber(struct mbox *mb, struct row *row, int side, uint32_t uid)
+{
+	RB_REMOVE(rows_local, &mb->rows_l, row);
+	RB_REMOVE(rows_remote, &mb->rows_r, row);
+	row->uid[side] = uid;
+	RB_INSERT(rows_local, &mb->rows_l, row);
+	RB_INSERT(rows_remote, &mb->rows_r, row);
+}
+
+void
 row_now(struct row *row, int side, const char *flags)
 {
 	row->now[side] = text_keep(flags);
@@ -310,6 +320,8 @@ found_free(struct side_found *d)
 	uidset_free(&d->unpaired);
 	uidset_free(&d->cut);
 	uidset_free(&d->leave);
+	free(d->anew.rows);
+	memset(&d->anew, 0, sizeof(d->anew));
 }
 
 static void

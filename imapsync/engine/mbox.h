@@ -164,6 +164,9 @@ struct row	*row_add(struct mbox *, uint32_t local, uint32_t remote,
 /* What the side has of it, as far as is told. */
 #define row_has(row, side)						\
 	((row)->now[side] != NULL ? (row)->now[side] : (row)->base)
+/* That side's server knows it by another UID, which no other row has. */
+void		 row_renumber(struct mbox *, struct row *, int side,
+		    uint32_t uid);
 /* What the side has now of it. */
 void		 row_now(struct row *, int side, const char *flags);
 /*

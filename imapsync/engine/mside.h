@@ -139,6 +139,13 @@ struct side_known {
 	uint32_t	 nrefused;	/* when it was loaded: for D3 */
 };
 
+/* anew.c: rows that are gone, in the order of their keys. */
+struct anew {
+	struct row	**rows;
+	size_t		  n;
+	uint32_t	  found;	/* that have another UID now */
+};
+
 /* discover.c, then pair.c, recover.c, rules.c: what is there to be done. */
 struct side_found {
 	struct sess	*disc;
@@ -154,6 +161,7 @@ struct side_found {
 	uint64_t	 nleft;		/* left out before this run */
 	uint64_t	 nfresh;	/* of "new", those up to n */
 	int		 unlisted;	/* there is more than was listed */
+	struct anew	 anew;
 	uint32_t	 ngone_left;	/* left out, and vanished */
 	uint32_t	 ngone_refused;	/* refused, and vanished */
 };

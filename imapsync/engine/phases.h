@@ -197,6 +197,15 @@ int		 repair_run(struct engine *);
 
 int		 rules_run(struct engine *);
 
+/* ---- anew.c ---- */
+
+/*
+ * Ahead of the plan: what plain servers know by another UID than before is put to
+ * its row.  Costs a turn where something is new and something is gone.  Returns 0,
+ * or -1 if the run has to end.
+ */
+int		 anew_run(struct engine *);
+
 /* ---- plan.c: step 4; pure: rows in, actions out ---- */
 
 void		 plan_mbox(struct mbox *);

@@ -51,7 +51,7 @@ my %layers = (
 		[qw(refusal)],
 		[qw(events json look)],
 		[qw(loop)],
-		[qw(list report rules)],
+		[qw(anew list report rules)],
 		[qw(moved)],
 		[qw(discover finish guard session subscribe)],
 		[qw(compare copy import pair)],

@@ -630,7 +630,7 @@ box_look(void)
 		compare_begin(&eng, mb);
 	if (disc_run(&eng) == -1 || pair_run(&eng) == -1 ||
 	    repair_run(&eng) == -1 || recover_run(&eng) == -1 ||
-	    rules_run(&eng) == -1)
+	    rules_run(&eng) == -1 || anew_run(&eng) == -1)
 		return -1;
 	FOREACH_USABLE(mb, &eng.list)
 		plan_mbox(mb);

@@ -454,6 +454,70 @@ test_changes(void)
 	proof = was;
 }
 
+/* ---- the same messages by other UIDs ---- */
+
+/* Local 41 to 50 of "INBOX" are remote 5101 to 5110 now; so says that server. */
+static void
+renumbered(enum proof kind)
+{
+	struct message	*to;
+	uint32_t	 u;
+
+	box_start();
+	mb = box_new("INBOX", 50);
+	box_strategy(REMOTE, kind);
+	vanish(mb, REMOTE, GAP + 41, GAP + 50);
+	for (u = 41; u <= 50; u++) {
+		arrive(mb, REMOTE, GAP + 60 + u, GAP + 60 + u);
+		to = message(mb, REMOTE, GAP + 60 + u);
+		*to = message_like(mb, LOCAL, u);
+		to->uid = GAP + 60 + u;
+	}
+}
+
+static void
+test_renumbered(void)
+{
+	renumbered(PROOF_LISTED);
+	strlcpy(message(mb, REMOTE, GAP + 101)->flags, "\\Seen",
+	    sizeof(message(mb, REMOTE, GAP + 101)->flags));
+	if (box_pass() == -1)
+		printf("# the run has ended\n");
+	journal(line("store INBOX: DROP remote 5041") &&
+	    line("store INBOX: ADD 41 5101 ()") &&
+	    line("store INBOX: ADD 50 5110 ()") &&
+	    jotted("remote INBOX: SEND") == 0 &&
+	    jotted("local INBOX: EXPUNGE") == 0 && !mb->stopped,
+	    "another UID: neither new nor deleted");
+	ok(line("local INBOX: STORE +\\Seen 41"), "its flags are its own");
+	ok(!eng.partial, "and all is well");
+
+	renumbered(PROOF_NONE);
+	if (box_pass() == -1)
+		printf("# the run has ended\n");
+	journal(line("store INBOX: ADD 41 5101 ()") &&
+	    jotted("remote INBOX: SEND") == 0, "with ghosts, too");
+
+	renumbered(PROOF_LISTED);
+	message(mb, REMOTE, GAP + 101)->size++;
+	if (box_pass() == -1)
+		printf("# the run has ended\n");
+	journal(line("remote INBOX: SEND 5101") &&
+	    line("local INBOX: EXPUNGE 41") &&
+	    jotted("store INBOX: ADD 41 5101") == 0,
+	    "another size is another message");
+
+	renumbered(PROOF_LISTED);
+	arrive(mb, REMOTE, GAP + 120, GAP + 120);
+	*message(mb, REMOTE, GAP + 120) = *message(mb, REMOTE, GAP + 101);
+	message(mb, REMOTE, GAP + 120)->uid = GAP + 120;
+	if (box_pass() == -1)
+		printf("# the run has ended\n");
+	journal(line("remote INBOX: SEND 5120") &&
+	    jotted("store INBOX: ADD 41 ") == 1,
+	    "one row for one: the second is a copy");
+}
+
 int
 main(void)
 {
@@ -469,6 +533,7 @@ main(void)
 			test_moved();
 			test_meanwhile();
 			test_changes();
+	test_renumbered();
 		}
 	box_free();
 	return tap_done();
