@@ -267,6 +267,7 @@ static const struct proto_field f_engine_opened[] = {
 	U8(m_engine_opened, proof, PROOF_TOLD, PROOF_NONE),
 	U32(m_engine_opened, uidvalidity),
 	U32(m_engine_opened, uidnext),
+	BOOL(m_engine_opened, guessed),
 	U32(m_engine_opened, exists),
 	U32(m_engine_opened, recent),
 	U64(m_engine_opened, modseq),

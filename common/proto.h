@@ -524,6 +524,7 @@ struct m_engine_opened {
 	uint8_t		 proof;		/* enum proof */
 	uint32_t	 uidvalidity;
 	uint32_t	 uidnext;	/* 0: not told */
+	uint8_t		 guessed;	/* it is behind what was listed */
 	uint32_t	 exists;
 	uint32_t	 recent;	/* \Recent; 0: none, or not told */
 	uint64_t	 modseq;	/* HIGHESTMODSEQ of the SELECT; 0: NOMODSEQ */

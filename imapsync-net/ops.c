@@ -105,6 +105,7 @@ open_finish(struct net *net, struct req *r)
 	    net->strategy->proof;
 	m.uidvalidity = h->uidvalidity;
 	m.uidnext = open_uidnext(net, h);
+	m.guessed = m.uidnext != h->uidnext;
 	m.exists = h->exists;
 	m.recent = h->recent < h->exists ? h->recent : h->exists;
 	m.modseq = h->selmodseq;

@@ -294,6 +294,7 @@ a_opened(struct engine *e, struct req *r, const void *rec)
 	e->srv[s->side].ghosts |= m->proof == PROOF_NONE;
 	s->uidvalidity = m->uidvalidity;
 	s->uidnext = m->uidnext;
+	s->guessed = m->guessed;
 	s->exists = s->exists_end = m->exists;
 	s->recent = m->recent;
 	s->above = (uint32_t)(uidset_count(&s->fresh) -

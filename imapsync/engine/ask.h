@@ -147,6 +147,7 @@ struct sess {
 	enum proof	 proof;		/* what it says of deletions */
 	uint32_t	 uidvalidity;
 	uint32_t	 uidnext;
+	int		 guessed;	/* the SELECT did not tell it */
 	uint32_t	 exists;	/* when opened */
 	uint32_t	 recent;	/* the same: not seen by a session before */
 	uint32_t	 above;		/* of "fresh", those above n */

@@ -141,8 +141,7 @@ disc_open(struct engine *e, struct mbox *mb, int side)
 	if (e->want.cfg.dryrun && mb->s[side].told.create != ANS_NONE)
 		return;
 	/* What another strategy has stored means nothing now. */
-	if (k->water.uidvalidity == 0 ||
-	    e->srv[side].ready.strategy == STRATEGY_PLAIN)
+	if (k->water.uidvalidity == 0 || !has_modseq(e, side))
 		modseq = 0;
 	what |= OPEN_NEW;
 	if (modseq == 0 && mb->nrows > 0 && k->n > 0) {
@@ -155,6 +154,19 @@ disc_open(struct engine *e, struct mbox *mb, int side)
 }
 
 /* ---- what was told ---- */
+
+/*
+ * UIDNEXT.  Some SELECTs do not tell it, and what was listed says nothing of a
+ * backup that was restored; of that mailbox a STATUS in front of it does.
+ */
+static uint32_t
+disc_uidnext(const struct sess *s)
+{
+	const struct side_told	*t = &s->mb->s[s->side].told;
+
+	return s->guessed && t->has_status && t->uidnext != 0 &&
+	    t->uidvalidity == s->uidvalidity ? t->uidnext : s->uidnext;
+}
 
 /* D1: is it the mailbox that the state knows? */
 static int
@@ -189,13 +201,12 @@ disc_identity(struct engine *e, struct sess *s)
 		    "touched; %s", sn, advice);
 	else if (s->mb->repair)
 		return 0;
-	else if (s->uidnext != 0 && s->uidnext < w->uidnext)
+	else if (disc_uidnext(s) != 0 && disc_uidnext(s) < w->uidnext)
 		progress_stop(e, s->mb, "UIDNEXT on the %s server was %u and is "
 		    "%u now, as after a backup was restored; nothing was "
 		    "touched; %s", sn,
-		    w->uidnext, s->uidnext, advice);
-	else if (s->modseq < w->modseq &&
-	    e->srv[s->side].ready.strategy != STRATEGY_PLAIN)
+		    w->uidnext, disc_uidnext(s), advice);
+	else if (s->modseq < w->modseq && has_modseq(e, s->side))
 		progress_stop(e, s->mb, "HIGHESTMODSEQ on the %s server was %llu "
 		    "and is %llu now, as after a backup was restored; nothing was "
 		    "touched; %s", sn,

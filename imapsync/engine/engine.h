@@ -76,6 +76,13 @@ struct server {
 	unsigned int	 lines;		/* that its worker has printed */
 };
 
+/*
+ * The side tells HIGHESTMODSEQ in this session, so that there is something to be
+ * compared with what another strategy has stored, or another server tells.
+ */
+#define has_modseq(e, side)						\
+	((e)->srv[side].ready.strategy != STRATEGY_PLAIN)
+
 /* copy.c: a copy to be made in another way. */
 struct copy {
 	TAILQ_ENTRY(copy) entry;

@@ -131,7 +131,7 @@ fits_side(struct engine *e, const struct take *t, int side)
 		what = "UIDNEXT";
 		is = now->uidnext;
 		was = t->side[side].uidnext;
-	} else if (is == was && now->has_status &&
+	} else if (is == was && now->has_status && has_modseq(e, side) &&
 	    now->modseq < t->side[side].modseq) {
 		what = "HIGHESTMODSEQ";
 		is = now->modseq;

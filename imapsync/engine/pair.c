@@ -73,8 +73,9 @@ same_check(struct engine *e)
 		if (!l->has_status || !r->has_status ||
 		    l->uidvalidity != r->uidvalidity ||
 		    l->uidnext != r->uidnext ||
-		    l->messages != r->messages || l->modseq != r->modseq ||
-		    is_recent_twice(mb))
+		    l->messages != r->messages ||
+		    (l->modseq != r->modseq && has_modseq(e, LOCAL) &&
+		    has_modseq(e, REMOTE)) || is_recent_twice(mb))
 			return;
 		n += l->messages;
 	}

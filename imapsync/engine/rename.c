@@ -456,15 +456,16 @@ fits(const struct engine *e, const struct look *l, size_t k)
 
 	if (!s->opened || s->failed || s->uidvalidity != w->uidvalidity ||
 	    (s->uidnext != 0 && s->uidnext < w->uidnext) ||
-	    s->modseq < w->modseq)
+	    (s->modseq < w->modseq && has_modseq(e, l->side)))
 		return 0;
 	if (has_id(e, m->mb, l->side))
 		return strcmp(s->mailboxid, w->mailboxid) == 0;
 	if (l->tally == NULL || l->mb == m->mb)
 		return 0;
 	if (m->asked == 0)
-		return s->uidnext == w->uidnext && s->modseq == w->modseq &&
-		    s->exists == w->messages && m->s[l->side].same == 1;
+		return s->uidnext == w->uidnext && s->exists == w->messages &&
+		    (s->modseq == w->modseq || !has_modseq(e, l->side)) &&
+		    m->s[l->side].same == 1;
 	return !l->tally[k - l->lo].differs &&
 	    l->tally[k - l->lo].shown > m->asked / 2;
 }

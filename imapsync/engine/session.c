@@ -103,7 +103,8 @@ session_survivor(struct mbox *mb, int side)
 			u = row->uid[side];
 	if (u != 0)
 		return u;
-	if ((u = uidset_max(&ms->w->found.new)) != 0)
+	if ((u = uidset_max(&ms->w->found.new)) != 0 ||
+	    (u = uidset_max(&ms->w->did.appended)) != 0)
 		return u;
 	f = RB_MAX(refusals, &ms->known.refusals);
 	return f != NULL ? f->uid : uidset_max(&ms->w->left);

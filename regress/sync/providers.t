@@ -196,6 +196,7 @@ sub all_of_it
 	$p->equal('INBOX', $o{keeps} ? '1 2 4 5 6 7 8 11 12 14 15 16' :
 	    '1 2 5 6 7 8 11 12 15 16', 'all');
 	false_deletions($p);
+	restored($p) if $name ne 'nouidnextatall';
 	is(unoffered($p->{$side}), '', 'nothing is sent that is not offered');
 	return $p;
 }
@@ -255,6 +256,26 @@ sub false_deletions
 	with_hooks($p->{$side}, $name);
 	$p->run(0, 'after the lies') for 1 .. 1 + ($p->{runs} ? 1 : 0);
 	$p->equal($_, $numbers{$_}, 'after the lies') for sort keys %before;
+}
+
+# A backup was restored: the newest are not deleted for that.
+sub restored
+{
+	my ($p) = @_;
+	my ($side, $other) = @$p{'side', 'other'};
+	my $before = $p->content($other, 'INBOX');
+
+	$p->{$side}->change(sub {
+		my ($st) = @_;
+		my $box = $st->box('INBOX');
+		my $uid = ($st->uids('INBOX'))[-2];
+		$st->forget('INBOX', $uid .. $box->{uidnext});
+		$box->{uidnext} = $uid;
+	});
+	my $r = $p->run(3, 'a restored backup');
+	like($r->{err}, qr/^INBOX: UIDNEXT on the $side server.*--adopt/m,
+	    'is told by UIDNEXT') or diag($p->{out});
+	is($p->content($other, 'INBOX'), $before, 'nothing is deleted for it');
 }
 
 # ---- Gmail ----

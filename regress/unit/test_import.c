@@ -251,6 +251,15 @@ test_unfit(void)
 		ok(box_dies(import_child, NULL, "is that of other servers"),
 		    "%s of INBOX: refused", why[i / 2]);
 	}
+	/* Nothing is told that could be compared. */
+	for (side = 0; side < SIDES; side++) {
+		fresh();
+		box_strategy(side, PROOF_LISTED);
+		their("a", "a");
+		import();
+		journal(noted("store a: TAKE") && !said("not taken over"),
+		    "plain on %s: taken over", side_name[side]);
+	}
 	fresh();
 	ntheirs = 0;
 	their("a", "a");

@@ -401,6 +401,28 @@ test_moved(void)
 	}
 }
 
+/* What is expunged behind copies: one of these survives. */
+static void
+test_moved_all(void)
+{
+	struct mbox	*to;
+	struct message	 like;
+
+	fresh(1, proof);
+	to = box_new("to", 10);
+	like = message_get(mb, side, T(1));
+	vanish(mb, side, T(1), T(1));
+	arrive(mb, side, T(2), T(2));
+	arrive(to, side, T(11), T(11));
+	like.uid = T(11);
+	like.modseq = at(to, side)->modseq;
+	*message(to, side, T(11)) = like;
+	pass();
+	journal(carried(other_uids(1, 1)) && box_survivor == O(2),
+	    "%s, %s: all is moved, and another one copied", side_name[side],
+	    names[proof]);
+}
+
 /* ---- others are at work ---- */
 
 /* Somebody expunges while flags are changed: nobody tells. */
@@ -430,6 +452,55 @@ test_meanwhile(void)
 	again();
 	pass();
 	journal(carried(other_uids(9, 9)), "the next run sees it");
+}
+
+/* ---- what was restored ---- */
+
+/* SELECT does not tell UIDNEXT: what was listed says nothing, STATUS does. */
+static int	 guesses;
+static uint32_t	 validity;	/* of the STATUS */
+
+static void
+guessing_open(struct req *r, const struct sent *s)
+{
+	struct m_engine_opened	 m = opened_like(r);
+
+	honest_select(r, s);
+	if (r->side == side) {
+		m.uidnext = T(101);
+		m.guessed = guesses;
+		mb->s[side].told.uidvalidity = validity;
+	}
+	give(r, M_ENGINE_OPENED, &m);
+	done(r, ST_OK, RC_NONE, "");
+}
+
+static void
+restored(int guess, uint32_t uidnext, uint32_t uidvalidity)
+{
+	fresh(100, PROOF_TOLD);
+	guesses = guess;
+	validity = uidvalidity;
+	box_answers[ASK_OPEN] = guessing_open;
+	vanish(mb, side, T(99), T(100));
+	at(mb, side)->uidnext = uidnext;
+	pass();
+}
+
+static void
+test_restored(void)
+{
+	restored(1, T(99), VALIDITY);
+	journal(untouched(mb) && mb->stopped && said("UIDNEXT"),
+	    "%s, %s: restored, as STATUS says", side_name[side], names[proof]);
+	restored(0, T(99), VALIDITY);
+	journal(carried(other_uids(99, 100)), "it is not asked if SELECT is");
+	restored(1, T(101), VALIDITY);
+	journal(carried(other_uids(99, 100)), "the newest are gone");
+	restored(1, 0, VALIDITY);
+	journal(carried(other_uids(99, 100)), "it does not say either");
+	restored(1, T(99), VALIDITY + 1);
+	journal(carried(other_uids(99, 100)), "it is of another mailbox");
 }
 
 /* ---- from one to another ---- */
@@ -531,7 +602,9 @@ main(void)
 			test_looks();
 			test_ghosts();
 			test_moved();
+			test_moved_all();
 			test_meanwhile();
+			test_restored();
 			test_changes();
 	test_renumbered();
 		}

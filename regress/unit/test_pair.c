@@ -228,6 +228,12 @@ test_same(void)
 	at(mb, REMOTE)->uidvalidity++;
 	ok(box_pass() == 0, "another UIDVALIDITY");
 	same();
+	at(mb, REMOTE)->modseq++;
+	ok(box_pass() == 0, "another HIGHESTMODSEQ");
+	same();
+	box_strategy(LOCAL, PROOF_LISTED);
+	ok(box_dies(pass_child, NULL, words), "one side can't tell it");
+	same();
 	at(mb, LOCAL)->recent = 2;
 	at(mb, REMOTE)->recent = 2;
 	ok(box_pass() == 0, "a message is recent in two sessions");

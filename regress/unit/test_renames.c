@@ -267,6 +267,29 @@ test_bare(void)
 	    "INBOX is none that is renamed");
 }
 
+/* A strategy that knows no HIGHESTMODSEQ, behind one that has stored it. */
+static void
+test_plain(void)
+{
+	struct mbox	*n;
+	uint32_t	 rows;
+
+	for (rows = 0; rows <= 30; rows += 30) {
+		start(RENAME_FOLLOW, 0);
+		box_strategy(side, PROOF_LISTED);
+		(void)renamed(known("a", rows), side, "n");
+		(void)run();
+		journal(renames() == 2, "%s: plain, %u messages: followed",
+		    side_name[side], rows);
+	}
+	start(RENAME_FOLLOW, 0);
+	box_strategy(side, PROOF_LISTED);
+	n = renamed(known("a", 0), side, "n");
+	at(n, side)->uidnext++;
+	(void)run();
+	journal(renames() == 0, "the other numbers count");
+}
+
 /* ---- what is done ---- */
 
 static void
@@ -747,6 +770,7 @@ main(void)
 		test_followed();
 		test_nearly();
 		test_bare();
+		test_plain();
 		test_in_the_way();
 		test_below();
 		test_refused();
