@@ -14,6 +14,9 @@
 #	MODEL_ROUNDS=n	so many rounds (default 8)
 #	MODEL_CYRUS=1	the remote server is a Cyrus
 #	KILLS=1		half of the runs are killed, the next one follows
+#	STRATEGY=x,y	those of local and remote: qresync, condstore or plain
+#			(default: drawn anew for each run, so that each goes on
+#			with what another one has left)
 #
 # What the model can't say is not done: both sides are at work at messages that are
 # twins.
@@ -37,6 +40,8 @@ for my $k ('dovecot', $kind) {
 }
 
 my $seed = $ENV{MODEL_SEED} // int(rand(1_000_000));
+my @strategy = ('qresync', 'condstore', 'plain');
+my @fixed = split /,/, $ENV{STRATEGY} // '';
 my $rounds = $ENV{MODEL_ROUNDS} // 8;
 my @flag = ('\Seen', '\Flagged', '\Answered', '$Work', 'NonJunk');
 my @server = (Imapsync::Server->new(name => 'local'),
@@ -428,9 +433,26 @@ sub wrong
 
 # ---- rounds ----
 
+# Said by the configuration, since the servers would offer all three.
+sub strategies
+{
+	my @s = @fixed ? @fixed : (pick(@strategy), pick(@strategy));
+
+	say_it("strategies: @s");
+	$i->change(local => $server[0]->section(strategy => $s[0]),
+	    remote => $server[1]->section(strategy => $s[1]));
+}
+
+sub run
+{
+	strategies();
+	return $i->run(@_);
+}
+
 # Of a run that is killed nothing is wanted but that the next ones go on.
 sub killed
 {
+	strategies();
 	my $pid = $i->start;
 
 	sleep(rand 0.4);
@@ -440,7 +462,7 @@ sub killed
 	my $r = $i->wait($pid);
 	say_it("killed $who: $r->{status} $r->{err}");
 	for (1 .. 3) {
-		$r = $i->run;
+		$r = run();
 		last if $r->{status} == 0;
 	}
 	return $r;
@@ -459,8 +481,8 @@ sub round
 	}
 	$_->close for @client;
 	unite();
-	my $dry = rand() < 0.2 ? $i->run('--dry-run') : undef;
-	my $r = $ENV{KILLS} && rand() < 0.5 ? killed() : $i->run;
+	my $dry = rand() < 0.2 ? run('--dry-run') : undef;
+	my $r = $ENV{KILLS} && rand() < 0.5 ? killed() : run();
 	my @wrong;
 	push @wrong, "dry run: exit $dry->{status} $dry->{err}" if $dry &&
 	    ($dry->{status} || $dry->{signal});
@@ -468,7 +490,7 @@ sub round
 	    if $r->{status} || $r->{signal};
 	my $first = "$r->{out}$r->{err}";
 	push @wrong, wrong();
-	$r = $i->run;
+	$r = run();
 	push @wrong, "the run after it: exit $r->{status}: $r->{out}$r->{err}"
 	    if $r->{status} || $r->{signal} || "$r->{out}$r->{err}" ne '';
 	return 1 if ok(!@wrong, "round $n") && !$ENV{MODEL_DEBUG};
