@@ -17,6 +17,8 @@
 #	STRATEGY=x,y	those of local and remote: qresync, condstore or plain
 #			(default: drawn anew for each run, so that each goes on
 #			with what another one has left)
+#	HIDDEN=1	what belongs to a better one is not offered, and
+#			refused, instead of a line in the configuration
 #
 # What the model can't say is not done: both sides are at work at messages that are
 # twins.
@@ -29,6 +31,8 @@ use Test::More;
 use Digest::SHA qw(sha256_hex);
 use Time::HiRes qw(sleep);
 use Imapsync::Compare qw(snapshot differences instant flag_string);
+use Imapsync::Alter;
+use Imapsync::Hidden;
 use Imapsync::Imapsync;
 use Imapsync::Mail qw(message date_of);
 use Imapsync::Server;
@@ -433,14 +437,36 @@ sub wrong
 
 # ---- rounds ----
 
+my %hidden = (qresync => [], condstore => ['QRESYNC', 'IDLE', 'NOTIFY'],
+    plain => [plain()]);
+my @relay;
+
+# The same two accounts, whatever stands in front of them.
+sub section
+{
+	my ($s, $strategy) = @_;
+	my $host = $s ? '127.0.0.1' : 'localhost';
+
+	return $server[$s]->section(strategy => $strategy)
+	    if !$ENV{HIDDEN};
+	my $relay = $relay[$s]{$strategy} //= Imapsync::Alter->new(
+	    server => $server[$s], hidden(@{ $hidden{$strategy} }));
+	return $relay->section(host => $host);
+}
+
 # Said by the configuration, since the servers would offer all three.
 sub strategies
 {
 	my @s = @fixed ? @fixed : (pick(@strategy), pick(@strategy));
 
 	say_it("strategies: @s");
-	$i->change(local => $server[0]->section(strategy => $s[0]),
-	    remote => $server[1]->section(strategy => $s[1]));
+	$i->change(local => section(0, $s[0]), remote => section(1, $s[1]));
+}
+
+# What was sent and is not offered.
+sub refusals
+{
+	return join '', map { refused($_) } map { values %{ $_ // {} } } @relay;
 }
 
 sub run
@@ -504,5 +530,6 @@ diag("MODEL_SEED=$seed");
 for my $n (1 .. $rounds) {
 	round($n) or last;
 }
+is(refusals(), '', 'nothing was sent that is not offered');
 cmp_ok(scalar @msg, '>', 10, 'there was mail to be at work at');
 done_testing;
