@@ -590,6 +590,9 @@ ask_open(struct engine *e, struct mbox *mb, int side, enum sess_kind kind,
 	m.what = what;
 	m.n = n;
 	m.uidnext = ms->known.water.uidnext;
+	/* What was paired has moved U on; a list has no gap behind n. */
+	if (m.uidnext - 1 > ms->known.n)
+		m.uidnext = ms->known.n + 1;
 	m.mailbox = ms->told.name;
 	m.modseq = modseq;
 	if (modseq != 0)

@@ -12,7 +12,9 @@
 #
 # A "life" is a pair of servers that begins with an empty state and sees KILLS
 # kills: in its first sync, then each time after changes on both sides, now and
-# then in the run that follows a kill.  Several lives go on at once.
+# then in the run that follows a kill.  Several lives go on at once.  In two of
+# three the strategies are drawn anew for each run: what is recovered was begun by
+# another one.
 #
 #	KILL_SEED=n	the same lives again (default: other ones each time)
 #	KILL_ROUND=n	life n alone
@@ -224,6 +226,13 @@ sub this_process
 	return [$pid, (split ' ', $rest)[17], 'imapsync'];
 }
 
+# What is asked of a server, in the configuration.
+sub strategy
+{
+	return $life % 3 == 0 ? () :
+	    (strategy => (qw(qresync condstore plain))[rand 3]);
+}
+
 # A tunnel is a filter around the server: a Dovecot that is killed itself leaves
 # locks, for which the next one waits two minutes.
 my %filter;
@@ -236,7 +245,8 @@ sub sections
 		my $server = $servers->{$side};
 		$filter{$side} //= Imapsync::Relay->new(
 		    command => $server->command) unless $server->{daemon};
-		$section{$side} = $server->section($server->{daemon} ? () :
+		$section{$side} = $server->section(strategy(),
+		    $server->{daemon} ? () :
 		    (command => $filter{$side}->command));
 	}
 	return %section;
@@ -258,8 +268,8 @@ sub doomed_run
 	    (command => $server->command));
 
 	$i->change(sections($servers), $side =>
-	    $server->section($server->{daemon} ? (port => $k->port) :
-	    (command => $k->command)));
+	    $server->section(strategy(), $server->{daemon} ?
+	    (port => $k->port) : (command => $k->command)));
 	my $pid = $i->start($debug ? '--debug' : ());
 	my $self = this_process($pid);
 	my ($role, @all);

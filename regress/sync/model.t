@@ -270,12 +270,19 @@ sub do_create
 	return $b;
 }
 
+# The messages of a box that the state knows there.
+sub known
+{
+	my ($s, $b) = @_;
+	return grep { $_->{base} && $_->{base}{box} == $b } in_box($s, $b);
+}
+
 # One a round, of a box that both have and that has enough in it.
 sub do_rename
 {
 	my ($s) = @_;
 	my $b = pick(grep { $_->{born} && !$_->{closed}[0] && !$_->{closed}[1] &&
-	    $_->{name}[0] ne 'INBOX' && in_box($s, $_) > 4 &&
+	    $_->{name}[0] ne 'INBOX' && known($s, $_) > 4 &&
 	    !$_->{taken}[$s] } boxes($s));
 
 	return if !$b || grep { $_->{renamed} } @box;

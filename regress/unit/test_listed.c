@@ -454,6 +454,31 @@ test_meanwhile(void)
 	journal(carried(other_uids(9, 9)), "the next run sees it");
 }
 
+/* What a run that was cut short had copied is paired ahead of the lists. */
+static void
+test_recovered(void)
+{
+	struct mark	*k;
+	int		 s;
+
+	for (s = 0; s < SIDES; s++) {
+		fresh(100, proof);
+		arrive(mb, LOCAL, 101, 102);
+		arrive(mb, REMOTE, GAP + 101, GAP + 102);
+		mbox_marks(mb);
+		k = &mb->mark[s];
+		k->set = 1;
+		k->uidnext = row_uid(s, 101);
+		uidset_add(&k->uids, row_uid(OTHER(s), 101),
+		    row_uid(OTHER(s), 102));
+		vanish(mb, side, T(4), T(4));
+		pass();
+		journal(mb->npaired == 2 && carried(other_uids(4, 4)) &&
+		    !eng.partial, "%s, %s: deleted, and copied to %s before",
+		    side_name[side], names[proof], side_name[s]);
+	}
+}
+
 /* ---- what was restored ---- */
 
 /* SELECT does not tell UIDNEXT: what was listed says nothing, STATUS does. */
@@ -604,6 +629,7 @@ main(void)
 			test_moved();
 			test_moved_all();
 			test_meanwhile();
+			test_recovered();
 			test_restored();
 			test_changes();
 	test_renumbered();
