@@ -104,8 +104,9 @@ struct box {
 	int		 bare;		/* rows without a key (2) and size (1) */
 };
 
-/* How each server tells what has changed. */
+/* How each server tells what has changed, and does from box_start() on. */
 static enum proof	 box_proof[SIDES];
+static enum proof	 box_proofs[SIDES];
 
 static struct box	*boxes[MAXBOX];
 static int		 nboxes;

@@ -421,8 +421,8 @@ box_start(void)
 		box_free();
 	started = 1;
 	memset(&eng, 0, sizeof(eng));
-	box_strategy(LOCAL, PROOF_TOLD);
-	box_strategy(REMOTE, PROOF_TOLD);
+	box_strategy(LOCAL, box_proofs[LOCAL]);
+	box_strategy(REMOTE, box_proofs[REMOTE]);
 	nboxes = 0;
 	memcpy(box_answers, box_honest, sizeof(box_answers));
 	box_journal[0] = box_said[0] = '\0';
@@ -523,7 +523,8 @@ box_new(const char *name, uint32_t n)
 		w->uidvalidity = noted->uidvalidity = VALIDITY;
 		w->uidnext = noted->uidnext = at(mb, side)->uidnext;
 		w->messages = noted->messages = n;
-		w->modseq = noted->modseq = MODSEQ;
+		w->modseq = noted->modseq = box_proof[side] == PROOF_LISTED ?
+		    0 : MODSEQ;
 		mb->s[side].known.n = w->uidnext - 1;
 	}
 	return mb;
@@ -722,6 +723,26 @@ static inline int
 told_again(const struct mbox *mb, int side)
 {
 	return box_of(mb)->water[side].modseq <= MODSEQ;
+}
+
+/* 1 if it is not, but for a server that has to be asked for all in every run. */
+static inline int
+done_with(const struct mbox *mb, int side)
+{
+	return box_proof[side] == PROOF_LISTED || !told_again(mb, side);
+}
+
+/* Every pair of servers that there is, for box_start(): returns 0 at the end. */
+static inline int
+box_pairs(void)
+{
+	if (++box_proofs[LOCAL] <= PROOF_LISTED)
+		return 1;
+	box_proofs[LOCAL] = PROOF_TOLD;
+	if (++box_proofs[REMOTE] <= PROOF_LISTED)
+		return 1;
+	box_proofs[REMOTE] = PROOF_TOLD;
+	return 0;
 }
 
 #endif /* ENGINE_BOX_H */

@@ -530,8 +530,8 @@ test_rest(void)
 	ok(uidset_has(&at(mb, OTHER(side))->uids, O(41)), "new mail is not");
 }
 
-int
-main(void)
+static void
+test_pair(void)
 {
 	for (side = LOCAL; side < SIDES; side++) {
 		test_numbers();
@@ -551,5 +551,14 @@ main(void)
 		test_allowed();
 		test_rest();
 	}
+}
+
+/* It counts what goes, however that is told. */
+int
+main(void)
+{
+	do {
+		test_pair();
+	} while (box_pairs());
 	return tap_done();
 }
