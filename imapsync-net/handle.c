@@ -267,7 +267,8 @@ handle_untagged(struct net *net, const struct resp *r)
 			h->exists--;
 		break;
 	case R_VANISHED:
-		if (h->vanished.n < VANISHED_MOST &&
+		if (net->strategy->proof == PROOF_TOLD &&
+		    h->vanished.n < VANISHED_MOST &&
 		    r->set.n < VANISHED_MOST)
 			uidset_or(&h->vanished, &r->set);
 		if (r->earlier)

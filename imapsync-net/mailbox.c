@@ -539,7 +539,9 @@ mailbox_untagged(struct net *net, const struct resp *r)
 	if (r->type == R_FETCH) {
 		mailbox_fetch(net, r->fetch);
 		net->body.hashead = 0;
-	} else if (r->type == R_VANISHED && !uidset_empty(&r->set)) {
+	} else if (r->type == R_VANISHED && !uidset_empty(&r->set) &&
+	    net->strategy->proof == PROOF_TOLD) {
+		/* From who has not switched QRESYNC on it is no proof. */
 		if ((c = mailbox_under_way(net)) != NULL)
 			mailbox_heard(net, &c->vanished, uidset_max(&r->set));
 		if (h->id != 0)

@@ -23,7 +23,8 @@ static const struct strategy *const	 strategies[] = {
 static enum strategy_kind
 strategy_best(const struct net *net)
 {
-	if (net->qresync)
+	/* Who says so unasked has not offered it. */
+	if (net->qresync && (net->caps.bits & CAP_QRESYNC))
 		return STRATEGY_QRESYNC;
 	return net->caps.bits & CAP_CONDSTORE ? STRATEGY_CONDSTORE :
 	    STRATEGY_PLAIN;

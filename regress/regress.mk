@@ -111,7 +111,7 @@ clean-regress:
 cases: stage
 	IMAPSYNC_CASES=all ${PROVE} -j3 --timer regress/cases/*.t \
 	    regress/hostile/server-truncated.t regress/hostile/server-drip.t \
-	    regress/sync/flags.t
+	    regress/sync/flags.t regress/sync/servers.t regress/sync/providers.t
 
 # What a replaced worker may do (regress/hostile/ATTACKS.md), all of it: regress
 # takes some of what is alike.

@@ -37,6 +37,9 @@
 #define FEW_CAPS	"IMAP4rev1 ENABLE CONDSTORE QRESYNC UIDPLUS " \
 			"LIST-EXTENDED LIST-STATUS LITERAL- APPENDLIMIT=1000"
 
+#define SOME_CAPS	"IMAP4rev1 UIDPLUS ENABLE CONDSTORE ESEARCH MOVE IDLE"
+#define NO_CAPS		"IMAP4rev1 UIDPLUS"
+
 static const char *const	 names[] = { "box", "INBOX", "b\351x", "",
 				    "a \"b\\c", "other/box" };
 static const char *const	 flags[] = { "\\Seen", "\\Deleted", "kw",
@@ -356,7 +359,8 @@ log_in(const char *caps)
 	    caps);
 	engine(list, list + strlen(list));
 	server_line(greeting, strlen(greeting));
-	server_line("* ENABLED QRESYNC", 17);
+	if (strstr(caps, "QRESYNC") != NULL)
+		server_line("* ENABLED QRESYNC", 17);
 	server_tagged(0, " OK x", 5);
 	server_tagged(0, " OK x", 5);
 }
@@ -385,12 +389,22 @@ begin(char how)
 		s->starttls = 1;
 	else if (how == 'p')
 		s->pipeline = 0;
+	else if (how == 'C')
+		s->strategy = STRATEGY_CONDSTORE;
+	else if (how == 'N')
+		s->strategy = STRATEGY_PLAIN;
 	session_start(&net);
 	box_turns();
 	if (how == '0' || how == '7')
 		log_in(MOST_CAPS);
 	else if (how == '6')
 		log_in(FEW_CAPS);
+	else if (how == 'c')
+		log_in(SOME_CAPS);
+	else if (how == 'n')
+		log_in(NO_CAPS);
+	else if (how == 'C' || how == 'N')
+		log_in(MOST_CAPS);
 }
 
 static void

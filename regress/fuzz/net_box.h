@@ -23,6 +23,10 @@
  *  - the engine gets well-formed messages, only such as its own table (ask.c)
  *    takes: about UIDs that were asked for, each once; one DONE a request;
  *    nothing behind FATAL; no password;
+ *  - nothing is sent that was never offered, and where the server may refuse
+ *    long lines they are none;
+ *  - that messages vanished is told only if the server has switched QRESYNC on,
+ *    or of UIDs that were to be expunged;
  *  - what hangs on a command goes with it, and memory is bounded.
  */
 #ifndef NET_BOX_H
@@ -92,6 +96,7 @@ static char		 box_decided;	/* first of it behind a literal that
 static void		 (*box_told)(uint32_t type, const void *rec);
 static void		 (*box_appended)(const char *head, const uint8_t *,
 			    size_t);
+static uint32_t		 box_offered;	/* CAP_*, at any time so far */
 static z_stream		 box_deflate, box_inflate;
 static int		 box_zlib;
 
@@ -123,6 +128,25 @@ told_once(struct asked *a)
 	a->told = 1;
 }
 
+/* Without VANISHED it is found by a look at what was to be expunged. */
+static void
+fits_vanished(const struct asked *a, const struct uidset *set)
+{
+	struct uidset	 rest = UIDSET_INIT;
+	uint32_t	 i;
+
+	if (net.strategy != NULL && net.strategy->kind == STRATEGY_QRESYNC)
+		return;
+	uidset_copy(&rest, set);
+	for (i = 1; i <= box_last; i++)
+		if (box_asked[i].type == M_NET_EXPUNGE &&
+		    box_asked[i].mailbox != NULL && a->mailbox != NULL &&
+		    strcmp(box_asked[i].mailbox, a->mailbox) == 0)
+			uidset_sub(&rest, &box_asked[i].set);
+	must(uidset_empty(&rest), "UIDs that were to be expunged");
+	uidset_free(&rest);
+}
+
 /* The table of ask.c once more. */
 static void
 event(uint32_t type, struct asked *a, const void *rec)
@@ -149,6 +173,10 @@ event(uint32_t type, struct asked *a, const void *rec)
 		told_once(a);
 		return;
 	case M_ENGINE_VANISHED:
+		must(a->type == M_NET_OPEN, "what vanished from a mailbox");
+		fits_vanished(a,
+		    &((const struct m_engine_vanished *)rec)->set);
+		return;
 	case M_ENGINE_FLAGS:
 	case M_ENGINE_SPOILT:
 		must(a->type == M_NET_OPEN, "what is told of a mailbox");
@@ -164,7 +192,8 @@ event(uint32_t type, struct asked *a, const void *rec)
 		fits_uid(a, ((const struct m_engine_meta *)rec)->uid);
 		return;
 	case M_ENGINE_COPIED:
-		must(a->type == M_NET_RECV, "COPIED");
+		must(a->type == M_NET_RECV || a->type == M_NET_MOVE,
+		    "COPIED");
 		fits_uid(a, ((const struct m_engine_copied *)rec)->uid);
 		return;
 	case M_ENGINE_REFUSED:
@@ -315,6 +344,42 @@ wire_verb(const char *line)
 	must(0, "a command that was asked for");
 }
 
+/*
+ * What the engine asks for by itself is not looked at here (MOVE, EXPUNGE).  No
+ * name of a mailbox has such words in it.
+ */
+static void
+wire_offered(const char *p)
+{
+	static const struct {
+		const char	*words;
+		uint32_t	 cap;
+	} needs[] = {
+		{ "ENABLE ",		CAP_ENABLE },
+		{ "UNSELECT",		CAP_UNSELECT },
+		{ "IDLE",		CAP_IDLE },
+		{ "NOTIFY ",		CAP_NOTIFY },
+		{ "UID SEARCH RETURN ",	CAP_ESEARCH },
+		{ " (CONDSTORE)",	CAP_CONDSTORE },
+		{ " (CHANGEDSINCE ",	CAP_CONDSTORE },
+		{ " (QRESYNC (",	CAP_QRESYNC }
+	};
+	const char	*at;
+	size_t		 i;
+
+	for (i = 0; i < nitems(needs); i++) {
+		at = needs[i].words[0] == ' ' ? strstr(p, needs[i].words) :
+		    is_verb(p, needs[i].words) ? p : NULL;
+		if (at == NULL || (box_offered & needs[i].cap))
+			continue;
+		fprintf(stderr, "%s\n", p);
+		must(0, "what was offered");
+	}
+	if (is_verb(p, "UID ") && net.strategy != NULL &&
+	    net.strategy->kind == STRATEGY_PLAIN)
+		must(strlen(p) <= net.strategy->line, "no long line");
+}
+
 /* The quoted mailbox that stands first behind the verb, or the literal. */
 static void
 wire_name(const char *p)
@@ -371,6 +436,7 @@ wire_command(char *line)
 	wire.tag = tag;
 	p = end + 1;
 	wire_verb(p);
+	wire_offered(p);
 	must(wire.idle == 0, "nothing within IDLE");
 	wire.sasl = is_verb(p, "AUTHENTICATE ");
 	wire.idle = strcmp(p, "IDLE") == 0 ? tag : 0;
@@ -579,6 +645,7 @@ box_take(void)
 	size_t		 total = 0;
 	ssize_t		 n;
 
+	box_offered |= net.caps.bits;
 	while ((n = recv(box_server, octets, sizeof(octets),
 	    MSG_DONTWAIT)) > 0) {
 		if (net.compress == COMPRESS_ON) {
@@ -871,6 +938,7 @@ box_begin(const void *input, size_t len)
 	box_pair(&box_bridge, &net.bridge.fd);
 	net.chan.state = CH_LOGIN;
 	box_over = 0;
+	box_offered = 0;
 	box_guessed = memmem(input, len, SECRET, strlen(SECRET)) != NULL;
 	box_last = 0;
 	memset(&wire, 0, sizeof(wire));

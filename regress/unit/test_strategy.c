@@ -202,6 +202,29 @@ test_plain(void)
 	peer_end(p);
 }
 
+/* VANISHED of a server that has not switched QRESYNC on is not believed. */
+static void
+test_vanished(enum strategy_kind kind)
+{
+	struct peer	*p = logged_in(kind);
+	char		 line[64];
+	uint32_t	 tag;
+
+	asks_known(p, 10, 0, 0);
+	tag = kind == STRATEGY_CONDSTORE ? 3 : 2;
+	snprintf(line, sizeof(line), "A%u OK x\r\nA%u OK x\r\n", tag, tag + 1);
+	says(p, "* VANISHED (EARLIER) 4\r\n" SELECTED
+	    "* VANISHED (EARLIER) 5\r\n");
+	says(p, line);
+	says(p, "* VANISHED 2\r\n");
+	is_told(p, kind == STRATEGY_CONDSTORE ?
+	    "OPENED 10 7/0/3/0 counted\nDONE 10 ok\n" :
+	    "OPENED 10 7/0/3/0 listed\nDONE 10 ok\n", "nothing is gone");
+	ok(uidset_empty(&p->net.handles.current->vanished) &&
+	    p->net.handles.current->exists == 2, "but one less is there");
+	peer_end(p);
+}
+
 /* A list of all is a SEARCH, until one has found nothing. */
 static void
 test_esearch(void)
@@ -546,6 +569,8 @@ main(void)
 	test_forced();
 	test_condstore();
 	test_plain();
+	test_vanished(STRATEGY_CONDSTORE);
+	test_vanished(STRATEGY_PLAIN);
 	test_esearch();
 	test_no_esearch();
 	test_lines();
