@@ -57,7 +57,8 @@ logged_in(enum strategy_kind kind)
 static void
 test_choice(void)
 {
-	struct peer	*p;
+	struct m_net_list	 m = { 0, 0, 1, "" };
+	struct peer		*p;
 
 	p = greets(ALL_OF, STRATEGY_AUTO);
 	is_sent(p, "A1 ENABLE QRESYNC\r\nA2 LIST \"\" \"\"\r\n", "all offered");
@@ -82,6 +83,15 @@ test_choice(void)
 
 	p = greets(FEW, STRATEGY_AUTO);
 	is_num(p->net.strategy->kind, STRATEGY_PLAIN, "nothing offered");
+	peer_end(p);
+
+	/* It was neither offered nor asked for. */
+	p = peer_new();
+	p->net.setup.strategy = STRATEGY_AUTO;
+	asks(p, M_NET_LIST, 1, &m);
+	says(p, "* PREAUTH hello\r\n");
+	says(p, "* ENABLED QRESYNC\r\n* CAPABILITY " FEW "\r\nA1 OK x\r\n");
+	is_num(p->net.strategy->kind, STRATEGY_PLAIN, "ENABLED alone");
 	peer_end(p);
 
 	p = greets(ALL_OF, STRATEGY_CONDSTORE);
