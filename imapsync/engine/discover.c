@@ -351,6 +351,31 @@ disc_merge(struct engine *e, struct mbox *mb, int side)
 	disc_left(e, mb, side);
 }
 
+/*
+ * A mailbox that had modseqs and has none now (NOMODSEQ): nothing was told since
+ * the state's.  It is opened again as one that never had any.
+ */
+static int
+disc_again(struct engine *e)
+{
+	struct side_known	*k;
+	struct sess		*s;
+	struct mbox		*mb;
+	int			 side, any = 0;
+
+	FOREACH_USABLE_SIDE(mb, side, &e->list) {
+		k = &mb->s[side].known;
+		s = mb->s[side].w->found.disc;
+		if (s == NULL || !s->opened || s->failed || s->modseq != 0 ||
+		    k->water.modseq == 0 || !has_modseq(e, side))
+			continue;
+		k->water.modseq = 0;
+		disc_open(e, mb, side);
+		any = 1;
+	}
+	return any ? loop_wait(e, -1) : 0;
+}
+
 int
 disc_run(struct engine *e)
 {
@@ -364,7 +389,7 @@ disc_run(struct engine *e)
 	disc_repair(e);
 	FOREACH_USABLE_SIDE(mb, side, &e->list)
 		disc_open(e, mb, side);
-	if (loop_wait(e, -1) == -1)
+	if (loop_wait(e, -1) == -1 || disc_again(e) == -1)
 		return -1;
 	FOREACH_USABLE_SIDE(mb, side, &e->list)
 		disc_told(e, mb, side);

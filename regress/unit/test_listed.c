@@ -614,6 +614,39 @@ test_renumbered(void)
 	    "one row for one: the second is a copy");
 }
 
+/* A mailbox loses its modseqs: all of it is listed, in the same run. */
+static void
+no_modseq(struct req *r, const struct sent *s)
+{
+	struct m_engine_opened	 m = opened_like(r);
+	struct sent		 none = *s;
+
+	if (r->side == side)
+		none.modseq = m.modseq = 0;
+	honest_select(r, &none);
+	give(r, M_ENGINE_OPENED, &m);
+	done(r, ST_OK, RC_NONE, "");
+}
+
+static void
+test_no_modseq(void)
+{
+	enum proof	 was = proof;
+
+	for (proof = PROOF_TOLD; proof <= PROOF_COUNTED; proof++) {
+		fresh(100, PROOF_TOLD);
+		box_answers[ASK_OPEN] = no_modseq;
+		vanish(mb, side, T(4), T(4));
+		reflag(mb, side, T(7), "\\Seen");
+		pass();
+		journal(carried(other_uids(4, 4)) && !mb->stopped &&
+		    flags_has(message(mb, OTHER(side), O(7))->flags, "\\Seen"),
+		    "%s, %s: no modseqs any more", side_name[side],
+		    names[proof]);
+	}
+	proof = was;
+}
+
 int
 main(void)
 {
@@ -632,8 +665,9 @@ main(void)
 			test_recovered();
 			test_restored();
 			test_changes();
-	test_renumbered();
+			test_no_modseq();
 		}
+	test_renumbered();
 	box_free();
 	return tap_done();
 }
