@@ -88,7 +88,8 @@ struct proto_form {
 #define SET(s, m)		P_NUM(F_SET, struct uidset, s, m, 0, PROTO_SET_MAX)
 #define WATER(s, m)							\
 	U32(s, m.uidvalidity), U32(s, m.uidnext), U32(s, m.messages),	\
-	U64(s, m.modseq), STR(s, m.mailboxid, OBJECTID_MAX)
+	U64(s, m.modseq), STR(s, m.mailboxid, OBJECTID_MAX),		\
+	I64(s, m.looked), U64(s, m.unseen)
 #define END			{ F_END, 0, 0, 0, NULL }
 
 static const struct proto_field f_none[] = { END };
@@ -350,6 +351,12 @@ static const struct proto_field f_engine_spoilt[] = {
 
 /* ---- to the engine, from the store ---- */
 
+static const struct proto_field f_engine_server[] = {
+	U8(m_engine_server, side, LOCAL, REMOTE),
+	U8(m_engine_server, delimiter, 0, 0x7e),
+	BOOL(m_engine_server, ask),
+	END
+};
 static const struct proto_field f_engine_mbox[] = {
 	U32(m_engine_mbox, mailbox),
 	BOOL(m_engine_mbox, adopt),
@@ -652,6 +659,12 @@ static const struct proto_field f_store_water[] = {
 	WATER(m_store_water, water),
 	END
 };
+static const struct proto_field f_store_server[] = {
+	U8(m_store_server, side, LOCAL, REMOTE),
+	U8(m_store_server, delimiter, 0, 0x7e),
+	BOOL(m_store_server, ask),
+	END
+};
 static const struct proto_field f_store_seen[] = {
 	U32(m_store_seen, mailbox),
 	U8(m_store_seen, side, LOCAL, REMOTE),
@@ -714,6 +727,7 @@ static const struct proto_field f_store_diff[] = {
 	X(ENGINE_CHANGED, engine_changed, f_engine_changed, P_MANY)	\
 	X(ENGINE_STATS, engine_stats, f_engine_stats, 0)		\
 	X(ENGINE_ALIVE, engine_alive, f_engine_alive, 0)		\
+	X(ENGINE_SERVER, engine_server, f_engine_server, 0)		\
 	X(ENGINE_MBOX, engine_mbox, f_engine_mbox, P_MANY)		\
 	X(ENGINE_MARK, engine_mark, f_engine_mark, 0)			\
 	X(ENGINE_REFUSAL, engine_refusal, f_engine_refusal, P_MANY)	\
@@ -760,6 +774,7 @@ static const struct proto_field f_store_diff[] = {
 	X(STORE_SEEN, store_seen, f_store_seen, P_MANY)			\
 	X(STORE_PAIR, store_pair, f_store_pair, 0)			\
 	X(STORE_DIFF, store_diff, f_store_diff, 0)			\
+	X(STORE_SERVER, store_server, f_store_server, 0)		\
 	X(STORE_SYNCED, store_synced, f_none, 0)			\
 	X(STORE_DELETED, store_deleted, f_store_deleted, 0)		\
 	X(STORE_COMMIT, store_commit, f_none, 0)			\

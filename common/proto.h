@@ -33,7 +33,7 @@
 #include "imsg.h"
 #include "uidset.h"
 
-#define PROTO_VERSION	6
+#define PROTO_VERSION	7
 
 #define NAME_MAX_LEN	1024	/* octets of a mailbox name, NUL included */
 #define NAME_SEP	'\001'	/* the NUL of a neutral name */
@@ -105,6 +105,7 @@ enum proto_type {
 	M_ENGINE_ALIVE,
 
 	/* to the engine, from the store */
+	M_ENGINE_SERVER,
 	M_ENGINE_MBOX,
 	M_ENGINE_MARK,
 	M_ENGINE_REFUSAL,
@@ -159,6 +160,7 @@ enum proto_type {
 	M_STORE_SEEN,
 	M_STORE_PAIR,
 	M_STORE_DIFF,
+	M_STORE_SERVER,
 	M_STORE_SYNCED,
 	M_STORE_DELETED,
 	M_STORE_COMMIT,
@@ -684,6 +686,20 @@ struct m_water {
 	uint32_t	 messages;
 	uint64_t	 modseq;	/* 0: none */
 	const char	*mailboxid;
+	/* Of a mailbox without HIGHESTMODSEQ, else 0. */
+	int64_t		 looked;	/* when all its flags were listed, and no
+					   change was left undone; 0: never */
+	uint64_t	 unseen;	/* UNSEEN then, + 1; 0: not told */
+};
+
+/*
+ * M_ENGINE_SERVER: answer to LOAD, for each side of which the state knows: as
+ * its server was last; a hint, since it may be another one now.
+ */
+struct m_engine_server {
+	uint8_t		 side;
+	uint8_t		 delimiter;	/* 0: NIL, or not told */
+	uint8_t		 ask;		/* its LIST told no STATUS */
 };
 
 /* M_ENGINE_MBOX (many): answer to LOAD and IMPORT, one a mailbox. */

@@ -29,7 +29,7 @@ struct m_store_setup {
  * any failure is FATAL.  COMMIT's DONE says that it is on disk.
  */
 struct m_store_load {
-	uint8_t		 unused;	/* MBOX*, MARK*, REFUSAL*, DONE */
+	uint8_t		 unused;	/* SERVER*, MBOX*, MARK*, REFUSAL*, DONE */
 };
 /*
  * IMPORT: what the database named in SETUP holds: MBOX*, DONE.  In MBOX "mailbox"
@@ -259,6 +259,12 @@ struct m_store_diff {
  */
 struct m_store_deleted {
 	uint32_t	 count;
+};
+/* What M_ENGINE_SERVER tells the next run. */
+struct m_store_server {
+	uint8_t		 side;
+	uint8_t		 delimiter;
+	uint8_t		 ask;
 };
 /* A good run; written with what else is to be committed, or once an hour. */
 struct m_store_synced {

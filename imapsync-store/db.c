@@ -28,14 +28,18 @@
  * where what should be there is not.
  */
 #define WATER_COLUMNS(side)	side "_uidvalidity, " side "_uidnext, "	\
-	    side "_messages, " side "_modseq, " side "_mailboxid"
+	    side "_messages, " side "_modseq, " side "_mailboxid, coalesce("\
+	    side ".time, 0), coalesce(" side ".unseen, 0)"
+#define LOOKED(side, number)	" LEFT JOIN looked " side " ON "	\
+	    side ".mailbox = id AND " side ".side = " number
 static const char *const statement[DB_NSTMT] = {
 	[DB_BEGIN] = "BEGIN IMMEDIATE",
 	[DB_COMMIT] = "COMMIT",
 	[DB_LOAD] = "SELECT id, adopt, subscribed, rows, coalesce(count, 0),"
-	    " coalesce(side, 0), coalesce(uid, 0), coalesce(next, 0), name, "
-	    WATER_COLUMNS("local") ", " WATER_COLUMNS("remote")
-	    " FROM mailbox LEFT JOIN lost ON lost.mailbox = id ORDER BY id",
+	    " coalesce(lost.side, 0), coalesce(uid, 0), coalesce(next, 0),"
+	    " name, " WATER_COLUMNS("local") ", " WATER_COLUMNS("remote")
+	    " FROM mailbox LEFT JOIN lost ON lost.mailbox = id"
+	    LOOKED("local", "0") LOOKED("remote", "1") " ORDER BY id",
 	[DB_MARKS] = "SELECT mailbox, target, tries, uidvalidity, uidnext,"
 	    " time FROM mark ORDER BY mailbox, target",
 	[DB_MARKSET] = "SELECT lo, hi FROM markset"
@@ -49,6 +53,12 @@ static const char *const statement[DB_NSTMT] = {
 	[DB_ADOPT] = "UPDATE mailbox SET adopt = ?2 WHERE id = ?1",
 	[DB_WATER] = "UPDATE mailbox SET @_uidvalidity = ?2, @_uidnext = ?3,"
 	    " @_messages = ?4, @_modseq = ?5, @_mailboxid = ?6 WHERE id = ?1",
+	[DB_LOOKED] = "REPLACE INTO looked (mailbox, side, time, unseen)"
+	    " VALUES (?1, ?2, ?3, ?4)",
+	[DB_UNLOOKED] = "DELETE FROM looked WHERE mailbox = ?1 AND side = ?2",
+	[DB_SERVERS] = "SELECT side, delimiter, ask FROM server ORDER BY side",
+	[DB_SERVER] = "REPLACE INTO server (side, delimiter, ask)"
+	    " VALUES (?1, ?2, ?3)",
 	[DB_RENAME] = "UPDATE mailbox SET name = ?2 WHERE id = ?1",
 	[DB_FORGET] = "DELETE FROM mailbox WHERE id = ?1",
 	[DB_COUNT] = "UPDATE mailbox SET rows = rows + ?2 WHERE id = ?1",
@@ -547,6 +557,21 @@ load_marks(struct db *db)
 	}
 }
 
+static void
+load_servers(struct db *db)
+{
+	struct m_engine_server	 m;
+	sqlite3_stmt		*st;
+
+	st = db_stmt(db, DB_SERVERS, LOCAL, NULL, 0);
+	while (db_step(db, st)) {
+		m.side = sqlite3_column_int(st, 0);
+		m.delimiter = sqlite3_column_int(st, 1);
+		m.ask = sqlite3_column_int(st, 2);
+		db->answer(db->arg, M_ENGINE_SERVER, &m);
+	}
+}
+
 void
 db_load(struct db *db)
 {
@@ -555,6 +580,7 @@ db_load(struct db *db)
 	sqlite3_stmt		*st;
 	int			 c, s;
 
+	load_servers(db);
 	st = db_stmt(db, DB_LOAD, LOCAL, NULL, 0);
 	while (db_step(db, st)) {
 		m.mailbox = sqlite3_column_int64(st, 0);
@@ -572,6 +598,8 @@ db_load(struct db *db)
 			m.water[s].messages = sqlite3_column_int64(st, c++);
 			m.water[s].modseq = sqlite3_column_int64(st, c++);
 			m.water[s].mailboxid = db_text(db, st, c++);
+			m.water[s].looked = sqlite3_column_int64(st, c++);
+			m.water[s].unseen = sqlite3_column_int64(st, c++);
 		}
 		db->answer(db->arg, M_ENGINE_MBOX, &m);
 	}
@@ -637,13 +665,18 @@ set_water(struct db *db, uint32_t mailbox, int side, const struct m_water *w)
 	    w->uidnext, w->messages, (int64_t)w->modseq));
 	db_bind_text(db, st, 6, w->mailboxid);
 	run(db, st);
+	if (w->looked != 0 || w->unseen != 0)
+		db_run(db, DB_LOOKED, LOCAL, DB_INTS(mailbox, side, w->looked,
+		    (int64_t)w->unseen));
+	else
+		db_run(db, DB_UNLOOKED, LOCAL, DB_INTS(mailbox, side));
 }
 
 /* All that a mailbox has, but not the mailbox itself. */
 static void
 drop_all(struct db *db, uint32_t mailbox)
 {
-	const struct m_water	 none = { 0, 1, 0, 0, "" };
+	const struct m_water	 none = { 0, 1, 0, 0, "", 0, 0 };
 	int			 s;
 
 	for (s = 0; s < SIDES; s++) {
@@ -952,6 +985,13 @@ db_water(struct db *db, const struct m_store_water *m)
 {
 	db_change(db, m->mailbox);
 	set_water(db, m->mailbox, m->side, &m->water);
+}
+
+void
+db_server(struct db *db, const struct m_store_server *m)
+{
+	begin(db);
+	db_run(db, DB_SERVER, LOCAL, DB_INTS(m->side, m->delimiter, m->ask));
 }
 
 void

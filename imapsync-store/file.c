@@ -68,6 +68,23 @@
 	" hour INTEGER PRIMARY KEY,"	/* since 1970 */		\
 	" n INTEGER NOT NULL);"
 
+/*
+ * Since version 4: when the flags of a mailbox without HIGHESTMODSEQ were listed
+ * (struct m_water), and what a server was like (M_STORE_SERVER).
+ */
+#define LOOKED_TABLE							\
+	"CREATE TABLE looked ("						\
+	" mailbox INTEGER NOT NULL,"					\
+	" side INTEGER NOT NULL,"					\
+	" time INTEGER NOT NULL,"					\
+	" unseen INTEGER NOT NULL,"					\
+	" PRIMARY KEY (mailbox, side)) WITHOUT ROWID;"
+#define SERVER_TABLE							\
+	"CREATE TABLE server ("						\
+	" side INTEGER PRIMARY KEY,"					\
+	" delimiter INTEGER NOT NULL,"	/* octet; 0: none */		\
+	" ask INTEGER NOT NULL);"
+
 static const char schema[] =
 	"CREATE TABLE identity ("
 	" side INTEGER PRIMARY KEY,"	/* 0 local, 1 remote, as everywhere */
@@ -136,6 +153,8 @@ static const char schema[] =
 	ACCOUNT_TABLE
 	LOST_TABLE
 	DELETED_TABLE
+	LOOKED_TABLE
+	SERVER_TABLE
 
 #define SEEN_TABLE(side)						\
 	"CREATE TABLE seen_" side " ("					\
@@ -464,6 +483,8 @@ upgrade(struct db *db)
 		db_exec(db, LEFT_TABLE);
 	if (was < 3)
 		db_exec(db, ACCOUNT_TABLE LOST_TABLE DELETED_TABLE);
+	if (was < 4)
+		db_exec(db, LOOKED_TABLE SERVER_TABLE);
 	db_exec(db, "PRAGMA user_version = " XSTR(STORE_VERSION));
 	log_debug("state: brought from version %d to %d", was, STORE_VERSION);
 }
@@ -522,7 +543,8 @@ adopt_file(struct db *db, const struct m_store_setup *m)
 	db_exec(db, "DELETE FROM identity; DELETE FROM account; DELETE FROM"
 	    " mailbox; DELETE FROM refused; DELETE FROM leftout; DELETE FROM"
 	    " seen_local; DELETE FROM seen_remote; DELETE FROM markset;"
-	    " DELETE FROM lost; DELETE FROM deleted;"
+	    " DELETE FROM lost; DELETE FROM deleted; DELETE FROM looked;"
+	    " DELETE FROM server;"
 	    ACCOUNT_ROW);
 	identify(db, m);
 	log_debug("state: it held no message, and belongs to %s and %s now",

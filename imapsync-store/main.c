@@ -268,6 +268,7 @@ ON_CHANGE(unrefuse)
 ON_CHANGE(left)
 ON_CHANGE(unleft)
 ON_CHANGE(water)
+ON_CHANGE(server)
 ON_CHANGE(seen)
 
 static const struct proto_handler handlers[] = {
@@ -301,6 +302,7 @@ static const struct proto_handler handlers[] = {
 	{ M_STORE_SEEN,		STATE_OPEN,	on_seen },
 	{ M_STORE_PAIR,		STATE_OPEN,	on_pair },
 	{ M_STORE_DIFF,		STATE_OPEN,	on_diff },
+	{ M_STORE_SERVER,	STATE_OPEN,	on_server },
 	{ M_STORE_SYNCED,	STATE_OPEN,	on_synced },
 	{ M_STORE_DELETED,	STATE_OPEN,	on_deleted },
 	{ M_STORE_COMMIT,	STATE_OPEN,	on_commit },

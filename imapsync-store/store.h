@@ -26,7 +26,7 @@
 #include "proto.h"
 
 #define STORE_APPID	0x494d5359	/* "IMSY": application_id of the file */
-#define STORE_VERSION	3		/* user_version */
+#define STORE_VERSION	4		/* user_version */
 #define STORE_WAIT_MS	5000		/* for a killed run to die */
 #define STORE_SYNCED_S	3600		/* a good run is written so often */
 #define IMPORT_MAX	(256 << 20)	/* octets of a database that is imported */
@@ -44,6 +44,10 @@ enum db_stmt {
 	DB_SUBSCRIBED,
 	DB_ADOPT,
 	DB_WATER,
+	DB_LOOKED,
+	DB_UNLOOKED,
+	DB_SERVERS,
+	DB_SERVER,
 	DB_RENAME,
 	DB_FORGET,
 	DB_COUNT,
@@ -190,6 +194,7 @@ void		 db_unmark(struct db *, const struct m_store_unmark *);
 void		 db_refuse(struct db *, const struct m_store_refuse *);
 void		 db_unrefuse(struct db *, const struct m_store_unrefuse *);
 void		 db_water(struct db *, const struct m_store_water *);
+void		 db_server(struct db *, const struct m_store_server *);
 /*
  * Note the time, unless it would be a commit for this alone and the last one
  * noted is less than STORE_SYNCED_S ago.

@@ -236,6 +236,7 @@ a_##name(struct engine *e, struct req *r, const void *rec)		\
 ANSWER(mailbox)
 ANSWER(changed)
 ANSWER(stats)
+ANSWER(server)
 ANSWER(mbox)
 ANSWER(mark)
 ANSWER(refusal)
@@ -476,6 +477,7 @@ static const struct {
 	{ ASK_WATCH,	M_ENGINE_MAILBOX,	ASKED,		a_mailbox },
 	{ ASK_WATCH,	M_ENGINE_CHANGED,	ASKED,		a_changed },
 	{ ASK_STATS,	M_ENGINE_STATS,		ASKED,		a_stats },
+	{ ASK_LOAD,	M_ENGINE_SERVER,	ASKED,		a_server },
 	{ ASK_LOAD,	M_ENGINE_MBOX,		ASKED,		a_mbox },
 	{ ASK_LOAD,	M_ENGINE_MARK,		ASKED,		a_mark },
 	{ ASK_LOAD,	M_ENGINE_REFUSAL,	ASKED,		a_refusal },

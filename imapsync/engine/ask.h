@@ -72,6 +72,8 @@ struct answers {
 		    const struct m_engine_stats *);
 	void	(*uids)(struct engine *, struct req *,
 		    const struct m_engine_uids *);
+	void	(*server)(struct engine *, struct req *,
+		    const struct m_engine_server *);
 	void	(*mbox)(struct engine *, struct req *,
 		    const struct m_engine_mbox *);
 	void	(*mark)(struct engine *, struct req *,

@@ -152,6 +152,7 @@ const struct proto_handler events_net[] = {
 const struct proto_handler events_store[] = {
 	{ M_ENGINE_LOG,		1, h_log },
 	{ M_ENGINE_FATAL,	1, h_fatal },
+	{ M_ENGINE_SERVER,	1, ask_answer },
 	{ M_ENGINE_MBOX,	1, ask_answer },
 	{ M_ENGINE_MARK,	1, ask_answer },
 	{ M_ENGINE_REFUSAL,	1, ask_answer },

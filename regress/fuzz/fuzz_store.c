@@ -318,8 +318,8 @@ check_sound(void)
 {
 	static const char *const	 tables[] = { "mailbox", "message",
 					    "mark", "markset", "refused",
-					    "leftout", "lost", "seen_local",
-					    "seen_remote" };
+					    "leftout", "lost", "looked",
+					    "seen_local", "seen_remote" };
 	struct m_store_forget		 m;
 	sqlite3_stmt			*st = NULL;
 	char				 sql[64];

@@ -188,6 +188,15 @@ add(struct peer *p, const char *fmt, ...)
 }
 
 static inline void
+on_server(const struct msg *msg)
+{
+	const struct m_engine_server	*m = msg->rec;
+
+	add(msg->arg, "server %s %c%s\n", side_name[m->side], m->delimiter,
+	    m->ask ? " ask" : "");
+}
+
+static inline void
 on_mbox(const struct msg *msg)
 {
 	const struct m_engine_mbox	*m = msg->rec;
@@ -201,6 +210,9 @@ on_mbox(const struct msg *msg)
 		add(msg->arg, " %u/%u/%u/%llx/%s", w->uidvalidity, w->uidnext,
 		    w->messages, (unsigned long long)w->modseq,
 		    w->mailboxid);
+		if (w->looked != 0 || w->unseen != 0)
+			add(msg->arg, "/%lld/%llu", (long long)w->looked,
+			    (unsigned long long)w->unseen);
 	}
 	add(msg->arg, "\n");
 	if (m->lost > 0)
@@ -238,6 +250,7 @@ static const struct proto_handler handlers[] = {
 	{ M_ENGINE_PAIRED,	1,	on_paired },
 	{ M_ENGINE_UIDS,	1,	on_uids },
 	{ M_ENGINE_INFO,	1,	on_info },
+	{ M_ENGINE_SERVER,	1,	on_server },
 	{ M_ENGINE_MBOX,	1,	on_mbox },
 	{ M_ENGINE_MARK,	1,	on_mark },
 	{ M_ENGINE_REFUSAL,	1,	on_refusal },

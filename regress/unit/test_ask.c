@@ -45,6 +45,7 @@ GOT(spoilt, M_ENGINE_SPOILT)
 GOT(changed, M_ENGINE_CHANGED)
 GOT(stats, M_ENGINE_STATS)
 GOT(uids, M_ENGINE_UIDS)
+GOT(server, M_ENGINE_SERVER)
 GOT(mbox, M_ENGINE_MBOX)
 GOT(mark, M_ENGINE_MARK)
 GOT(refusal, M_ENGINE_REFUSAL)
@@ -77,7 +78,7 @@ static const struct answers	 all = {
 	.refused = got_refused, .failed = got_failed, .gone = got_gone,
 	.withheld = got_withheld, .due = got_due, .spoilt = got_spoilt,
 	.changed = got_changed, .stats = got_stats, .uids = got_uids,
-	.mbox = got_mbox, .mark = got_mark, .refusal = got_refusal,
+	.server = got_server, .mbox = got_mbox, .mark = got_mark, .refusal = got_refusal,
 	.info = got_info, .row = got_row, .paired = got_paired
 };
 
@@ -335,8 +336,8 @@ documented(enum ask_type type)
 	case ASK_STATS:
 		return BIT(M_ENGINE_STATS);
 	case ASK_LOAD:
-		return BIT(M_ENGINE_MBOX) | BIT(M_ENGINE_MARK) |
-		    BIT(M_ENGINE_REFUSAL);
+		return BIT(M_ENGINE_SERVER) | BIT(M_ENGINE_MBOX) |
+		    BIT(M_ENGINE_MARK) | BIT(M_ENGINE_REFUSAL);
 	case ASK_IMPORT:
 		return BIT(M_ENGINE_MBOX);
 	case ASK_INFO:

@@ -17,9 +17,11 @@
 #include "store_peer.h"
 
 static const char *const loaded =
+    "server local . ask\nserver remote /\n"
     "mbox 1 INBOX adopt 1 sub 1 rows 2 "
     "7/43/12/fedcba9876543210/M1 0/1/0/0/\n"
-    "mbox 9 a\001b adopt 1 sub 2 rows 0 0/1/0/0/ 0/1/0/0/\n"
+    "mbox 9 a\001b adopt 1 sub 2 rows 0 0/1/0/0//1234567890/0 "
+    "2/3/4/0//5/6\n"
     "mark 1 remote first 1 tries 2 77/500 1024 1:10231\n"
     "mark 1 remote first 0 tries 2 77/500 476 10241:14991\n"
     "mark 9 local first 1 tries 0 1/1 1 5:9\n"
@@ -31,7 +33,8 @@ test_new(void)
 {
 	struct m_store_subscribed sub = { 1, 1 };
 	struct m_store_water	 w = { 1, LOCAL, { 7, 43, 12,
-				    0xfedcba9876543210ULL, "M1" } };
+				    0xfedcba9876543210ULL, "M1", 0, 0 } };
+	struct m_store_server	 server = { REMOTE, '.', 1 };
 	struct m_store_mark	 mark = { 1, REMOTE, 1, 77, 500, "M2",
 				    UIDSET_INIT };
 	struct m_store_markfail	 fail = { 1, REMOTE };
@@ -51,7 +54,21 @@ test_new(void)
 	newbox(&p, 1, "INBOX");
 	newbox(&p, 9, "a\001b");
 	say(&p, M_STORE_SUBSCRIBED, &sub);
+	w.water.looked = 77;
+	say(&p, M_STORE_WATER, &w);	/* to be replaced */
+	w.water.looked = 0;
 	say(&p, M_STORE_WATER, &w);
+	w = (struct m_store_water){ 9, LOCAL,
+	    { 0, 1, 0, 0, "", 1234567890, 0 } };
+	say(&p, M_STORE_WATER, &w);
+	w = (struct m_store_water){ 9, REMOTE, { 2, 3, 4, 0, "", 5, 6 } };
+	say(&p, M_STORE_WATER, &w);
+	say(&p, M_STORE_SERVER, &server);	/* to be replaced */
+	server.delimiter = '/';
+	server.ask = 0;
+	say(&p, M_STORE_SERVER, &server);
+	server = (struct m_store_server){ LOCAL, '.', 1 };
+	say(&p, M_STORE_SERVER, &server);
 	add_row(&p, 4, 3, "\\Seen");
 	add_row(&p, 3, 4, "");
 	uidset_add(&mark.set, 5, 6);
@@ -99,7 +116,8 @@ test_remove(void)
 	struct m_store_refuse	 ref = { 1, REMOTE, 50, 0, 1, 1, 0, 0, "x" };
 	struct m_store_mark	 mark = { 1, REMOTE, 1, 1, 1, "",
 				    UIDSET_INIT };
-	struct m_store_water	 w = { 1, REMOTE, { 1, 2, 3, 4, "x" } };
+	struct m_store_water	 w = { 1, REMOTE, { 1, 2, 3, 4, "x", 5,
+				    6 } };
 	struct m_store_adopt	 adopt = { 1, 0, 0 };
 	struct m_store_forget	 forget = { 1 };
 	struct m_store_base	 base = { 1, 2, "\\Flagged" };
@@ -375,7 +393,8 @@ test_left_random(void)
 static void
 test_rename(void)
 {
-	struct m_store_water	 w = { 1, LOCAL, { 7, 43, 12, 9, "M1" } };
+	struct m_store_water	 w = { 1, LOCAL, { 7, 43, 12, 9, "M1",
+				    0, 0 } };
 	struct m_store_rename	 m = { 1, "new\001name" };
 	struct peer		 p;
 
