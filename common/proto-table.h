@@ -143,6 +143,10 @@ static const struct proto_field f_net_pattern[] = {
 	SPELL(m_net_pattern, pattern),
 	END
 };
+static const struct proto_field f_net_known[] = {
+	SPELL(m_net_known, mailbox),
+	END
+};
 static const struct proto_field f_net_status[] = {
 	SPELL(m_net_status, mailbox),
 	END
@@ -696,6 +700,7 @@ static const struct proto_field f_store_diff[] = {
 	X(NET_CONNECT, net_connect, f_none, P_FD)			\
 	X(NET_LIST, net_list, f_net_list, 0)				\
 	X(NET_PATTERN, net_pattern, f_net_pattern, P_MANY)		\
+	X(NET_KNOWN, net_known, f_net_known, P_MANY)			\
 	X(NET_STATUS, net_status, f_net_status, 0)			\
 	X(NET_OPEN, net_open, f_net_open, 0)				\
 	X(NET_META, net_meta, f_net_meta, 0)				\

@@ -70,6 +70,7 @@ enum proto_type {
 	/* to a network worker, from the engine */
 	M_NET_LIST,
 	M_NET_PATTERN,
+	M_NET_KNOWN,
 	M_NET_STATUS,
 	M_NET_OPEN,
 	M_NET_META,
@@ -253,6 +254,15 @@ struct m_net_list {
 /* M_NET_PATTERN: one pattern of the next LIST of that id (no DONE, many). */
 struct m_net_pattern {
 	const char	*pattern;	/* server's spelling; * and % are wildcards */
+};
+
+/*
+ * M_NET_KNOWN: a mailbox that the next LIST of that id may tell (no DONE, many).
+ * If the server's LIST can't tell STATUS that is asked for in the same packet:
+ * it takes no turn of its own.  What comes of it is in LIST's MAILBOX, or not.
+ */
+struct m_net_known {
+	const char	*mailbox;
 };
 
 /* M_NET_STATUS: STATUS of one mailbox, answered by one MAILBOX and DONE. */

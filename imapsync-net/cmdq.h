@@ -75,7 +75,8 @@ struct cmd {
 	uint32_t		 vanished;	/* the same, of VANISHED */
 	struct missing		*missing;	/* SEARCH of copysend.c */
 	struct append		*append;
-	uint32_t		 first;		/* APPEND: its first message */
+	uint32_t		 first;		/* APPEND: its first message; STATUS
+						   of a LIST: in req.known */
 	unsigned		 nmsgs;
 };
 

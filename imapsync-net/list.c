@@ -15,6 +15,9 @@
 #include "net.h"
 
 #define LIST_LINE	7000	/* octets of one command */
+#define STATUS_MOST	2000	/* commands of a LIST under way: some MB */
+
+enum { ONE_LIST = 0, ONE_STATUS };	/* cmd.what of LIST's commands */
 
 /* A name of which either LIST or STATUS is still to come. */
 struct box {
@@ -138,6 +141,50 @@ list_lsub(struct net *net, struct req *r, const char *pattern)
 	cmd_end(net, c);
 }
 
+/* LIST tells no STATUS: it is asked for, of those that are known. */
+static int
+list_asks(const struct net *net, const struct req *r)
+{
+	return r->known.len > 0 && !(list_caps(net, r) & CAP_LIST_STATUS);
+}
+
+/* A mailbox is not told before all is answered. */
+static int
+list_waits(const struct net *net, const struct req *r)
+{
+	return list_lsubs(net, r) || list_asks(net, r);
+}
+
+static void
+status_command(struct net *net, struct cmd *c, const char *mailbox)
+{
+	cmd_puts(c, "STATUS ");
+	cmd_string(net, c, mailbox);
+	cmd_printf(c, " (UIDVALIDITY UIDNEXT MESSAGES%s)",
+	    net->caps.bits & CAP_CONDSTORE ? " HIGHESTMODSEQ" : "");
+	cmd_end(net, c);
+}
+
+/* As many as may be under way: the others follow as these are answered. */
+static void
+list_known(struct net *net, struct req *r)
+{
+	struct cmd	*c;
+	const char	*name;
+
+	if (!list_asks(net, r))
+		return;
+	while (r->asked < r->known.len && r->listing < STATUS_MOST) {
+		name = (const char *)buf_ptr(&r->known) + r->asked;
+		c = cmd_new(net, K_LIST, r, list_tagged);
+		c->what = ONE_STATUS;
+		c->first = (uint32_t)r->asked;
+		r->asked += strlen(name) + 1;
+		r->listing++;
+		status_command(net, c, name);
+	}
+}
+
 /* One LIST with as many of the patterns from *i on as fit. */
 static void
 list_command(struct net *net, struct req *r, size_t *i)
@@ -192,6 +239,7 @@ list_emit(struct net *net, struct req *r)
 	do
 		list_command(net, r, &i);
 	while (i < r->npatterns);
+	list_known(net, r);
 	return 1;
 }
 
@@ -201,11 +249,7 @@ status_emit(struct net *net, struct req *r)
 	struct cmd	*c;
 
 	c = cmd_new(net, K_STATUS, r, list_tagged);
-	cmd_puts(c, "STATUS ");
-	cmd_string(net, c, r->mailbox);
-	cmd_printf(c, " (UIDVALIDITY UIDNEXT MESSAGES%s)",
-	    net->caps.bits & CAP_CONDSTORE ? " HIGHESTMODSEQ" : "");
-	cmd_end(net, c);
+	status_command(net, c, r->mailbox);
 	return 1;
 }
 
@@ -300,7 +344,7 @@ list_untagged(struct net *net, const struct resp *resp)
 		b->mb.name = b->name;
 		b->listed = resp->type == R_LIST;
 		/* Of these no STATUS comes. */
-		if (b->listed && !list_lsubs(net, r) &&
+		if (b->listed && !list_waits(net, r) &&
 		    ((resp->mb.attrs & ATTR_NOSELECT) ||
 		    !(list_caps(net, r) & CAP_LIST_STATUS)))
 			box_send(net, r, b);
@@ -313,10 +357,7 @@ list_untagged(struct net *net, const struct resp *resp)
 		free(b->name);
 		b->name = xstrdup(resp->name);
 		b->mb.name = b->name;
-		if (!b->listed && list_lsubs(net, r)) {
-			b->listed = 1;	/* LSUB was first */
-			return;
-		}
+		b->listed = 1;	/* LSUB or STATUS was first */
 	} else {
 		b->mb.has_status = 1;
 		b->mb.uidvalidity = resp->mb.uidvalidity;
@@ -324,7 +365,8 @@ list_untagged(struct net *net, const struct resp *resp)
 		b->mb.messages = resp->mb.messages;
 		b->mb.modseq = resp->mb.modseq;
 	}
-	box_send(net, r, b);
+	if (!list_waits(net, r))
+		box_send(net, r, b);
 }
 
 void
@@ -411,6 +453,23 @@ list_answered(struct net *net, struct cmd *c, const struct resp *resp)
 	req_answer(net, c, resp);
 }
 
+/*
+ * What it told in front of a BAD is nothing; else that it is refused says no more
+ * than that there is no STATUS.
+ */
+static void
+known_answered(struct net *net, const struct cmd *c, const struct resp *resp)
+{
+	struct req	*r = c->req;
+	struct box	*b, find;
+
+	find.name = (char *)buf_ptr(&r->known) + c->first;
+	if (resp->word == WORD_BAD &&
+	    (b = RB_FIND(boxes, r->boxes, &find)) != NULL)
+		b->mb.has_status = 0;
+	list_known(net, r);
+}
+
 static void
 list_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 {
@@ -424,7 +483,9 @@ list_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 		return;
 	}
 	r->listing--;
-	if (r->tried == TRY_HOPE) {
+	if (c->what == ONE_STATUS)
+		known_answered(net, c, resp);
+	else if (r->tried == TRY_HOPE) {
 		if (resp->word == WORD_BAD)
 			r->refused = 1;
 		/* With all commands of the request answered, ask again. */
@@ -433,17 +494,16 @@ list_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 		if (r->refused && list_again(net, r))
 			return;
 	}
-	if (r->listing > 0 && list_lsubs(net, r)) {
+	if (c->what == ONE_LIST)
 		list_answered(net, c, resp);
+	if (r->listing > 0 && list_waits(net, r))
 		return;
-	}
 	list_rest(net, r);
 	if (net->skipped > 0) {
 		log_warnx("%s: %u mailboxes have names that can't be handled",
 		    net->setup.host, net->skipped);
 		net->skipped = 0;
 	}
-	list_answered(net, c, resp);
 }
 
 /* ---- requests ---- */
@@ -461,6 +521,7 @@ list_free(struct req *r)
 	for (i = 0; i < r->npatterns; i++)
 		free(r->patterns[i]);
 	free(r->patterns);
+	buf_free(&r->known);
 	free((char *)r->list.reference);
 }
 
@@ -470,17 +531,36 @@ static const struct req_ops list_ops = {
 };
 static const struct req_ops status_ops = { .emit = status_emit };
 
-void
-list_on_pattern(const struct msg *msg)
+/* A part of a LIST that is still to come. */
+static struct req *
+list_half(const struct msg *msg)
 {
-	const struct m_net_pattern	*m = msg->rec;
-	struct net			*net = msg->arg;
-	struct req			*r = net->queue.half;
+	struct net	*net = msg->arg;
+	struct req	*r = net->queue.half;
 
 	if (r == NULL)
 		r = net->queue.half = req_new(msg, &list_ops);
 	if (r->id != msg->id)
-		fatalx("a pattern of another LIST");
+		fatalx("a part of another LIST");
+	return r;
+}
+
+void
+list_on_known(const struct msg *msg)
+{
+	const struct m_net_known	*m = msg->rec;
+	struct req			*r = list_half(msg);
+
+	buf_add(&r->known, m->mailbox, strlen(m->mailbox) + 1);
+	r->cost += strlen(m->mailbox) + 1;
+}
+
+void
+list_on_pattern(const struct msg *msg)
+{
+	const struct m_net_pattern	*m = msg->rec;
+	struct req			*r = list_half(msg);
+
 	r->patterns = xreallocarray(r->patterns, r->npatterns + 1,
 	    sizeof(*r->patterns));
 	r->patterns[r->npatterns++] = xstrdup(m->pattern);
@@ -499,7 +579,7 @@ list_on_list(const struct msg *msg)
 	if (r->id != msg->id)
 		fatalx("a LIST with patterns of another");
 	net->queue.half = NULL;
-	r->type = msg->type;	/* a PATTERN may have made it */
+	r->type = msg->type;	/* a part of it may have made it */
 	r->list = *m;
 	r->list.reference = xstrdup(m->reference);
 	req_queue(net, r);

@@ -190,6 +190,7 @@ const struct proto_handler loop_handlers[] = {
 	{ M_NET_FD,	 CH_CONNECT,		setup_on_fd },
 	{ M_NET_CONNECT, CH_CONNECT,		setup_on_connect },
 	{ M_NET_PATTERN, CH_LOGIN | CH_READY,	list_on_pattern },
+	{ M_NET_KNOWN,	 CH_LOGIN | CH_READY,	list_on_known },
 	{ M_NET_LIST,	 CH_LOGIN | CH_READY,	list_on_list },
 	{ M_NET_LOGOUT,	 CH_LOGIN | CH_READY | CH_WATCH, session_on_logout },
 	{ M_NET_STATUS,	 CH_READY,		list_on_status },

@@ -278,6 +278,7 @@ void		 list_untagged(struct net *, const struct resp *);
 /* The capabilities after login are known: ask again what was refused. */
 void		 list_retry(struct net *);
 void		 list_on_pattern(const struct msg *);
+void		 list_on_known(const struct msg *);
 void		 list_on_list(const struct msg *);
 void		 list_on_status(const struct msg *);
 

@@ -64,9 +64,11 @@ struct req {
 	struct m_net_list	 list;
 	char			**patterns;
 	size_t			 npatterns;
+	struct buf		 known;		/* names, a NUL behind each */
+	size_t			 asked;		/* octets of them: STATUS is sent */
 	struct boxes		*boxes;
 	enum list_tried		 tried;
-	unsigned		 listing;	/* unanswered LISTs and LSUBs */
+	unsigned		 listing;	/* unanswered commands of it */
 	unsigned		 answers;	/* LISTs and STATUSes */
 	unsigned		 names;		/* different ones among them */
 	size_t			 octets;	/* of the names among them */

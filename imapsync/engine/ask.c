@@ -543,15 +543,21 @@ ask_answer(const struct msg *msg)
 
 void
 ask_list(struct engine *e, int side, const struct m_net_list *m,
-    char **patterns, size_t n, const struct answers *to)
+    char **patterns, size_t n, char **known, size_t nknown,
+    const struct answers *to)
 {
 	struct req		*r = req_new(e, side, ASK_LIST, NULL, NULL, to);
 	struct m_net_pattern	 p;
+	struct m_net_known	 k;
 	size_t			 i;
 
 	for (i = 0; i < n; i++) {
 		p.pattern = patterns[i];
 		req_send(e, r, M_NET_PATTERN, &p);
+	}
+	for (i = 0; i < nknown; i++) {
+		k.mailbox = known[i];
+		req_send(e, r, M_NET_KNOWN, &k);
 	}
 	req_send(e, r, M_NET_LIST, m);
 }

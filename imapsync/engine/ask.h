@@ -216,8 +216,10 @@ struct source {
 
 /* ---- a network worker: see the messages of the same name in proto.h ---- */
 
+/* "known": M_NET_KNOWN of so many names. */
 void		 ask_list(struct engine *, int side, const struct m_net_list *,
-		    char **patterns, size_t n, const struct answers *);
+		    char **patterns, size_t n, char **known, size_t nknown,
+		    const struct answers *);
 void		 ask_status(struct engine *, struct mbox *, int side,
 		    const struct answers *);
 /* "n": up to which UID changes are told; modseq 0 for a plain SELECT. */

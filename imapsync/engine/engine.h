@@ -68,6 +68,7 @@ struct server {
 	int		 is_ready;
 	struct m_engine_ready ready;	/* once is_ready; strings are copies */
 	char		 delim;		/* 0: NIL, or not known yet */
+	struct m_engine_server last;	/* as the state knows it */
 	int		 list_failed;	/* --check: its LIST was not OK */
 	int		 refused;	/* --rename: it did not do it */
 	int		 ghosts;	/* PROOF_NONE was told */
@@ -253,6 +254,8 @@ extern const struct proto_handler events_control[];
 int		 name_neutral(struct engine *, int side, const char *, char *out);
 /* What a neutral name is on a side: 0, or -1 if it can't be there. */
 int		 name_server(struct engine *, int side, const char *, char *out);
+/* The same before LIST has told the delimiter: with the one of the last run. */
+int		 name_guess(struct engine *, int side, const char *, char *out);
 /*
  * A mailbox of the command line or configuration, in the local server's
  * spelling, to a neutral name in out[NAME_MAX_LEN]; wildcards stay.

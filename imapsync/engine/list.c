@@ -16,6 +16,13 @@
 /* ---- the state ---- */
 
 static void
+got_server(struct engine *e, struct req *r, const struct m_engine_server *m)
+{
+	(void)r;
+	e->srv[m->side].last = *m;
+}
+
+static void
 got_mbox(struct engine *e, struct req *r, const struct m_engine_mbox *m)
 {
 	struct mbox	*mb;
@@ -100,8 +107,8 @@ load_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 }
 
 static const struct answers	 load_answers = {
-	.mbox = got_mbox, .mark = got_mark, .refusal = got_refusal,
-	.done = load_done
+	.server = got_server, .mbox = got_mbox, .mark = got_mark,
+	.refusal = got_refusal, .done = load_done
 };
 
 /* ---- the servers ---- */
@@ -182,11 +189,90 @@ got_exact(struct engine *e, struct req *r, const struct m_engine_mailbox *m)
 		got_name(e, r, m);
 }
 
+/* ---- STATUS where LIST does not tell it ---- */
+
+/* Names, in a side's spelling. */
+struct namelist {
+	char		**v;
+	size_t		  n;
+};
+
+static void
+namelist_free(struct namelist *l)
+{
+	while (l->n > 0)
+		free(l->v[--l->n]);
+	free(l->v);
+	l->v = NULL;
+}
+
+/*
+ * Those that LIST "" "INBOX" will tell, or the other one, and the state has from
+ * that server.
+ */
+static void
+list_known(struct engine *e, int side, int inbox, struct namelist *l)
+{
+	const struct server	*srv = &e->srv[side];
+	const struct wanted	*w = &e->want;
+	char			 name[NAME_MAX_LEN];
+	struct mbox		*mb;
+	size_t			 i;
+
+	memset(l, 0, sizeof(*l));
+	if (srv->is_ready ? (srv->ready.caps & CAP_LIST_STATUS) != 0 :
+	    !srv->last.ask)
+		return;
+	FOREACH_MBOX(mb, &e->list) {
+		if (mb->s[side].known.water.uidvalidity == 0 || inbox !=
+		    (name_inbox_reference(e, side) &&
+		    strcmp(mb->name, "INBOX") == 0))
+			continue;
+		for (i = 0; i < w->npatterns; i++)
+			if (name_match(w->patterns[i], mb->name))
+				break;
+		if (i == w->npatterns ||
+		    name_guess(e, side, mb->name, name) == -1)
+			continue;
+		if (l->n % 256 == 0)
+			l->v = xreallocarray(l->v, l->n + 256, sizeof(*l->v));
+		l->v[l->n++] = xstrdup(name);
+	}
+}
+
+/* For the packet of the next run's LOGIN. */
+static void
+list_note(struct engine *e)
+{
+	struct m_store_server	 m;
+	struct server		*srv;
+	int			 side;
+
+	for (side = 0; side < SIDES && e->want.cfg.command != CMD_CHECK;
+	    side++) {
+		srv = &e->srv[side];
+		m.side = side;
+		m.delimiter = srv->delim != '\0' ? srv->delim :
+		    srv->last.delimiter;
+		m.ask = !(srv->ready.caps & CAP_LIST_STATUS);
+		if (m.delimiter == srv->last.delimiter &&
+		    m.ask == srv->last.ask)
+			continue;
+		srv->last.delimiter = m.delimiter;
+		srv->last.ask = m.ask;
+		ask_note(e, M_STORE_SERVER, &m);
+	}
+}
+
+/* ---- LIST ---- */
+
 static void
 list_send(struct engine *e, int side, const char *reference, int selectors,
-    int last, char **patterns, size_t n, const struct answers *to)
+    int last, char **patterns, size_t n, const struct namelist *known,
+    const struct answers *to)
 {
-	struct m_net_list	 m;
+	static const struct namelist	 none;
+	struct m_net_list		 m;
 
 	memset(&m, 0, sizeof(m));
 	m.selectors = selectors;
@@ -194,7 +280,9 @@ list_send(struct engine *e, int side, const char *reference, int selectors,
 	/* About 100 octets a mailbox: from 8 KB on compression pays a turn. */
 	m.compress_first = e->list.next_id > 80;
 	m.reference = reference;
-	ask_list(e, side, &m, patterns, n, to);
+	if (known == NULL)
+		known = &none;
+	ask_list(e, side, &m, patterns, n, known->v, known->n, to);
 }
 
 /* The arguments say what to synchronise, and not what to delete or rename. */
@@ -248,6 +336,7 @@ list_side(struct engine *e, int side)
 	static char	 name[] = "INBOX";
 	char		*inbox[1] = { name };
 	struct wanted	*w = &e->want;
+	struct namelist	 known;
 	char		**list;
 	size_t		 i;
 	int		 extra = 0;
@@ -255,17 +344,22 @@ list_side(struct engine *e, int side)
 	if ((w->cfg.reference[side][0] != '\0' || e->filtered) &&
 	    e->srv[side].delim == '\0')
 		list_send(e, side, w->cfg.reference[side], 0, 0, NULL, 0,
-		    &delim_answers);
+		    NULL, &delim_answers);
 	list = xcalloc(w->npatterns, sizeof(*list));
 	for (i = 0; i < w->npatterns; i++) {
 		list[i] = name_pattern(e, side, w->patterns[i]);
 		if (name_match(w->patterns[i], "INBOX"))
 			extra = name_inbox_reference(e, side);
 	}
+	list_known(e, side, 0, &known);
 	list_send(e, side, w->cfg.reference[side], w->cfg.selectors, !extra,
-	    list, w->npatterns, &first_answers);
-	if (extra)
-		list_send(e, side, "", 0, 1, inbox, 1, &first_answers);
+	    list, w->npatterns, &known, &first_answers);
+	namelist_free(&known);
+	if (extra) {
+		list_known(e, side, 1, &known);
+		list_send(e, side, "", 0, 1, inbox, 1, &known, &first_answers);
+		namelist_free(&known);
+	}
 	for (i = 0; i < w->npatterns; i++)
 		free(list[i]);
 	free(list);
@@ -283,7 +377,7 @@ list_servers(struct engine *e)
 	if (early) {
 		for (side = 0; side < SIDES; side++)
 			list_send(e, side, e->want.cfg.reference[side], 0, 1,
-			    NULL, 0, &list_answers);
+			    NULL, 0, NULL, &list_answers);
 		if (loop_wait(e, -1) == -1)
 			return -1;
 	}
@@ -378,7 +472,7 @@ list_by_name(struct engine *e)
 			for (p = name; (p = strpbrk(p, "*%")) != NULL; p++)
 				*p = '%';
 			list[0] = name;
-			list_send(e, side, "", 0, 1, list, 1,
+			list_send(e, side, "", 0, 1, list, 1, NULL,
 			    strchr(name, '%') != NULL ? &exact :
 			    &list_answers);
 			asked = 1;
@@ -514,6 +608,7 @@ list_run(struct engine *e)
 		list_all(e);
 	if (list_servers(e) == -1)
 		return -1;
+	list_note(e);
 	list_ignore(e);
 	if (list_by_name(e) == -1)
 		return -1;

@@ -49,8 +49,9 @@ name_neutral(struct engine *e, int side, const char *name, char *out)
 	return 0;
 }
 
-int
-name_server(struct engine *e, int side, const char *neutral, char *out)
+static int
+name_spell(struct engine *e, int side, char delim, const char *neutral,
+    char *out)
 {
 	size_t	 i;
 
@@ -59,9 +60,9 @@ name_server(struct engine *e, int side, const char *neutral, char *out)
 		return 0;
 	}
 	for (i = 0; neutral[i] != '\0'; i++) {
-		if (neutral[i] == NAME_SEP && e->srv[side].delim == '\0')
+		if (neutral[i] == NAME_SEP && delim == '\0')
 			return -1;
-		if (neutral[i] == e->srv[side].delim)
+		if (neutral[i] == delim)
 			return -1;
 	}
 	if (strlcpy(out, e->want.cfg.reference[side], NAME_MAX_LEN) >= NAME_MAX_LEN)
@@ -71,8 +72,23 @@ name_server(struct engine *e, int side, const char *neutral, char *out)
 		return -1;
 	for (; out[i] != '\0'; i++)
 		if (out[i] == NAME_SEP)
-			out[i] = e->srv[side].delim;
+			out[i] = delim;
 	return 0;
+}
+
+int
+name_server(struct engine *e, int side, const char *neutral, char *out)
+{
+	return name_spell(e, side, e->srv[side].delim, neutral, out);
+}
+
+int
+name_guess(struct engine *e, int side, const char *neutral, char *out)
+{
+	const struct server	*srv = &e->srv[side];
+
+	return name_spell(e, side, srv->delim != '\0' ? srv->delim :
+	    (char)srv->last.delimiter, neutral, out);
 }
 
 void

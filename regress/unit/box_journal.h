@@ -564,9 +564,27 @@ on_synced(const struct msg *msg)
 	jot("store: SYNCED");
 }
 
+static inline void
+on_server(const struct msg *msg)
+{
+	const struct m_store_server	*m = msg->rec;
+
+	jot("store: SERVER %s %c%s", side_name[m->side], m->delimiter,
+	    m->ask ? " ask" : "");
+}
+
+static inline void
+on_known(const struct msg *msg)
+{
+	const struct m_net_known	*m = msg->rec;
+
+	jot("%s: KNOWN %s", side_name[box_req(msg->id)->side], m->mailbox);
+}
+
 static const struct proto_handler box_handlers[] = {
 	{ M_NET_LIST,		1,	on_net },
 	{ M_NET_PATTERN,	1,	on_net },
+	{ M_NET_KNOWN,		1,	on_known },
 	{ M_NET_STATUS,		1,	on_net },
 	{ M_NET_OPEN,		1,	on_open },
 	{ M_NET_META,		1,	on_net },
@@ -610,6 +628,7 @@ static const struct proto_handler box_handlers[] = {
 	{ M_STORE_UNLEFT,	1,	on_uids },
 	{ M_STORE_WATER,	1,	on_water },
 	{ M_STORE_SEEN,		1,	on_seen },
+	{ M_STORE_SERVER,	1,	on_server },
 	{ M_STORE_SYNCED,	1,	on_synced },
 	{ M_STORE_DELETED,	1,	on_deleted },
 	{ M_NONE,		0,	NULL }

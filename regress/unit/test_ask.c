@@ -95,7 +95,7 @@ ask_net(enum ask_type type, const struct uidset *set)
 	recv.mailbox = "INBOX";
 	switch (type) {
 	case ASK_LIST:
-		ask_list(&eng, REMOTE, &list, NULL, 0, &all);
+		ask_list(&eng, REMOTE, &list, NULL, 0, NULL, 0, &all);
 		break;
 	case ASK_STATUS:
 		ask_status(&eng, mb, REMOTE, &all);

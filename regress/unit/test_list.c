@@ -36,6 +36,18 @@ asks_status(struct peer *p, uint32_t id, const char *mailbox)
 	asks(p, M_NET_STATUS, id, &m);
 }
 
+/* What the LIST that follows may tell; with NULL behind the last. */
+static void
+asks_known(struct peer *p, uint32_t id, const char *const *names)
+{
+	struct m_net_known	 m;
+
+	for (; *names != NULL; names++) {
+		m.mailbox = *names;
+		asks(p, M_NET_KNOWN, id, &m);
+	}
+}
+
 /* ---- answers ---- */
 
 static void
@@ -136,6 +148,96 @@ test_not_hoped(void)
 	peer_end(p);
 }
 
+/* Where LIST tells no STATUS that of the known ones is in the same packet. */
+static void
+test_known(void)
+{
+	static const char *const	 one[] = { "*", NULL };
+	static const char *const	 known[] = { "box", "gone", "a\351b",
+					    "inbox", NULL };
+	static const char *const	 few[] = { "box", "late", NULL };
+	struct peer			*p;
+
+	p = peer_ready("IMAP4rev1 ENABLE QRESYNC CONDSTORE");
+	asks_known(p, 5, known);
+	asks_list(p, 5, 0, one);
+	is_sent(p, "A3 LIST \"ref/\" \"*\"\r\nA4 LSUB \"ref/\" \"*\"\r\n"
+	    "A5 STATUS \"box\" (UIDVALIDITY UIDNEXT MESSAGES HIGHESTMODSEQ)"
+	    "\r\nA6 STATUS \"gone\" (UIDVALIDITY UIDNEXT MESSAGES "
+	    "HIGHESTMODSEQ)\r\nA7 STATUS {3}\r\n", "all at once");
+	says(p, "* LIST () \"/\" box\r\n* LIST () \"/\" new\r\n"
+	    "* LIST () \"/\" INBOX\r\n* LIST () \"/\" \"a\351b\"\r\n"
+	    "A3 OK x\r\n* LSUB () \"/\" box\r\nA4 OK x\r\n"
+	    "* STATUS box (UIDVALIDITY 7 UIDNEXT 9 MESSAGES 3 HIGHESTMODSEQ "
+	    "4)\r\nA5 OK x\r\nA6 NO gone\r\n+ go on\r\n");
+	buf_clear(&p->got);
+	is_told(p, "", "not before all is answered");
+	says(p, "* STATUS \"a\351b\" (UIDVALIDITY 7 UIDNEXT 1 MESSAGES 0)\r\n"
+	    "A7 BAD HIGHESTMODSEQ\r\n* STATUS INBOX (UIDVALIDITY 8 UIDNEXT 2 "
+	    "MESSAGES 1)\r\n* STATUS stranger (MESSAGES 1)\r\nA8 OK x\r\n");
+	is_told(p, "MAILBOX 5 INBOX 0 / 8/2/1/0\nMAILBOX 5 a\351b 0 /\n"
+	    "MAILBOX 5 box 8 / 7/9/3/4\nMAILBOX 5 new 0 /\nDONE 5 ok\n",
+	    "what is refused is not there, in front of BAD is nothing told");
+	peer_end(p);
+
+	/* LIST-EXTENDED alone; the answers in another order. */
+	p = peer_ready("IMAP4rev1 ENABLE QRESYNC CONDSTORE LIST-EXTENDED");
+	asks_known(p, 5, few);
+	asks_list(p, 5, 0, one);
+	is_sent(p, "A3 LIST \"ref/\" (\"*\") RETURN (SUBSCRIBED)\r\n"
+	    "A4 STATUS \"box\" (UIDVALIDITY UIDNEXT MESSAGES HIGHESTMODSEQ)"
+	    "\r\nA5 STATUS \"late\" (UIDVALIDITY UIDNEXT MESSAGES "
+	    "HIGHESTMODSEQ)\r\n", "no LSUB");
+	says(p, "* STATUS late (UIDVALIDITY 7 UIDNEXT 9 MESSAGES 3)\r\n"
+	    "A5 OK x\r\nA4 NO x\r\n* LIST (\\Subscribed) \"/\" late\r\n"
+	    "* LIST (\\NoSelect) \"/\" up\r\nA3 OK x\r\n");
+	is_told(p, "MAILBOX 5 late 8 / 7/9/3/0\nMAILBOX 5 up 1 /\nDONE 5 ok\n",
+	    "told");
+	peer_end(p);
+
+	p = peer_ready(CAPS);
+	asks_known(p, 5, few);
+	asks_list(p, 5, 0, one);
+	is_sent(p, "A3 LIST \"ref/\" (\"*\") " RETURNS "\r\n",
+	    "LIST-STATUS: nothing else");
+	peer_end(p);
+}
+
+/* So many are under way at most. */
+static void
+test_many_known(void)
+{
+	static const char *const	 one[] = { "*", NULL };
+	struct m_net_known		 m;
+	struct peer			*p;
+	char				 name[32], line[64];
+	unsigned			 i;
+
+	p = peer_ready("IMAP4rev1 ENABLE QRESYNC LIST-EXTENDED");
+	m.mailbox = name;
+	for (i = 0; i < 2002; i++) {
+		snprintf(name, sizeof(name), "box%u", i);
+		asks(p, M_NET_KNOWN, 5, &m);
+	}
+	asks_list(p, 5, 0, one);
+	ok(memmem(buf_ptr(&p->got), p->got.len, "A2002 STATUS \"box1998\"",
+	    22) != NULL && memmem(buf_ptr(&p->got), p->got.len, "A2003",
+	    5) == NULL, "1,999 of 2,002, behind LIST");
+	buf_clear(&p->got);
+	says(p, "* LIST () \"/\" box1\r\nA3 OK x\r\n");
+	is_sent(p, "", "LIST is answered");
+	says(p, "A4 NO x\r\n");
+	ok(memmem(buf_ptr(&p->got), p->got.len, "A2003 STATUS \"box1999\"",
+	    22) != NULL && memmem(buf_ptr(&p->got), p->got.len, "A2005",
+	    5) == NULL, "the next");
+	for (i = 5; i <= 2005; i++) {
+		snprintf(line, sizeof(line), "A%u NO x\r\n", i);
+		says(p, line);
+	}
+	is_told(p, "MAILBOX 5 box1 0 /\nDONE 5 ok\n", "all of them");
+	peer_end(p);
+}
+
 static void
 test_status(void)
 {
@@ -204,6 +306,29 @@ test_hoped(void)
 	peer_end(p);
 }
 
+/* Refused with what was hoped for: the known ones are in the next packet. */
+static void
+test_less_known(void)
+{
+	static const char *const	 known[] = { "box", NULL };
+	struct peer			*p = peer_new();
+
+	asks_known(p, 5, known);
+	asks_list(p, 5, 0, all);
+	says(p, "* OK [CAPABILITY IMAP4rev1 ENABLE] hello\r\n");
+	is_sent(p, "A1 LOGIN \"user\" \"secret\"\r\nA2 ENABLE QRESYNC\r\n"
+	    FIRST, "one packet, without STATUS");
+	says(p, "A1 OK [CAPABILITY IMAP4rev1 CONDSTORE] x\r\nA2 BAD x\r\n"
+	    "A3 BAD x\r\n");
+	is_sent(p, "A4 LIST \"ref/\" \"*\"\r\nA5 LSUB \"ref/\" \"*\"\r\n"
+	    "A6 STATUS \"box\" (UIDVALIDITY UIDNEXT MESSAGES HIGHESTMODSEQ)"
+	    "\r\n", "the next one has it");
+	says(p, "* LIST () \"/\" box\r\nA4 OK x\r\nA5 OK x\r\n"
+	    "* STATUS box (UIDVALIDITY 7 UIDNEXT 9 MESSAGES 3)\r\nA6 OK x\r\n");
+	is_told(p, "MAILBOX 5 box 0 / 7/9/3/0\nDONE 5 ok\n", "told");
+	peer_end(p);
+}
+
 static void
 test_less(void)
 {
@@ -264,9 +389,12 @@ main(void)
 	peer_begin();
 	test_joined();
 	test_plain();
+	test_known();
+	test_many_known();
 	test_status();
 	test_hoped();
 	test_less();
+	test_less_known();
 	test_less_of_two();
 	test_later();
 	test_not_hoped();

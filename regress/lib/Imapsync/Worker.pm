@@ -329,6 +329,9 @@ sub on_NET_PATTERN
 	push @{ $self->{patterns}{$id} }, $m->{pattern};
 }
 
+# Its LIST tells STATUS.
+sub on_NET_KNOWN { }
+
 sub tell_mailbox
 {
 	my ($self, $name, $id) = @_;

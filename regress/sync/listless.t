@@ -1,0 +1,107 @@
+#!/usr/bin/perl
+# This file is part of imapsync, which keeps two IMAP servers identical.
+#
+# imapsync is free software: you can redistribute it and/or modify it under
+# the terms of the GNU General Public License, version 3 or (at your option)
+# any later version, with permission to link with LibreSSL and OpenSSL.
+# It comes WITHOUT ANY WARRANTY.  See COPYING.
+
+# Turns of a run without changes where LIST tells no STATUS: as many as where it
+# does, LOGIN's and LOGOUT's packets included.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/../lib";
+use Test::More;
+use Imapsync::Alter;
+use Imapsync::Compare qw(same_content);
+use Imapsync::Hidden;
+use Imapsync::Imapsync;
+use Imapsync::Mail qw(message);
+use Imapsync::Proc qw(spew);
+use Imapsync::Relay;
+use Imapsync::Server;
+
+plan skip_all => Imapsync::Server->missing('dovecot')
+    if Imapsync::Server->missing('dovecot');
+
+my $number = 0;
+my @names = map { sprintf 'dir/box%02d', $_ } 1 .. 10;
+
+# A Dovecot with a login that lacks these, behind a relay that counts.
+sub setting
+{
+	my (@hidden) = @_;
+	my $n = ++$number;
+	my $local = Imapsync::Server->new(name => "local$n");
+	my $remote = Imapsync::Server->new(name => "remote$n", daemon => 1,
+	    mechs => 'plain login');
+	my $pipe = spew($remote->dir . '/pipe', "#!/bin/sh\nexec '$^X' " .
+	    "'$FindBin::Bin/../lib/pipe' " . $remote->port . "\n", 0755);
+	my $alter = Imapsync::Alter->new(hidden(@hidden), user =>
+	    $remote->{user}, password => $remote->{password}, server =>
+	    bless({ %$remote, command => $pipe }, ref $remote));
+	my $relay = Imapsync::Relay->new(port => $alter->port, log => 1);
+	my $c = $local->client;
+
+	$c->create($_) for @names;
+	$c->append_many($_, map { { body => message($_) } } 1 .. 3)
+	    for 'INBOX', @names[0 .. 1];
+	$c->close;
+	my $i = Imapsync::Imapsync->new(local => $local, remote =>
+	    $alter->section(port => $relay->port));
+	$i->sync_ok('first run');
+	same_content($local, $remote, 'equal');
+	return ($i, $relay, $alter, $local, $remote);
+}
+
+# A run that changes nothing, in so many turns, with so many STATUS.
+sub turns_are
+{
+	my ($i, $relay, $turns, $statuses, $what, @args) = @_;
+
+	$i->sync_ok($what, @args);
+	is($relay->result->{turns}, $turns, "$what: $turns turns") or
+	    diag($relay->octets('turns'));
+	my @asked = $relay->octets('c2s') =~ /^\S+ STATUS ("[^"]*")/mg;
+	is(scalar @asked, $statuses, "$what: $statuses STATUS");
+	unlike($relay->octets('c2s'), qr/SELECT|EXAMINE/, "$what: no SELECT");
+}
+
+my @extended = ('LIST-EXTENDED', 'LIST-STATUS', 'SPECIAL-USE');
+my %without = (
+	condstore => ['QRESYNC', @extended],
+);
+
+for my $what (sort keys %without) {
+	subtest $what => sub { counted(@{ $without{$what} }) };
+}
+
+sub counted
+{
+	my ($i, $relay, $alter, $local) = setting(@_);
+
+	# What the first run has changed is selected once more.
+	$i->sync_ok('once more');
+	turns_are($i, $relay, 3, 11, 'no change');
+	like($relay->octets('c2s'), qr/STATUS "dir\/box10" .*HIGHESTMODSEQ/,
+	    'asked by name, with all numbers');
+
+	# Of what the state does not know LIST has to tell first.
+	my $c = $local->client;
+	$c->create('dir/new');
+	$c->append('dir/box07', message(7));
+	$c->close;
+	$i->sync_ok('a mailbox and a message');
+	$i->sync_ok('once more');
+	turns_are($i, $relay, 3, 12, 'it is known now');
+	turns_are($i, $relay, 3, 2, 'arguments limit them', 'dir/box01',
+	    'dir/box02');
+	# Behind LOGIN in its packet more is hoped for, once.
+	is(join("\n", grep { !/: ENABLE QRESYNC$|: LIST "" \("\*"\) RETURN /
+	    } split /\n/, refused($alter)), '',
+	    'nothing else was sent that is not offered');
+}
+
+done_testing;
