@@ -265,6 +265,7 @@ static const struct proto_field f_engine_mailbox[] = {
 	U32(m_engine_mailbox, uidnext),
 	U32(m_engine_mailbox, messages),
 	U64(m_engine_mailbox, modseq),
+	U64(m_engine_mailbox, unseen),
 	SPELL(m_engine_mailbox, name),
 	END
 };
@@ -489,6 +490,8 @@ static const struct proto_field f_engine_setup[] = {
 	BOOL(m_engine_setup, virtuals),
 	U32(m_engine_setup, timeout[LOCAL]),
 	U32(m_engine_setup, timeout[REMOTE]),
+	U32(m_engine_setup, flags_interval[LOCAL]),
+	U32(m_engine_setup, flags_interval[REMOTE]),
 	U32(m_engine_setup, patience),
 	BOOL(m_engine_setup, late),
 	STR(m_engine_setup, reference[LOCAL], NAME_MAX_LEN),

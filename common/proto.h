@@ -238,7 +238,8 @@ struct m_net_connect {
 #define SEL_RECURSIVEMATCH	0x04
 /*
  * M_NET_LIST: LIST (selectors) "reference" (patterns) RETURN (SUBSCRIBED
- * [SPECIAL-USE] STATUS (UIDVALIDITY UIDNEXT MESSAGES HIGHESTMODSEQ)).  The
+ * [SPECIAL-USE] STATUS (UIDVALIDITY UIDNEXT MESSAGES HIGHESTMODSEQ)), without
+ * CONDSTORE UNSEEN in place of HIGHESTMODSEQ, which says a little of flags.  The
  * patterns came before it as M_NET_PATTERN with the same id; with none it is
  * LIST "" "", which tells the delimiter.  It may be sent before READY: the
  * worker logs in when it has one with "last" set, in the same packet if it may.
@@ -516,6 +517,7 @@ struct m_engine_mailbox {
 	uint32_t	 uidnext;	/* 0: not told */
 	uint32_t	 messages;
 	uint64_t	 modseq;	/* HIGHESTMODSEQ; 0: none */
+	uint64_t	 unseen;	/* UNSEEN, + 1; 0: not told */
 	const char	*name;
 };
 
@@ -846,6 +848,10 @@ enum delete_rule { DELETE_PERCENT = 0, DELETE_NUMBER, DELETE_ANY };
 enum rename_rule { RENAME_PROVED = 0, RENAME_FOLLOW, RENAME_NEVER };
 /* delete-mailbox: what is deleted on one side, being gone on the other. */
 enum gone_rule { GONE_NEVER = 0, GONE_EMPTY, GONE_ALWAYS };
+/* flags-interval: each run for small mailboxes, FLAGS_HOUR for others. */
+#define FLAGS_AUTO	UINT32_MAX
+#define FLAGS_SMALL	2000	/* messages: fewer are few */
+#define FLAGS_HOUR	3600	/* seconds */
 enum direction { DIR_BOTH = 0, DIR_TO_LOCAL, DIR_TO_REMOTE };
 struct m_engine_setup {
 	uint32_t	 version;
@@ -877,6 +883,7 @@ struct m_engine_setup {
 	uint8_t		 gone_rule;	/* enum gone_rule */
 	uint8_t		 virtuals;	/* \All and the like are synchronised */
 	uint32_t	 timeout[SIDES]; /* seconds that a server has to answer */
+	uint32_t	 flags_interval[SIDES]; /* seconds; 0: each run; FLAGS_AUTO */
 	uint32_t	 patience;	/* not 0: EX_SYNC_TEMP is for the log ... */
 	uint8_t		 late;		/* ... unless that is over */
 	const char	*reference[SIDES];

@@ -90,6 +90,15 @@ list_caps(const struct net *net, const struct req *r)
 	return net->caps.bits & all;
 }
 
+/* Of flags UNSEEN tells least, and is all that RFC 3501 has. */
+static const char *
+status_items(uint32_t caps)
+{
+	return caps & CAP_CONDSTORE ?
+	    "(UIDVALIDITY UIDNEXT MESSAGES HIGHESTMODSEQ)" :
+	    "(UIDVALIDITY UIDNEXT MESSAGES UNSEEN)";
+}
+
 static void
 list_return(struct cmd *c, uint32_t caps)
 {
@@ -99,8 +108,7 @@ list_return(struct cmd *c, uint32_t caps)
 	if (caps & CAP_SPECIAL_USE)
 		cmd_puts(c, " SPECIAL-USE");
 	if (caps & CAP_LIST_STATUS)
-		cmd_printf(c, " STATUS (UIDVALIDITY UIDNEXT MESSAGES%s)",
-		    caps & CAP_CONDSTORE ? " HIGHESTMODSEQ" : "");
+		cmd_printf(c, " STATUS %s", status_items(caps));
 	cmd_puts(c, ")");
 }
 
@@ -160,8 +168,7 @@ status_command(struct net *net, struct cmd *c, const char *mailbox)
 {
 	cmd_puts(c, "STATUS ");
 	cmd_string(net, c, mailbox);
-	cmd_printf(c, " (UIDVALIDITY UIDNEXT MESSAGES%s)",
-	    net->caps.bits & CAP_CONDSTORE ? " HIGHESTMODSEQ" : "");
+	cmd_printf(c, " %s", status_items(net->caps.bits));
 	cmd_end(net, c);
 }
 
@@ -364,6 +371,7 @@ list_untagged(struct net *net, const struct resp *resp)
 		b->mb.uidnext = resp->mb.uidnext;
 		b->mb.messages = resp->mb.messages;
 		b->mb.modseq = resp->mb.modseq;
+		b->mb.unseen = resp->mb.unseen;
 	}
 	if (!list_waits(net, r))
 		box_send(net, r, b);

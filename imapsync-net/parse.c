@@ -395,7 +395,10 @@ parse_mbstatus(struct lex *l, struct resp *r)
 			r->mb.messages = (uint32_t)n;
 		} else if (lex_is(&w, "HIGHESTMODSEQ"))
 			bad = lex_told(l, UINT64_MAX, &r->mb.modseq);
-		else
+		else if (lex_is(&w, "UNSEEN")) {
+			bad = lex_num(l, UINT32_MAX, &n);
+			r->mb.unseen = n + 1;
+		} else
 			bad = lex_skip(l);
 	}
 	return bad;

@@ -557,21 +557,6 @@ load_marks(struct db *db)
 	}
 }
 
-static void
-load_servers(struct db *db)
-{
-	struct m_engine_server	 m;
-	sqlite3_stmt		*st;
-
-	st = db_stmt(db, DB_SERVERS, LOCAL, NULL, 0);
-	while (db_step(db, st)) {
-		m.side = sqlite3_column_int(st, 0);
-		m.delimiter = sqlite3_column_int(st, 1);
-		m.ask = sqlite3_column_int(st, 2);
-		db->answer(db->arg, M_ENGINE_SERVER, &m);
-	}
-}
-
 void
 db_load(struct db *db)
 {
@@ -580,7 +565,7 @@ db_load(struct db *db)
 	sqlite3_stmt		*st;
 	int			 c, s;
 
-	load_servers(db);
+	file_servers(db);
 	st = db_stmt(db, DB_LOAD, LOCAL, NULL, 0);
 	while (db_step(db, st)) {
 		m.mailbox = sqlite3_column_int64(st, 0);

@@ -605,6 +605,21 @@ account(struct db *db, const struct m_store_setup *m)
 	return is_late(m, db->synced + STORE_SYNCED_S);
 }
 
+void
+file_servers(struct db *db)
+{
+	struct m_engine_server	 m;
+	sqlite3_stmt		*st;
+
+	st = db_stmt(db, DB_SERVERS, LOCAL, NULL, 0);
+	while (db_step(db, st)) {
+		m.side = sqlite3_column_int(st, 0);
+		m.delimiter = sqlite3_column_int(st, 1);
+		m.ask = sqlite3_column_int(st, 2);
+		db->answer(db->arg, M_ENGINE_SERVER, &m);
+	}
+}
+
 /* SQLite calls this after so many steps of its machine. */
 static int
 progress(void *arg)

@@ -154,6 +154,9 @@ int		 db_unique(struct db *);
  */
 void		 db_reindex(struct db *);
 
+/* What the servers were like: SERVER*, of LOAD's answer. */
+void		 file_servers(struct db *);
+
 /* db.c: transactions */
 
 /* COMMIT.  A dry run leaves its transaction open. */

@@ -82,6 +82,7 @@ static const struct key {
 	BOOL("compress",	compress),
 	BOOL("pipeline",	pipeline),
 	FUNC("strategy",	0, confval_strategy),
+	FUNC("flags-interval",	0, confval_flags),
 	BOOL("cleartext",	cleartext),
 	FUNC("timeout",		0, confval_timeout),
 	STR("list-reference",	KEY_EMPTY, reference),
@@ -500,6 +501,7 @@ conf_side(struct parser *ps, enum side side)
 	cs->starttls = cs->ssl_verify = cs->ssl_sni = cs->pipeline = 1;
 	cs->compress = -1;
 	cs->timeout = 300;
+	cs->flags_interval = FLAGS_AUTO;
 	cs->host = xstrdup("localhost");
 	cs->reference = xstrdup("");
 	cs->auth = xstrdup("");

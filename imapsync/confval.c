@@ -290,6 +290,21 @@ confval_strategy(struct conf_ctx *ctx, const char *val)
 	return val_fail(ctx, "auto, qresync, condstore or plain expected");
 }
 
+int
+confval_flags(struct conf_ctx *ctx, const char *val)
+{
+	uint32_t	 n = 0;
+
+	if (strcmp(val, "auto") == 0)
+		n = FLAGS_AUTO;
+	else if (strcmp(val, "always") != 0 &&
+	    (n = confval_duration(val)) == 0)
+		return val_fail(ctx, "auto, always, or a number and m, h, d or "
+		    "w, such as 2h, expected");
+	ctx->side->flags_interval = n;
+	return 0;
+}
+
 /* SSLv2 to TLSv1.3: 0 to 5; -1. */
 static int
 val_version(const char *name)

@@ -44,6 +44,7 @@ struct conf_side {
 	int		 compress;
 	int		 pipeline;
 	enum strategy_kind strategy;
+	uint32_t	 flags_interval; /* as in struct m_engine_setup */
 	int		 cleartext;
 	uint32_t	 timeout;	/* seconds */
 	char		*reference;
@@ -122,6 +123,7 @@ int		 confval_port(struct conf_ctx *, const char *);
 int		 confval_proxy(struct conf_ctx *, const char *);
 int		 confval_auth(struct conf_ctx *, const char *);
 int		 confval_strategy(struct conf_ctx *, const char *);
+int		 confval_flags(struct conf_ctx *, const char *);
 int		 confval_timeout(struct conf_ctx *, const char *);
 int		 confval_protocols(struct conf_ctx *, const char *);
 int		 confval_protocol_min(struct conf_ctx *, const char *);

@@ -398,6 +398,7 @@ start_engine_setup(struct session *s)
 	m.late = s->late;
 	for (side = 0; side < SIDES; side++) {
 		m.timeout[side] = c->side[side].timeout;
+		m.flags_interval[side] = c->side[side].flags_interval;
 		m.slow[side] = c->side[side].type == CONN_TUNNEL ||
 		    c->side[side].proxy != PROXY_NONE;
 		m.reference[side] = c->side[side].reference;

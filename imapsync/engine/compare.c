@@ -152,10 +152,42 @@ compare_moved(const struct mside *ms)
 {
 	const struct water	*w = &ms->known.water;
 
-	return !ms->told.has_status || w->modseq == 0 ||
+	return !ms->told.has_status || (w->modseq == 0 && w->looked == 0) ||
 	    ms->told.uidvalidity != w->uidvalidity ||
 	    ms->told.uidnext != w->uidnext ||
 	    ms->told.messages != w->messages || ms->told.modseq != w->modseq;
+}
+
+static uint32_t
+flags_interval(const struct engine *e, const struct mside *ms, int side)
+{
+	uint32_t	 n = e->want.cfg.flags_interval[side];
+
+	if (n != FLAGS_AUTO)
+		return n;
+	return ms->told.messages < FLAGS_SMALL ? 0 : FLAGS_HOUR;
+}
+
+int
+compare_always(const struct engine *e, const struct mbox *mb, int side)
+{
+	return strcmp(mb->name, "INBOX") == 0 ||
+	    flags_interval(e, &mb->s[side], side) == 0;
+}
+
+int
+compare_flags(struct engine *e, const struct mbox *mb, int side)
+{
+	const struct side_told	*t = &mb->s[side].told;
+	const struct water	*w = &mb->s[side].known.water;
+	int64_t			 now = time(NULL);
+
+	if (t->modseq != 0 || w->modseq != 0 || t->messages == 0)
+		return 0;
+	return compare_always(e, mb, side) || e->want.nargs > 0 ||
+	    (t->unseen != 0 && t->unseen != w->unseen) ||
+	    watch_told(e, mb) || now < w->looked ||
+	    now - w->looked >= flags_interval(e, &mb->s[side], side);
 }
 
 /* Refusals whose time has come again are offered; the others cost nothing. */
@@ -229,7 +261,8 @@ compare_mbox(struct engine *e, struct mbox *mb)
 	for (side = 0; side < SIDES; side++) {
 		int	 due = compare_offers(e, mb, side);
 
-		if (due || compare_moved(&mb->s[side]) || mb->mark[side].set)
+		if (due || compare_moved(&mb->s[side]) ||
+		    compare_flags(e, mb, side) || mb->mark[side].set)
 			mb->dirty = 1;
 	}
 	/* What rules have left out is known only once it is opened. */

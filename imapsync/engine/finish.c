@@ -70,23 +70,41 @@ lowest(const struct mside *ms, int orderly)
 	return u;
 }
 
+/* That flags were listed: it is written only where it will be asked for. */
+static int
+same_look(const struct engine *e, const struct mbox *mb, int side,
+    int64_t looked, uint64_t unseen)
+{
+	const struct water	*w = &mb->s[side].known.water;
+
+	if (w->unseen != unseen)
+		return 0;
+	return w->looked == looked || (w->looked != 0 && looked != 0 &&
+	    compare_always(e, mb, side));
+}
+
 static void
 water_send(struct engine *e, struct mbox *mb, int side, uint32_t uidnext,
-    uint32_t messages, uint64_t modseq)
+    uint32_t messages, uint64_t modseq, int64_t looked)
 {
 	struct water		*w = &mb->s[side].known.water;
 	struct sess		*d = mb->s[side].w->found.disc;
 	struct m_store_water	 m;
+	uint64_t		 unseen;
 
+	unseen = looked != 0 ? mb->s[side].told.unseen : 0;
 	if (w->uidvalidity == d->uidvalidity && w->uidnext == uidnext &&
 	    w->messages == messages && w->modseq == modseq &&
-	    strcmp(w->mailboxid, d->mailboxid) == 0)
+	    strcmp(w->mailboxid, d->mailboxid) == 0 &&
+	    same_look(e, mb, side, looked, unseen))
 		return;
 	w->uidvalidity = d->uidvalidity;
 	w->uidnext = uidnext;
 	w->messages = messages;
 	w->modseq = modseq;
 	w->mailboxid = text_keep(d->mailboxid);
+	w->looked = looked;
+	w->unseen = unseen;
 	memset(&m, 0, sizeof(m));
 	m.mailbox = mb->id;
 	m.side = side;
@@ -95,6 +113,8 @@ water_send(struct engine *e, struct mbox *mb, int side, uint32_t uidnext,
 	m.water.messages = messages;
 	m.water.modseq = modseq;
 	m.water.mailboxid = w->mailboxid;
+	m.water.looked = looked;
+	m.water.unseen = unseen;
 	ask_note(e, M_STORE_WATER, &m);
 }
 
@@ -133,7 +153,7 @@ finish_first(struct engine *e, struct mbox *mb)
 		if (mb->s[side].known.water.uidvalidity == 0)
 			water_send(e, mb, side, lowest(&mb->s[side], 0),
 			    mb->s[side].w->found.disc->exists,
-			    mb->s[side].w->found.disc->modseq);
+			    mb->s[side].w->found.disc->modseq, 0);
 }
 
 void
@@ -147,7 +167,7 @@ finish_water(struct engine *e, struct mbox *mb)
 		if (mb->s[side].known.water.uidvalidity == 0 && d != NULL &&
 		    d->opened)
 			water_send(e, mb, side, lowest(&mb->s[side], 0),
-			    d->exists, 0);
+			    d->exists, 0, 0);
 	}
 }
 
@@ -158,7 +178,7 @@ finish_paired(struct engine *e, struct mbox *mb)
 
 	for (side = 0; side < SIDES; side++)
 		water_send(e, mb, side, lowest(&mb->s[side], 0),
-		    mb->s[side].w->found.disc->exists, 0);
+		    mb->s[side].w->found.disc->exists, 0, 0);
 	mb->touched = 1;
 }
 
@@ -176,7 +196,7 @@ finish_checkpoint(struct engine *e, struct mbox *mb)
 		if (uidset_empty(&ms->w->did.copied) && uidset_empty(&ms->w->did.appended))
 			continue;
 		water_send(e, mb, side, lowest(ms, 0), ms->known.water.messages,
-		    ms->known.water.modseq);
+		    ms->known.water.modseq, ms->known.water.looked);
 	}
 }
 
@@ -399,21 +419,44 @@ all_ours(struct engine *e, struct mbox *mb, int side)
 	return ok;
 }
 
+/*
+ * What this side told and the other did not take must be told again: deletions
+ * that were held back or not confirmed.
+ */
+static int
+is_undone(const struct mbox *mb, int side)
+{
+	const struct mside	*os = &mb->s[OTHER(side)];
+
+	return mb->s[side].w->plan.again ||
+	    !uidset_empty(&os->w->plan.after) ||
+	    uidset_count(&os->w->plan.doomed) !=
+	    uidset_count(&os->w->did.expunged);
+}
+
+/* Without HIGHESTMODSEQ: when all flags were listed, if that was all. */
+static int64_t
+final_looked(const struct mbox *mb, int side)
+{
+	const struct mside	*ms = &mb->s[side];
+	const struct sess	*d = ms->w->found.disc;
+
+	if (d->modseq != 0 || (!d->full && mb->nrows > 0 && d->n > 0) ||
+	    ms->w->found.more || ms->w->found.unlisted ||
+	    is_undone(mb, side) || d->unsure ||
+	    (ms->w->did.exec != NULL && ms->w->did.exec->unsure))
+		return 0;
+	return time(NULL);
+}
+
 static uint64_t
 final_modseq(struct engine *e, struct mbox *mb, int side)
 {
-	struct mside	*ms = &mb->s[side], *os = &mb->s[OTHER(side)];
-	int		 undone;
+	struct mside	*ms = &mb->s[side];
+	int		 undone = is_undone(mb, side);
 
-	/*
-	 * What this side told and the other did not take must be told again:
-	 * deletions that were held back or not confirmed.
-	 */
 	if (ms->w->found.more)
 		return 0;
-	undone = ms->w->plan.again || !uidset_empty(&os->w->plan.after) ||
-	    uidset_count(&os->w->plan.doomed) !=
-	    uidset_count(&os->w->did.expunged);
 	/* A HIGHESTMODSEQ that says nothing of what vanished: a list does. */
 	if (undone && ms->w->found.disc->proof != PROOF_TOLD)
 		return 0;
@@ -507,7 +550,7 @@ finish_mbox(struct engine *e, struct mbox *mb)
 		struct mside	*ms = &mb->s[side];
 
 		water_send(e, mb, side, lowest(ms, 1), final_messages(ms),
-		    final_modseq(e, mb, side));
+		    final_modseq(e, mb, side), final_looked(mb, side));
 		finish_unexpunged(e, mb, side);
 		finish_more(e, mb, side);
 	}

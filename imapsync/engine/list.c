@@ -52,6 +52,8 @@ got_mbox(struct engine *e, struct req *r, const struct m_engine_mbox *m)
 		w->messages = mw->messages;
 		w->modseq = mw->modseq;
 		w->mailboxid = text_keep(mw->mailboxid);
+		w->looked = mw->looked;
+		w->unseen = mw->unseen;
 		mb->s[side].known.n = w->uidnext - 1;
 	}
 }
@@ -114,6 +116,17 @@ static const struct answers	 load_answers = {
 /* ---- the servers ---- */
 
 static void
+told_status(struct side_told *t, const struct m_engine_mailbox *m)
+{
+	t->has_status = m->has_status;
+	t->uidvalidity = m->uidvalidity;
+	t->uidnext = m->uidnext;
+	t->messages = m->messages;
+	t->modseq = m->modseq;
+	t->unseen = m->unseen;
+}
+
+static void
 got_name(struct engine *e, struct req *r, const struct m_engine_mailbox *m)
 {
 	char			 neutral[NAME_MAX_LEN];
@@ -145,11 +158,7 @@ got_name(struct engine *e, struct req *r, const struct m_engine_mailbox *m)
 	free(t->name);
 	t->name = xstrdup(m->name);
 	t->attrs = m->attrs;
-	t->has_status = m->has_status;
-	t->uidvalidity = m->uidvalidity;
-	t->uidnext = m->uidnext;
-	t->messages = m->messages;
-	t->modseq = m->modseq;
+	told_status(t, m);
 }
 
 static void
@@ -488,11 +497,7 @@ missing_status(struct engine *e, struct req *r,
 	struct side_told	*t = &r->mb->s[r->side].told;
 
 	(void)e;
-	t->has_status = m->has_status;
-	t->uidvalidity = m->uidvalidity;
-	t->uidnext = m->uidnext;
-	t->messages = m->messages;
-	t->modseq = m->modseq;
+	told_status(t, m);
 }
 
 static void
@@ -592,6 +597,18 @@ list_all(struct engine *e)
 	e->want.cfg.selectors = 0;
 }
 
+/* A HIGHESTMODSEQ of which the strategy makes no use says nothing. */
+static void
+list_modseqs(struct engine *e)
+{
+	struct mbox	*mb;
+	int		 side;
+
+	FOREACH_SIDE(mb, side, &e->list)
+		if (e->srv[side].ready.strategy == STRATEGY_PLAIN)
+			mb->s[side].told.modseq = 0;
+}
+
 int
 list_run(struct engine *e)
 {
@@ -613,7 +630,8 @@ list_run(struct engine *e)
 	if (list_by_name(e) == -1)
 		return -1;
 	list_virtuals(e);
-	if (list_unlisted(e) == -1)
+	if (list_unlisted(e) == -1 || list_missing(e) == -1)
 		return -1;
-	return list_missing(e);
+	list_modseqs(e);
+	return 0;
 }

@@ -116,6 +116,7 @@ struct side_told {
 	uint32_t	 uidnext;
 	uint32_t	 messages;
 	uint64_t	 modseq;
+	uint64_t	 unseen;	/* + 1; 0: not told */
 	int		 twice;		/* two names of the side are this one */
 	int		 unlisted;	/* not in the LIST, and not gone either */
 	enum answered	 create;	/* to be created by this run */
@@ -130,6 +131,8 @@ struct water {
 	uint32_t	 messages;
 	uint64_t	 modseq;
 	const char	*mailboxid;	/* kept by text_keep() */
+	int64_t		 looked;	/* as in struct m_water */
+	uint64_t	 unseen;
 };
 /* The state: loaded by list.c and discover.c, moved on by finish.c. */
 struct side_known {

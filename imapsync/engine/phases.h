@@ -115,8 +115,19 @@ void		 compare_begin(struct engine *, struct mbox *);
 void		 subscribe_run(struct engine *);
 /* What is to become of this one's: told.subscribe, told.unsubscribe. */
 void		 subscribe_plan(struct engine *, struct mbox *);
-/* 1 if what a LIST or STATUS tells is not what the state says. */
+/*
+ * 1 if what a LIST or STATUS tells is not what the state says.  Without
+ * HIGHESTMODSEQ it says nothing of flags: see compare_flags().
+ */
 int		 compare_moved(const struct mside *);
+/*
+ * A mailbox without HIGHESTMODSEQ on that side: 1 if all its flags are to be
+ * listed, since it is their turn (flags-interval), or something hints at a
+ * change.  compare_always(): they are in each run.
+ */
+int		 compare_flags(struct engine *, const struct mbox *, int side);
+int		 compare_always(const struct engine *, const struct mbox *,
+		    int side);
 
 /* ---- rename.c, follow.c, gone.c: mailboxes that a side has no more ---- */
 
@@ -370,6 +381,8 @@ void		 json_report(struct engine *, int status, int64_t ms);
 
 /* --check, --delete, --rename: after LIST. */
 int		 cmd_run(struct engine *);
+/* 1 if news came of that mailbox since the last look at it. */
+int		 watch_told(struct engine *, const struct mbox *);
 /* Wait until there is a reason to look again: 0; -1 if it has to end. */
 int		 watch_wait(struct engine *);
 

@@ -88,6 +88,16 @@ news(struct engine *e, const char *name, int unknown)
 		e->watch.wake = until;
 }
 
+int
+watch_told(struct engine *e, const struct mbox *mb)
+{
+	struct noise	 find, *n;
+
+	find.name = mb->name;
+	n = RB_FIND(noises, &e->watch.noises, &find);
+	return n != NULL && n->told;
+}
+
 /* How long news are left waiting that come once more. */
 static int64_t
 longer(const struct engine *e, int64_t pause)
@@ -173,6 +183,7 @@ is_news(const struct mside *ms, const struct m_engine_mailbox *m)
 	now.told.uidnext = m->uidnext;
 	now.told.messages = m->messages;
 	now.told.modseq = m->modseq;
+	now.told.unseen = m->unseen;
 	/* What a NOTIFY leaves out has not changed (RFC 5465 section 5). */
 	if (m->uidvalidity == 0)
 		now.told.uidvalidity = ms->known.water.uidvalidity;

@@ -47,10 +47,10 @@ sub setting
 
 	$c->create($_) for @names;
 	$c->append_many($_, map { { body => message($_) } } 1 .. 3)
-	    for 'INBOX', @names[0 .. 1];
+	    for @names[0 .. 2];
 	$c->close;
 	my $i = Imapsync::Imapsync->new(local => $local, remote =>
-	    $alter->section(port => $relay->port));
+	    $alter->section(port => $relay->port, 'flags-interval' => '1h'));
 	$i->sync_ok('first run');
 	same_content($local, $remote, 'equal');
 	return ($i, $relay, $alter, $local, $remote);
@@ -72,20 +72,23 @@ sub turns_are
 my @extended = ('LIST-EXTENDED', 'LIST-STATUS', 'SPECIAL-USE');
 my %without = (
 	condstore => ['QRESYNC', @extended],
+	plain => [plain()],
 );
 
 for my $what (sort keys %without) {
-	subtest $what => sub { counted(@{ $without{$what} }) };
+	subtest $what => sub { counted($what, @{ $without{$what} }) };
 }
 
 sub counted
 {
-	my ($i, $relay, $alter, $local) = setting(@_);
+	my ($what, @hidden) = @_;
+	my ($i, $relay, $alter, $local) = setting(@hidden);
+	my $last = $what eq 'plain' ? 'UNSEEN' : 'HIGHESTMODSEQ';
 
 	# What the first run has changed is selected once more.
 	$i->sync_ok('once more');
 	turns_are($i, $relay, 3, 11, 'no change');
-	like($relay->octets('c2s'), qr/STATUS "dir\/box10" .*HIGHESTMODSEQ/,
+	like($relay->octets('c2s'), qr/STATUS "dir\/box10" .* $last\)/,
 	    'asked by name, with all numbers');
 
 	# Of what the state does not know LIST has to tell first.
@@ -96,12 +99,39 @@ sub counted
 	$i->sync_ok('a mailbox and a message');
 	$i->sync_ok('once more');
 	turns_are($i, $relay, 3, 12, 'it is known now');
-	turns_are($i, $relay, 3, 2, 'arguments limit them', 'dir/box01',
-	    'dir/box02');
+	lists($i, $relay, $local) if $what eq 'plain';
 	# Behind LOGIN in its packet more is hoped for, once.
 	is(join("\n", grep { !/: ENABLE QRESYNC$|: LIST "" \("\*"\) RETURN /
 	    } split /\n/, refused($alter)), '',
 	    'nothing else was sent that is not offered');
+}
+
+# What is named has its flags listed, and nothing else: a turn more; and one for
+# the delimiter.
+sub lists
+{
+	my ($i, $relay, $local) = @_;
+
+	$i->sync_ok('arguments', 'dir/box01', 'dir/box07');
+	is($relay->result->{turns}, 5, 'arguments: 5 turns') or
+	    diag($relay->octets('turns'));
+	is(join(' ', $relay->octets('c2s') =~ /^\S+ (?:SELECT|STATUS) "(\S+)"/mg),
+	    'dir/box01 dir/box07 dir/box01 dir/box07', 'of those two');
+	my $told = $relay->octets('s2c');
+	my @lines = $told =~ /^(\* \d+ FETCH \(UID \d+ FLAGS .*\r\n)/mg;
+	is(scalar @lines, 4, '4 messages');
+	cmp_ok(length(join '', @lines), '<=', 4 * 55,
+	    'at most 55 octets of each');
+	# INBOX's are listed in each run.
+	my $c = $local->client;
+	$c->append('INBOX', message(8));
+	$c->close;
+	$i->sync_ok('a message in INBOX');
+	$i->sync_ok('once more');
+	$i->sync_ok('INBOX');
+	is($relay->result->{turns}, 4, 'INBOX: 4 turns');
+	is(join(' ', $relay->octets('c2s') =~ /^\S+ SELECT "(\S+)"/mg),
+	    'INBOX', 'INBOX alone');
 }
 
 done_testing;

@@ -443,10 +443,11 @@ on_water(const struct msg *msg)
 	w = &box_of(mbox_by_id(&eng.list, m->mailbox))->water[m->side];
 	*w = m->water;
 	w->mailboxid = "";	/* it ends with the message */
-	jot("store %s: WATER %s %u/%u/%u/%llu%s%s", box_name(m->mailbox),
+	jot("store %s: WATER %s %u/%u/%u/%llu%s%s%s", box_name(m->mailbox),
 	    side_name[m->side], m->water.uidvalidity, m->water.uidnext,
 	    m->water.messages, (unsigned long long)m->water.modseq,
-	    m->water.mailboxid[0] != '\0' ? "/" : "", m->water.mailboxid);
+	    m->water.mailboxid[0] != '\0' ? "/" : "", m->water.mailboxid,
+	    m->water.looked != 0 ? " looked" : "");
 }
 
 static inline void
@@ -574,6 +575,13 @@ on_server(const struct msg *msg)
 }
 
 static inline void
+on_unwatch(const struct msg *msg)
+{
+	(void)msg;
+	jot("UNWATCH");
+}
+
+static inline void
 on_known(const struct msg *msg)
 {
 	const struct m_net_known	*m = msg->rec;
@@ -597,6 +605,7 @@ static const struct proto_handler box_handlers[] = {
 	{ M_NET_MOVE,		1,	on_net },
 	{ M_NET_NAME,		1,	on_net },
 	{ M_NET_WATCH,		1,	on_net },
+	{ M_NET_UNWATCH,	1,	on_unwatch },
 	{ M_NET_STATS,		1,	on_net },
 	{ M_STORE_LOAD,		1,	on_asked },
 	{ M_STORE_IMPORT,	1,	on_asked },

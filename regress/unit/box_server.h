@@ -184,6 +184,7 @@ honest_status(struct req *r, const struct sent *s)
 	m.uidnext = p->uidnext;
 	m.messages = uidset_count(&p->uids);
 	m.modseq = box_modseq(r->mb, r->side);
+	m.unseen = p->unseen;
 	m.name = r->mb->name;
 	give(r, M_ENGINE_MAILBOX, &m);
 	done(r, ST_OK, RC_NONE, "");

@@ -75,6 +75,7 @@ struct place {
 	uint32_t	 uidvalidity;
 	uint32_t	 uidnext;
 	uint64_t	 modseq;
+	uint64_t	 unseen;	/* UNSEEN, + 1; 0: it is not told */
 	uint32_t	 recent;
 	int		 perm_any;
 	const char	*permflags;

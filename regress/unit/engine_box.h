@@ -443,6 +443,8 @@ box_start(void)
 	eng.want.cfg.prefix = eng.want.cfg.ignore = "";
 	eng.want.cfg.propagate = PROP_ALL;
 	eng.want.cfg.max_delete = 50;
+	eng.want.cfg.flags_interval[LOCAL] = FLAGS_AUTO;
+	eng.want.cfg.flags_interval[REMOTE] = FLAGS_AUTO;
 	for (i = 0; i < SIDES; i++) {
 		eng.want.cfg.reference[i] = "";
 		eng.want.cfg.host[i] = side_name[i];
@@ -574,6 +576,7 @@ box_list(void)
 			t->uidnext = p->uidnext;
 			t->messages = uidset_count(&p->uids);
 			t->modseq = box_modseq(boxes[i]->mb, side);
+			t->unseen = p->unseen;
 		}
 }
 
@@ -609,6 +612,8 @@ box_again(void)
 			mb->s[s].known.water.uidnext = b->water[s].uidnext;
 			mb->s[s].known.water.messages = b->water[s].messages;
 			mb->s[s].known.water.modseq = b->water[s].modseq;
+			mb->s[s].known.water.looked = b->water[s].looked;
+			mb->s[s].known.water.unseen = b->water[s].unseen;
 			mb->s[s].known.n = b->water[s].uidnext - 1;
 			if (name_server(&eng, s, b->name, name = xcalloc(1,
 			    NAME_MAX_LEN)) == -1)
@@ -722,7 +727,9 @@ untouched(const struct mbox *mb)
 static inline int
 told_again(const struct mbox *mb, int side)
 {
-	return box_of(mb)->water[side].modseq <= MODSEQ;
+	const struct m_water	*w = &box_of(mb)->water[side];
+
+	return w->modseq == 0 ? w->looked == 0 : w->modseq <= MODSEQ;
 }
 
 /* 1 if it is not, but for a server that has to be asked for all in every run. */

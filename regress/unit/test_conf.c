@@ -95,7 +95,7 @@ test_sample(void)
 	    "remote: the defaults");
 	ok(r->timeout >= 30 && r->ssl_sni && r->ssl_min == 0 &&
 	    r->ssl_max == 0 && r->proxy == PROXY_NONE &&
-	    r->strategy == STRATEGY_AUTO,
+	    r->strategy == STRATEGY_AUTO && r->flags_interval == FLAGS_AUTO,
 	    "remote: more defaults");
 	is_str(r->ssl_hostname, "imap.example.net", "name for SNI");
 	is_str(r->username, "user", "username");
@@ -143,11 +143,13 @@ test_values(void)
 	    "SSL_key = /key\n"
 	    "pipeline = 0\n"
 	    "strategy = condstore\n"
+	    "flags-interval = always\n"
 	    "cleartext = true\n"
 	    "password-command = pass show mail\n"
 	    "[local]\n"
 	    "username = me\n"
-	    "strategy = plain";
+	    "strategy = plain\n"
+	    "flags-interval = 2h";
 	struct conf		 c;
 	struct conf_side	*l = &c.side[LOCAL], *r = &c.side[REMOTE];
 
@@ -182,6 +184,8 @@ test_values(void)
 	    "booleans");
 	ok(r->strategy == STRATEGY_CONDSTORE && l->strategy == STRATEGY_PLAIN,
 	    "strategies");
+	ok(r->flags_interval == 0 && l->flags_interval == 7200,
+	    "flags-intervals");
 	is_str(r->ssl_ciphers, "HIGH:!aNULL", "ciphers");
 	ok(strcmp(r->ssl_cafile, "/ca") == 0 &&
 	    strcmp(r->ssl_capath, "/cas") == 0 &&
@@ -346,6 +350,12 @@ test_errors(void)
 		    "expected\n" },
 		{ "type = smtp",
 		    "f:1: type = smtp: imap, imaps or tunnel expected\n" },
+		{ "flags-interval = 2",
+		    "f:1: flags-interval = 2: auto, always, or a number and "
+		    "m, h, d or w, such as 2h, expected\n" },
+		{ "flags-interval = 0h",
+		    "f:1: flags-interval = 0h: auto, always, or a number and "
+		    "m, h, d or w, such as 2h, expected\n" },
 		{ "strategy = best",
 		    "f:1: strategy = best: auto, qresync, condstore or plain "
 		    "expected\n" },
@@ -593,7 +603,7 @@ test_secret(void)
 	    "SSL_fingerprint", "list-mailbox", "list-select-opts",
 	    "ignore-mailbox", "log-prefix", "SSL_hostname",
 	    "direction", "propagate", "max-size", "max-age", "watch-mailbox",
-	    "syslog", "strategy" };
+	    "syslog", "strategy", "flags-interval" };
 	struct conf	 c;
 	const char	*errors;
 	char		 text[400];

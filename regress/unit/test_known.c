@@ -52,6 +52,7 @@ list(struct req *r, const struct sent *s)
 	(void)s;
 	memset(&m, 0, sizeof(m));
 	m.delimiter = delimiter;
+	m.modseq = 5;
 	m.name = "new";
 	give(r, M_ENGINE_MAILBOX, &m);
 	done(r, ST_OK, RC_NONE, "");
@@ -121,6 +122,15 @@ test_asked(void)
 	(void)list_run(&eng);
 	journal(jotted("remote: KNOWN") == 0 && line("store: SERVER remote ."),
 	    "LIST tells STATUS now");
+
+	fresh(1, '.');
+	eng.srv[REMOTE].ready.strategy = STRATEGY_PLAIN;
+	eng.srv[LOCAL].ready.strategy = STRATEGY_CONDSTORE;
+	(void)list_run(&eng);
+	is_num(mbox_find(&eng.list, "new")->s[REMOTE].told.modseq, 0,
+	    "a HIGHESTMODSEQ that is not used is none");
+	is_num(mbox_find(&eng.list, "new")->s[LOCAL].told.modseq, 5,
+	    "the other one is");
 
 	fresh(1, '.');
 	eng.want.cfg.command = CMD_CHECK;
