@@ -34,7 +34,7 @@ typedef void	(*cmd_fn)(struct net *, struct cmd *, const struct resp *);
 #define CMD_BARRIERS	4
 /* What a FETCH is for; a list is of kind K_SEARCH. */
 enum cmd_for { FOR_FLAGS = 0, FOR_LIST, FOR_CONFIRM, FOR_CANARY, FOR_MARKED,
-	FOR_DELETED };
+	FOR_DELETED, FOR_CHANGES };
 /* A command, from its making to its tagged answer. */
 struct cmd {
 	TAILQ_ENTRY(cmd)	 entry;		/* cmdq.answers */

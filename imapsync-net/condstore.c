@@ -33,6 +33,7 @@ condstore_changes(struct net *net, struct req *r, struct handle *h, cmd_fn fn)
 	if (o->modseq == 0 || o->n == 0)
 		return;
 	c = cmd_new(net, K_FETCH, r, fn);
+	c->what_for = FOR_CHANGES;
 	cmd_printf(c, "UID FETCH 1:%u (UID FLAGS) (CHANGEDSINCE %llu)", o->n,
 	    (unsigned long long)o->modseq);
 	cmd_end(net, c);

@@ -74,6 +74,9 @@ open_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 		r->refused = 1;
 	else if (r->refused)
 		return;
+	/* Without HIGHESTMODSEQ it can't tell, and the engine asks otherwise. */
+	if (c->what_for == FOR_CHANGES && c->handle->selmodseq == 0)
+		return;
 	req_answer(net, c, resp);
 }
 
@@ -103,6 +106,9 @@ open_finish(struct net *net, struct req *r)
 	memset(&m, 0, sizeof(m));
 	m.proof = net->canary == CANARY_GHOST ? PROOF_NONE :
 	    net->strategy->proof;
+	/* Such a mailbox is as with a server that has none at all. */
+	if (m.proof == PROOF_COUNTED && h->selmodseq == 0)
+		m.proof = PROOF_LISTED;
 	m.uidvalidity = h->uidvalidity;
 	m.uidnext = open_uidnext(net, h);
 	m.guessed = m.uidnext != h->uidnext;

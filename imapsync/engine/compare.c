@@ -158,25 +158,12 @@ compare_moved(const struct mside *ms)
 	    ms->told.messages != w->messages || ms->told.modseq != w->modseq;
 }
 
-static uint32_t
-flags_interval(const struct engine *e, const struct mside *ms, int side)
-{
-	uint32_t	 n = e->want.cfg.flags_interval[side];
-
-	if (n != FLAGS_AUTO)
-		return n;
-	return ms->told.messages < FLAGS_SMALL ? 0 : FLAGS_HOUR;
-}
-
-int
-compare_always(const struct engine *e, const struct mbox *mb, int side)
-{
-	return strcmp(mb->name, "INBOX") == 0 ||
-	    flags_interval(e, &mb->s[side], side) == 0;
-}
-
-int
-compare_flags(struct engine *e, const struct mbox *mb, int side)
+/*
+ * A mailbox without HIGHESTMODSEQ on that side: all its flags are to be listed,
+ * since it is their turn, or something hints at a change.
+ */
+static int
+compare_flags(const struct engine *e, const struct mbox *mb, int side)
 {
 	const struct side_told	*t = &mb->s[side].told;
 	const struct water	*w = &mb->s[side].known.water;
@@ -184,10 +171,10 @@ compare_flags(struct engine *e, const struct mbox *mb, int side)
 
 	if (t->modseq != 0 || w->modseq != 0 || t->messages == 0)
 		return 0;
-	return compare_always(e, mb, side) || e->want.nargs > 0 ||
+	return rules_always(e, mb, side) || e->want.nargs > 0 ||
 	    (t->unseen != 0 && t->unseen != w->unseen) ||
-	    watch_told(e, mb) || now < w->looked ||
-	    now - w->looked >= flags_interval(e, &mb->s[side], side);
+	    mb->hinted || now < w->looked ||
+	    now - w->looked >= rules_interval(e, mb, side);
 }
 
 /* Refusals whose time has come again are offered; the others cost nothing. */

@@ -127,6 +127,20 @@ disc_flags(struct engine *e, struct sess *s, const struct m_engine_flags *m)
 	ask_seen(e, &seen);
 }
 
+/*
+ * No HIGHESTMODSEQ is told of it, by that server or that strategy: what another one
+ * has stored means nothing now, and all is listed.
+ */
+static int
+disc_lost(const struct engine *e, const struct mbox *mb, int side)
+{
+	const struct side_told	*t = &mb->s[side].told;
+
+	return !has_modseq(e, side) ||
+	    (e->srv[side].ready.strategy == STRATEGY_CONDSTORE &&
+	    t->has_status && t->modseq == 0);
+}
+
 static void
 disc_open(struct engine *e, struct mbox *mb, int side)
 {
@@ -140,8 +154,7 @@ disc_open(struct engine *e, struct mbox *mb, int side)
 
 	if (e->want.cfg.dryrun && mb->s[side].told.create != ANS_NONE)
 		return;
-	/* What another strategy has stored means nothing now. */
-	if (k->water.uidvalidity == 0 || !has_modseq(e, side))
+	if (k->water.uidvalidity == 0 || disc_lost(e, mb, side))
 		modseq = 0;
 	what |= OPEN_NEW;
 	if (modseq == 0 && mb->nrows > 0 && k->n > 0) {
@@ -206,7 +219,8 @@ disc_identity(struct engine *e, struct sess *s)
 		    "%u now, as after a backup was restored; nothing was "
 		    "touched; %s", sn,
 		    w->uidnext, disc_uidnext(s), advice);
-	else if (s->modseq < w->modseq && has_modseq(e, s->side))
+	else if (s->modseq < w->modseq && (s->modseq != 0 ||
+	    !disc_lost(e, s->mb, s->side)))
 		progress_stop(e, s->mb, "HIGHESTMODSEQ on the %s server was %llu "
 		    "and is %llu now, as after a backup was restored; nothing was "
 		    "touched; %s", sn,
@@ -367,7 +381,7 @@ disc_again(struct engine *e)
 		k = &mb->s[side].known;
 		s = mb->s[side].w->found.disc;
 		if (s == NULL || !s->opened || s->failed || s->modseq != 0 ||
-		    k->water.modseq == 0 || !has_modseq(e, side))
+		    k->water.modseq == 0 || disc_lost(e, mb, side))
 			continue;
 		k->water.modseq = 0;
 		disc_open(e, mb, side);

@@ -157,6 +157,7 @@ engine_run(struct engine *e)
 	if (e->want.cfg.command != CMD_SYNC &&
 	    e->want.cfg.command != CMD_REPAIR)
 		return cmd_run(e);
+	watch_hint(e);
 	if (rename_run(e) == -1 || compare_run(e) == -1)
 		return -1;
 	gone_judge(e);

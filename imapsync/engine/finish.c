@@ -80,7 +80,7 @@ same_look(const struct engine *e, const struct mbox *mb, int side,
 	if (w->unseen != unseen)
 		return 0;
 	return w->looked == looked || (w->looked != 0 && looked != 0 &&
-	    compare_always(e, mb, side));
+	    rules_always(e, mb, side));
 }
 
 static void

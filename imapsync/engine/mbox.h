@@ -56,6 +56,7 @@ struct mbox {
 	int		 adopt_asked;	/* --adopt named it */
 	int		 repair;	/* --repair looks at all of it */
 	int		 skip;		/* filtered out, or named and skipped */
+	int		 hinted;	/* a server told of news in it */
 	int		 dirty;
 	int		 begun;		/* compare_begin() */
 	int		 later;		/* not before the other mailboxes */

@@ -84,6 +84,14 @@ int		 refusal_rests(const struct engine *, const struct mbox *);
 
 /* What the configuration leaves out: may PROP_* be done on that side? */
 int		 rules_allow(const struct engine *, int side, int what);
+/*
+ * flags-interval of a mailbox without HIGHESTMODSEQ: seconds from one list of all
+ * its flags to the next.  rules_always(): they are listed by every run.
+ */
+uint32_t	 rules_interval(const struct engine *, const struct mbox *,
+		    int side);
+int		 rules_always(const struct engine *, const struct mbox *,
+		    int side);
 /* What a SELECT of that side is opened with: OPEN_EXAMINE or nothing. */
 int		 rules_open(const struct engine *, int side);
 /* What a rule leaves out is remembered with the next COMMIT. */
@@ -117,17 +125,9 @@ void		 subscribe_run(struct engine *);
 void		 subscribe_plan(struct engine *, struct mbox *);
 /*
  * 1 if what a LIST or STATUS tells is not what the state says.  Without
- * HIGHESTMODSEQ it says nothing of flags: see compare_flags().
+ * HIGHESTMODSEQ it says nothing of flags: these are listed as well.
  */
 int		 compare_moved(const struct mside *);
-/*
- * A mailbox without HIGHESTMODSEQ on that side: 1 if all its flags are to be
- * listed, since it is their turn (flags-interval), or something hints at a
- * change.  compare_always(): they are in each run.
- */
-int		 compare_flags(struct engine *, const struct mbox *, int side);
-int		 compare_always(const struct engine *, const struct mbox *,
-		    int side);
 
 /* ---- rename.c, follow.c, gone.c: mailboxes that a side has no more ---- */
 
@@ -381,8 +381,8 @@ void		 json_report(struct engine *, int status, int64_t ms);
 
 /* --check, --delete, --rename: after LIST. */
 int		 cmd_run(struct engine *);
-/* 1 if news came of that mailbox since the last look at it. */
-int		 watch_told(struct engine *, const struct mbox *);
+/* Behind list_run(): of which mailboxes news has come ("hinted"). */
+void		 watch_hint(struct engine *);
 /* Wait until there is a reason to look again: 0; -1 if it has to end. */
 int		 watch_wait(struct engine *);
 

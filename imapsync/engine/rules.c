@@ -31,6 +31,23 @@ rules_allow(const struct engine *e, int side, int what)
  * How a mailbox is opened: where nothing may be changed not even \Recent may
  * be taken from its messages.
  */
+uint32_t
+rules_interval(const struct engine *e, const struct mbox *mb, int side)
+{
+	uint32_t	 n = e->want.cfg.flags_interval[side];
+
+	if (n != FLAGS_AUTO)
+		return n;
+	return mb->s[side].told.messages < FLAGS_SMALL ? 0 : FLAGS_HOUR;
+}
+
+int
+rules_always(const struct engine *e, const struct mbox *mb, int side)
+{
+	return strcmp(mb->name, "INBOX") == 0 ||
+	    rules_interval(e, mb, side) == 0;
+}
+
 int
 rules_open(const struct engine *e, int side)
 {

@@ -88,14 +88,15 @@ news(struct engine *e, const char *name, int unknown)
 		e->watch.wake = until;
 }
 
-int
-watch_told(struct engine *e, const struct mbox *mb)
+void
+watch_hint(struct engine *e)
 {
-	struct noise	 find, *n;
+	struct noise	*n;
+	struct mbox	*mb;
 
-	find.name = mb->name;
-	n = RB_FIND(noises, &e->watch.noises, &find);
-	return n != NULL && n->told;
+	RB_FOREACH(n, noises, &e->watch.noises)
+		if (n->told && (mb = mbox_find(&e->list, n->name)) != NULL)
+			mb->hinted = 1;
 }
 
 /* How long news are left waiting that come once more. */

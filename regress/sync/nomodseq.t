@@ -38,7 +38,7 @@ my %none = (
 # A Dovecot and a model without modseqs, in sync.
 sub in_sync
 {
-	my ($local, $model, $i) = pair(model => { hooks => \%none });
+	my ($local, $model, $i) = pair(model => { hooks => \%none }, @_);
 
 	$model->change(sub {
 		$_[0]->deliver('INBOX', message($_), date => date_of($_),
@@ -140,6 +140,32 @@ subtest 'modseqs come and go' => sub {
 		same_content($local, $model, 'equal');
 		$i->silent_ok;
 	}
+};
+
+# Without QRESYNC all is listed then, and nobody is asked.
+subtest 'modseqs come and go, condstore' => sub {
+	my ($local, $model, $i) = in_sync(conf => { strategy => 'condstore' });
+	my %select = (select => $none{select});
+	my %refused = (%select, 'UID FETCH' => sub {
+		my ($c, $tag, $args) = @_;
+		return unless "@_[2 .. $#_]" =~ /CHANGEDSINCE/;
+		$c->tagged($tag, 'NO', 'there are no modseqs');
+		return 1;
+	});
+
+	for my $with ({}, \%none, {}, \%select, {}, \%refused) {
+		$model->hooks(%$with);
+		$model->change(sub {
+			my ($st) = @_;
+			my @uids = $st->uids('INBOX');
+			$st->remove('INBOX', $uids[0]);
+			$st->set_flags('INBOX', $uids[1], '\Draft');
+		});
+		$i->sync_ok(join ' ', 'with', sort keys %$with);
+		same_content($local, $model, 'equal');
+		$i->silent_ok;
+	}
+	is(count($local), 4, 'one is gone each time');
 };
 
 done_testing;

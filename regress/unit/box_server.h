@@ -46,7 +46,8 @@ open_flags(struct req *r, const struct sent *s)
 		if (m.uid > s->n)
 			break;
 		if (s->what & OPEN_FULL ||
-		    (s->modseq != 0 && m.modseq > s->modseq))
+		    (s->modseq != 0 && m.modseq > s->modseq &&
+		    !(p->nomodseq & NO_SELECT)))
 			tell_flags(r, m.uid, m.modseq, m.flags);
 	}
 }
@@ -82,7 +83,9 @@ opened_like(const struct req *r)
 	m.uidnext = p->uidnext;
 	m.recent = p->recent;
 	m.exists = uidset_count(&p->uids);
-	m.modseq = box_modseq(r->mb, r->side);
+	m.modseq = box_modseq(r->mb, r->side, NO_SELECT);
+	if (m.proof == PROOF_COUNTED && m.modseq == 0)
+		m.proof = PROOF_LISTED;
 	m.perm_any = p->perm_any;
 	m.permflags = p->permflags;
 	m.mailboxid = p->mailboxid;
@@ -183,7 +186,7 @@ honest_status(struct req *r, const struct sent *s)
 	m.uidvalidity = p->uidvalidity;
 	m.uidnext = p->uidnext;
 	m.messages = uidset_count(&p->uids);
-	m.modseq = box_modseq(r->mb, r->side);
+	m.modseq = box_modseq(r->mb, r->side, NO_STATUS);
 	m.unseen = p->unseen;
 	m.name = r->mb->name;
 	give(r, M_ENGINE_MAILBOX, &m);

@@ -70,12 +70,15 @@ struct gone {
 	struct uidset	 set;
 };
 
+#define NO_SELECT	1
+#define NO_STATUS	2
 /* A mailbox on a server. */
 struct place {
 	uint32_t	 uidvalidity;
 	uint32_t	 uidnext;
 	uint64_t	 modseq;
 	uint64_t	 unseen;	/* UNSEEN, + 1; 0: it is not told */
+	int		 nomodseq;	/* NO_SELECT, NO_STATUS: it is not told */
 	uint32_t	 recent;
 	int		 perm_any;
 	const char	*permflags;
@@ -149,11 +152,12 @@ box_strategy(int side, enum proof proof)
 	    STRATEGY_PLAIN;
 }
 
-/* HIGHESTMODSEQ as it is told. */
+/* HIGHESTMODSEQ as it is told: by SELECT (NO_SELECT), or by STATUS. */
 static inline uint64_t
-box_modseq(const struct mbox *mb, int side)
+box_modseq(const struct mbox *mb, int side, int by)
 {
-	return box_proof[side] <= PROOF_COUNTED ? at(mb, side)->modseq : 0;
+	return box_proof[side] <= PROOF_COUNTED &&
+	    !(at(mb, side)->nomodseq & by) ? at(mb, side)->modseq : 0;
 }
 
 /* ---- messages ---- */

@@ -575,7 +575,8 @@ box_list(void)
 			t->uidvalidity = p->uidvalidity;
 			t->uidnext = p->uidnext;
 			t->messages = uidset_count(&p->uids);
-			t->modseq = box_modseq(boxes[i]->mb, side);
+			t->modseq = box_modseq(boxes[i]->mb, side,
+			    NO_STATUS);
 			t->unseen = p->unseen;
 		}
 }
@@ -650,6 +651,7 @@ box_plan(void)
 	struct mbox	*mb;
 
 	box_list();
+	watch_hint(&eng);
 	if (compare_run(&eng) == -1)
 		return -1;
 	gone_judge(&eng);

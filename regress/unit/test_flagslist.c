@@ -17,6 +17,7 @@
 static struct mbox	*mb;
 static struct box	*b;
 static int		 plain;		/* the side */
+static enum proof	 kind = PROOF_LISTED;	/* of it */
 
 static void
 pass(void)
@@ -40,7 +41,7 @@ static void
 fresh(const char *name, uint32_t n)
 {
 	box_start();
-	box_strategy(plain, PROOF_LISTED);
+	box_strategy(plain, kind);
 	mb = box_new(name, n);
 	b = box_of(mb);
 	at(mb, plain)->unseen = 4;
@@ -210,6 +211,83 @@ test_strategies(void)
 	    b->water[plain].looked == time(NULL), "it is lost again");
 }
 
+/* A mailbox of a server with CONDSTORE that loses its HIGHESTMODSEQ. */
+static void
+lose(int how)
+{
+	int	 o = OTHER(plain);
+	char	 text[64];
+
+	fresh("few", 10);
+	later(1000);
+	journal(untold(), "in sync");
+	at(mb, plain)->nomodseq = how;
+	reflag(mb, plain, row_uid(plain, 7), "\\Flagged");
+	vanish(mb, plain, row_uid(plain, 3), row_uid(plain, 3));
+	later(1000);
+	journal(!mb->stopped && listed(), "%d: all is listed", how);
+	snprintf(text, sizeof(text), "%s few: STORE +\\Flagged %u",
+	    side_name[o], row_uid(o, 7));
+	journal(line(text), "%d: the flag", how);
+	snprintf(text, sizeof(text), "%s few: EXPUNGE %u", side_name[o],
+	    row_uid(o, 3));
+	journal(line(text), "%d: the deletion", how);
+	journal(b->water[plain].modseq == 0 && b->water[plain].looked ==
+	    time(NULL), "%d: none is stored", how);
+	/* With nothing new: a short mailbox is listed in each run. */
+	later(1000);
+	journal(!mb->stopped && listed() && !eng.partial &&
+	    opens(mb, o, " full") == 0, "%d: and again", how);
+	at(mb, plain)->nomodseq = 0;
+	reflag(mb, plain, row_uid(plain, 8), "\\Seen");
+	later(1000);
+	snprintf(text, sizeof(text), "%s few: STORE +\\Seen %u", side_name[o],
+	    row_uid(o, 8));
+	journal(line(text) && b->water[plain].modseq >= MODSEQ &&
+	    b->water[plain].looked == 0, "%d: it has come again", how);
+}
+
+static void
+test_lost(void)
+{
+	struct mbox	*other;
+
+	kind = PROOF_COUNTED;
+	lose(NO_SELECT | NO_STATUS);
+	lose(NO_SELECT);
+
+	/* In the same run: what the SELECT has told does not count. */
+	fresh("few", 10);
+	at(mb, plain)->nomodseq = NO_SELECT;
+	reflag(mb, plain, row_uid(plain, 7), "\\Flagged");
+	later(1000);
+	journal(opens(mb, plain, "7/500/") == 1 && opens(mb, plain,
+	    " 0/0/") > 0 && !mb->stopped, "opened twice");
+
+	/* Another mailbox is as before. */
+	fresh("few", 10);
+	other = box_new("other", 10);
+	at(mb, plain)->nomodseq = NO_SELECT | NO_STATUS;
+	later(1000);
+	other = mbox_find(&eng.list, "other");
+	journal(listed() && opens(other, plain, "") == 0,
+	    "that mailbox only");
+
+	/* Lower is as it was: a restored backup. */
+	fresh("few", 10);
+	at(mb, plain)->modseq = MODSEQ - 1;
+	later(1000);
+	journal(mb->stopped && untouched(mb), "a lower one stops it");
+
+	/* With QRESYNC that can't be. */
+	kind = PROOF_TOLD;
+	fresh("few", 10);
+	at(mb, plain)->nomodseq = NO_SELECT | NO_STATUS;
+	later(1000);
+	journal(mb->stopped && untouched(mb), "nor is it lost with QRESYNC");
+	kind = PROOF_LISTED;
+}
+
 int
 main(void)
 {
@@ -219,6 +297,7 @@ main(void)
 		test_watched();
 		test_changes();
 		test_strategies();
+		test_lost();
 	}
 	return tap_done();
 }

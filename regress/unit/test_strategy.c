@@ -174,14 +174,20 @@ test_condstore(void)
 	asks_known(p, 20, 0, 0);
 	is_sent(p, "A7 SELECT \"box\" (CONDSTORE)\r\n", "the first time");
 	says(p, SELECTED "A7 OK x\r\n");
-	is_told(p, "OPENED 20 7/0/3/0 counted\nDONE 20 ok\n", "no modseqs");
+	is_told(p, "OPENED 20 7/0/3/0 listed\nDONE 20 ok\n", "no modseqs: as "
+	    "with plain");
 	/* A change without a UID is nobody's, and must be told again. */
 	says(p, "* 1 FETCH (FLAGS (\\Seen))\r\n");
 	is_told(p, "SPOILT 20 \n", "without a word");
 	asks_known(p, 30, OPEN_EXAMINE, 50);
 	says(p, SELECTED "A8 OK x\r\nA9 NO no\r\n");
-	is_told(p, "OPENED 30 7/0/3/0 readonly counted\nDONE 30 no no\n",
-	    "what has changed is not told");
+	is_told(p, "OPENED 30 7/0/3/0 readonly listed\nDONE 30 ok\n",
+	    "what has changed can't be told");
+	asks_known(p, 40, 0, 50);
+	says(p, SELECTED "* OK [HIGHESTMODSEQ 60] x\r\nA10 OK x\r\n"
+	    "A11 NO no\r\n");
+	is_told(p, "OPENED 40 7/0/3/60 counted\nDONE 40 no no\n",
+	    "it could, and is not");
 	peer_end(p);
 }
 
@@ -247,7 +253,7 @@ test_esearch(void)
 	    "A5 UID FETCH 4294967294 (UID)\r\n", "a short list");
 	says(p, SELECTED "A3 OK x\r\n* ESEARCH (TAG \"A4\") UID ALL 2:4\r\n"
 	    "A4 OK x\r\nA5 OK x\r\n");
-	is_told(p, "UIDS 10 8 2:4\nOPENED 10 7/0/3/0 counted\nDONE 10 ok\n",
+	is_told(p, "UIDS 10 8 2:4\nOPENED 10 7/0/3/0 listed\nDONE 10 ok\n",
 	    "told");
 	asks_known(p, 20, OPEN_ALL, 0);
 	is_sent(p, "A6 SELECT \"box\" (CONDSTORE)\r\n"
@@ -261,7 +267,7 @@ test_esearch(void)
 	    "of an empty mailbox nothing can be found");
 	says(p, SELECTED "A8 OK x\r\n* ESEARCH (TAG \"A9\") UID\r\n"
 	    "A9 OK x\r\n");
-	is_told(p, "OPENED 30 7/0/3/0 counted\nDONE 30 ok\n",
+	is_told(p, "OPENED 30 7/0/3/0 listed\nDONE 30 ok\n",
 	    "nothing, of three");
 	asks_known(p, 40, OPEN_ALL, 0);
 	is_sent(p, "A10 SELECT \"box\" (CONDSTORE)\r\n"
