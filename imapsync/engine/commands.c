@@ -29,7 +29,7 @@ static const struct {
 	{ CAP_QRESYNC,	"QRESYNC", "it does not tell what was deleted" },
 	{ CAP_CONDSTORE, "CONDSTORE", "it does not tell what has changed" },
 	{ CAP_LIST_EXTENDED, "LIST-EXTENDED", "another LIST is needed" },
-	{ CAP_LIST_STATUS, "LIST-STATUS", "each run takes a turn more" },
+	{ CAP_LIST_STATUS, "LIST-STATUS", "each mailbox is asked for its numbers" },
 	{ CAP_LITERALPLUS, "LITERAL+", "copying is much slower" },
 	{ CAP_MULTIAPPEND, "MULTIAPPEND", "copying is slower" },
 	{ CAP_COMPRESS,	"COMPRESS=DEFLATE", "more octets on the wire" },
@@ -80,11 +80,80 @@ check_strategy(const struct m_engine_ready *r)
 		    "more what a run has changed", why);
 		break;
 	default:
-		out("    strategy: plain (%s): every run lists the flags of all "
-		    "messages, about 50 octets each; what was deleted is found "
-		    "by comparing lists", why);
+		out("    strategy: plain (%s): changes of flags are found by "
+		    "listing all flags; what was deleted is found by comparing "
+		    "lists", why);
 		break;
 	}
+}
+
+/* What a run without changes costs, and what of it depends on flags-interval. */
+#define LIST_OCTETS	150	/* a mailbox: LIST and STATUS */
+#define ASK_OCTETS	75	/* a STATUS command */
+#define FLAG_OCTETS	50	/* a message, in a list of flags */
+struct cost {
+	uint32_t	 mailboxes;
+	uint32_t	 lacking;	/* of them: no HIGHESTMODSEQ */
+	uint64_t	 always;	/* messages whose flags each run lists */
+	uint64_t	 turns;		/* and those that wait for their turn */
+};
+
+static void
+check_count(struct engine *e, int side, struct cost *c)
+{
+	struct side_told	*t;
+	struct mbox		*mb;
+
+	memset(c, 0, sizeof(*c));
+	FOREACH_MBOX(mb, &e->list) {
+		t = &mb->s[side].told;
+		if (mb->skip || !mbox_present(mb, side))
+			continue;
+		c->mailboxes++;
+		if (!t->has_status || t->modseq != 0)
+			continue;
+		c->lacking++;
+		if (rules_always(e, mb, side))
+			c->always += t->messages;
+		else
+			c->turns += t->messages;
+	}
+}
+
+static void
+check_cost(struct engine *e, int side)
+{
+	const struct m_engine_ready	*r = &e->srv[side].ready;
+	struct cost			 c;
+	uint64_t			 octets;
+	char				 size[16];
+
+	check_count(e, side, &c);
+	octets = c.mailboxes * (LIST_OCTETS + (r->caps & CAP_LIST_STATUS ? 0 :
+	    ASK_OCTETS)) + c.always * FLAG_OCTETS;
+	out("    a run without changes: %s behind the login at most, about %s"
+	    "%s", c.always > 0 ? "2 round trips" : "1 round trip",
+	    progress_size(octets, size), r->caps & CAP_COMPRESS ?
+	    " before compression" : "");
+	if (c.lacking > 0 && r->strategy != STRATEGY_PLAIN)
+		out("    %u of %u mailboxes have no HIGHESTMODSEQ: they are as "
+		    "with the strategy plain", c.lacking, c.mailboxes);
+	if (c.always > 0)
+		out("    in it: the flags of %llu messages are listed",
+		    (unsigned long long)c.always);
+	if (c.turns > 0)
+		out("    not promised: a change of flags that comes to the "
+		    "other side at once, in mailboxes with %llu messages; these "
+		    "are listed in turns (flags-interval), about %s for all of "
+		    "them", (unsigned long long)c.turns,
+		    progress_size(c.turns * FLAG_OCTETS, size));
+	if (!(r->caps & CAP_UIDPLUS))
+		out("    not promised: deletions while somebody else's messages "
+		    "are marked \\Deleted; they wait");
+	if (r->strategy != STRATEGY_QRESYNC)
+		out("    not promised: deletions on a server that shows other "
+		    "messages than it is asked for; a run finds that out, "
+		    "deletes nothing and says so");
 }
 
 static int
@@ -107,6 +176,8 @@ check_side(struct engine *e, int side)
 		    extensions[i].use);
 	}
 	check_strategy(r);
+	if (!e->srv[side].list_failed)
+		check_cost(e, side);
 	if (r->appendlimit != 0)
 		out("    largest message: %llu octets",
 		    (unsigned long long)r->appendlimit);

@@ -124,6 +124,15 @@ like($r->{out}, qr/^    $_ +no: \S/m, "$_ is missed")
 like($r->{out}, qr/^    strategy: qresync \(the best\): /m, 'one strategy');
 like($r->{out}, qr/^    strategy: condstore \(there is no QRESYNC\): /m,
     'and the other');
+my ($first, $second) = split /^remote: /m, $r->{out};
+for my $side ($first, $second) {
+	like($side, qr/^    a run without changes: 1 round trip behind the login/m,
+	    'what it costs');
+	unlike($side, qr/flags of|flags-interval/, 'no lists of flags');
+}
+unlike($first, qr/not promised/, 'all is promised');
+like($second, qr/^    not promised: deletions on a server that shows other /m,
+    'not quite all');
 
 # Each failure says what it is, once, and nothing is made.
 sub fails

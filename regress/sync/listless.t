@@ -122,12 +122,20 @@ sub lists
 	is(scalar @lines, 4, '4 messages');
 	cmp_ok(length(join '', @lines), '<=', 4 * 55,
 	    'at most 55 octets of each');
+	my $r = $i->sync_ok('--check', '--check');
+	like($r->{out}, qr/^    a run without changes: 1 round trip behind the login (?#
+	    )at most, about 2\.7 kB$/m, 'what a run costs') or
+	    diag($r->{out});
+	like($r->{out}, qr/^    not promised: a change of flags .* with 10 messages; (?#
+	    ).*about 500 B/m, 'what is not promised') or diag($r->{out});
 	# INBOX's are listed in each run.
 	my $c = $local->client;
 	$c->append('INBOX', message(8));
 	$c->close;
 	$i->sync_ok('a message in INBOX');
-	$i->sync_ok('once more');
+	$r = $i->sync_ok('--check', '--check');
+	like($r->{out}, qr/changes: 2 round trips .*^    in it: the flags of 1 m/ms,
+	    'a list is in it');
 	$i->sync_ok('INBOX');
 	is($relay->result->{turns}, 4, 'INBOX: 4 turns');
 	is(join(' ', $relay->octets('c2s') =~ /^\S+ SELECT "(\S+)"/mg),
