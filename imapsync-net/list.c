@@ -231,6 +231,14 @@ list_command(struct net *net, struct req *r, size_t *i)
 		list_lsub(net, r, r->patterns[*i - 1]);
 }
 
+static void
+left_tagged(struct net *net, struct cmd *c, const struct resp *resp)
+{
+	(void)c;
+	if (resp->word == WORD_OK)
+		handle_unselected(net);
+}
+
 static int
 list_emit(struct net *net, struct req *r)
 {
@@ -243,6 +251,9 @@ list_emit(struct net *net, struct req *r)
 		r->boxes = xcalloc(1, sizeof(*r->boxes));
 		RB_INIT(r->boxes);
 	}
+	/* STATUS is not for what is selected (RFC 3501 section 6.3.10). */
+	if (list_asks(net, r))
+		(void)select_leave(net, NULL, left_tagged);
 	do
 		list_command(net, r, &i);
 	while (i < r->npatterns);

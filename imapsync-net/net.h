@@ -222,6 +222,12 @@ __dead void	 lost_sense(struct net *, const char *line, const char *fmt, ...)
 /* SELECT or EXAMINE as the OPEN of the handle wants it. */
 struct cmd	*select_box(struct net *, struct req *, struct handle *, cmd_fn);
 /*
+ * Nothing is to be selected: UNSELECT or, where that is not offered and an EXAMINE
+ * was answered OK, CLOSE, which then expunges nothing (RFC 3501 section 6.4.2).
+ * Returns 1; 0 if neither may be sent, or nothing is selected.
+ */
+int		 select_leave(struct net *, struct req *, cmd_fn);
+/*
  * "UID SEARCH [RETURN (ALL)] UID ", or "UID FETCH ", without its set, and its
  * end.  What it finds goes to the engine as UIDS of the request ("what":
  * cmd.what), or into cmd.missing->found.

@@ -29,6 +29,23 @@ select_box(struct net *net, struct req *r, struct handle *h, cmd_fn fn)
 	return c;
 }
 
+int
+select_leave(struct net *net, struct req *r, cmd_fn fn)
+{
+	const struct handle	*h = net->handles.current;
+	int			 can = net->caps.bits & CAP_UNSELECT;
+	struct cmd		*c;
+
+	if (h == NULL || (!can && (!(h->open.what & OPEN_EXAMINE) ||
+	    h->state != H_OK || !h->readonly)))
+		return 0;
+	handle_sent(net, NULL);
+	c = cmd_new(net, K_SESSION, r, fn);
+	cmd_puts(c, can ? "UNSELECT" : "CLOSE");
+	cmd_end(net, c);
+	return 1;
+}
+
 struct cmd *
 select_search(struct net *net, struct req *r, int what, cmd_fn fn)
 {

@@ -328,16 +328,14 @@ unselect_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 	watch_answered(net, W_FREE);
 }
 
-static void
+/* 1: it is under way. */
+static int
 unselect(struct net *net)
 {
-	struct cmd	*c;
-
+	if (!select_leave(net, net->watch.req, unselect_tagged))
+		return 0;
 	net->watch.stage = W_UNSELECT;
-	handle_sent(net, NULL);
-	c = cmd_new(net, K_SESSION, net->watch.req, unselect_tagged);
-	cmd_puts(c, "UNSELECT");
-	cmd_end(net, c);
+	return 1;
 }
 
 static void
@@ -346,6 +344,11 @@ examine_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 	struct m_engine_mailbox	 m;
 	const struct handle	*h = c->handle;
 
+	if (net->watch.leaving) {
+		watch_answered(net, resp->word == WORD_OK ? W_EXAMINED :
+		    W_FREE);
+		return;
+	}
 	if (resp->word != WORD_OK) {
 		req_worse(c->req, req_status(resp), resp->rc, resp->text);
 		watch_answered(net, W_END);
@@ -399,20 +402,40 @@ keep_alive(struct net *net, uint64_t now)
 	cmd_end(net, c);
 }
 
+/*
+ * The connection is only kept, and what is selected is asked for by STATUS the
+ * next time.  Without UNSELECT it has to be read-only before it may be closed.
+ * 1: that is under way.
+ */
+static int
+keep_unselected(struct net *net)
+{
+	struct watch	*w = &net->watch;
+
+	if (net->handles.current == NULL)
+		return 0;
+	if (unselect(net))
+		return 1;
+	w->leaving = 1;
+	free(w->req->mailbox);
+	w->req->mailbox = xstrdup(net->handles.current->mailbox);
+	examine(net);
+	return 1;
+}
+
 static void
 watch_begin(struct net *net, uint64_t now)
 {
 	struct watch	*w = &net->watch;
 	uint32_t	 caps = net->caps.bits;
 
-	if (w->stage == W_BEGIN && net->handles.current != NULL &&
-	    (caps & CAP_UNSELECT))
-		unselect(net);
-	else if (w->req->notify && (caps & CAP_NOTIFY))
+	if (w->stage == W_BEGIN && (caps & CAP_UNSELECT) && unselect(net))
+		return;
+	if (w->req->notify && (caps & CAP_NOTIFY))
 		notify_set(net);
 	else if (w->req->mailbox[0] != '\0' && (caps & CAP_IDLE))
 		examine(net);
-	else {
+	else if (w->stage != W_BEGIN || !keep_unselected(net)) {
 		w->stage = W_KEEP;
 		w->next = now + NOOP_MS;
 	}
@@ -435,8 +458,10 @@ watch_step(struct net *net, uint64_t now)
 	case W_EXAMINED:
 		if (w->ending)
 			watch_over(net);
-		else
+		else if (!w->leaving)
 			idle_begin(net);
+		else if (!unselect(net))
+			w->stage = W_FREE;
 		break;
 	case W_IDLE:
 		if (w->ending || now >= w->next)
@@ -553,7 +578,7 @@ watch_on_watch(const struct msg *msg)
 	w->req = req_hold(r);
 	w->id = r->id;
 	w->stage = W_OFF;
-	w->ending = w->overflow = 0;
+	w->ending = w->overflow = w->leaving = 0;
 	req_queue(net, r);
 }
 

@@ -40,6 +40,7 @@ struct watch {
 	uint32_t		 id;		/* its id, also behind that */
 	enum watch_stage	 stage;
 	int			 ending;	/* UNWATCH came, or LOGOUT */
+	int			 leaving;	/* examined to be closed */
 	int			 overflow;	/* NOTIFY is off */
 	int			 reduced;	/* message events only */
 	int			 warned;	/* IDLE is refused */

@@ -22,6 +22,7 @@ use Imapsync::Mail qw(message);
 use Imapsync::Proc qw(spew);
 use Imapsync::Relay;
 use Imapsync::Server;
+use Imapsync::Watch;
 
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');
@@ -99,11 +100,29 @@ sub counted
 	$i->sync_ok('a mailbox and a message');
 	$i->sync_ok('once more');
 	turns_are($i, $relay, 3, 12, 'it is known now');
+	rounds($i, $relay) if $what eq 'plain';
 	lists($i, $relay, $local) if $what eq 'plain';
 	# Behind LOGIN in its packet more is hoped for, once.
 	is(join("\n", grep { !/: ENABLE QRESYNC$|: LIST "" \("\*"\) RETURN /
 	    } split /\n/, refused($alter)), '',
 	    'nothing else was sent that is not offered');
+}
+
+# --watch where neither NOTIFY nor IDLE can be had: a look at all is one packet.
+sub rounds
+{
+	my ($i, $relay) = @_;
+	my $w = Imapsync::Watch->new($i, '--watch=600', '--debug');
+
+	$w->ready;
+	$w->look;
+	$w->says(30, qr/(?:C: A\d+ STATUS "dir\/new".*?){2}/s);
+	$w->end('TERM');
+	is($relay->result->{turns}, 4, 'two looks: 4 turns') or
+	    diag($relay->octets('turns'));
+	my @asked = $relay->octets('c2s') =~ /^\S+ STATUS ("[^"]*")/mg;
+	is(scalar @asked, 24, 'each asks for all mailboxes');
+	unlike($relay->octets('c2s'), qr/EXAMINE|SELECT/, 'and opens none');
 }
 
 # What is named has its flags listed, and nothing else: a turn more; and one for

@@ -203,6 +203,79 @@ test_known(void)
 	peer_end(p);
 }
 
+/* STATUS is not for what is selected. */
+static void
+test_selected(void)
+{
+	static const char *const	 one[] = { "*", NULL };
+	static const char *const	 known[] = { "box", NULL };
+	struct m_net_open		 open;
+	struct m_net_watch		 watch = { 0, "" };
+	struct m_net_unwatch		 unwatch = { 0 };
+	struct peer			*p;
+
+	p = peer_ready("IMAP4rev1 ENABLE QRESYNC LIST-EXTENDED UNSELECT");
+	opened(p, 10, "A3");
+	asks_known(p, 20, known);
+	asks_list(p, 20, 0, one);
+	is_sent(p, "A4 UNSELECT\r\nA5 LIST \"ref/\" (\"*\") RETURN "
+	    "(SUBSCRIBED)\r\nA6 STATUS \"box\" (UIDVALIDITY UIDNEXT MESSAGES "
+	    "HIGHESTMODSEQ)\r\n", "UNSELECT, in the same packet");
+	says(p, "A4 OK x\r\n");
+	ok(p->net.handles.current == NULL, "nothing is selected");
+	says(p, "A5 OK x\r\nA6 OK x\r\n");
+	asks_known(p, 30, known);
+	asks_list(p, 30, 0, one);
+	is_sent(p, "A7 LIST \"ref/\" (\"*\") RETURN (SUBSCRIBED)\r\n"
+	    "A8 STATUS \"box\" (UIDVALIDITY UIDNEXT MESSAGES HIGHESTMODSEQ)"
+	    "\r\n", "and so no UNSELECT");
+	peer_end(p);
+
+	/* CLOSE would expunge what is not read-only. */
+	p = peer_ready("IMAP4rev1 ENABLE QRESYNC LIST-EXTENDED");
+	opened(p, 10, "A3");
+	asks_known(p, 20, known);
+	asks_list(p, 20, 0, one);
+	is_sent(p, "A4 LIST \"ref/\" (\"*\") RETURN (SUBSCRIBED)\r\n"
+	    "A5 STATUS \"box\" (UIDVALIDITY UIDNEXT MESSAGES HIGHESTMODSEQ)"
+	    "\r\n", "no CLOSE");
+	says(p, "A4 OK x\r\nA5 OK x\r\n");
+	memset(&open, 0, sizeof(open));
+	open.what = OPEN_EXAMINE;
+	open.mailbox = "box";
+	asks(p, M_NET_OPEN, 30, &open);
+	says(p, "* 3 EXISTS\r\n* OK [UIDVALIDITY 7] x\r\nA6 OK x\r\n");
+	buf_clear(&p->got);
+	asks_known(p, 40, known);
+	asks_list(p, 40, 0, one);
+	is_sent(p, "A7 CLOSE\r\nA8 LIST \"ref/\" (\"*\") RETURN (SUBSCRIBED)"
+	    "\r\nA9 STATUS \"box\" (UIDVALIDITY UIDNEXT MESSAGES "
+	    "HIGHESTMODSEQ)\r\n", "what was examined is closed");
+	says(p, "A7 OK x\r\nA8 OK x\r\nA9 OK x\r\n");
+
+	/* A WATCH that can only wait does it ahead of that. */
+	buf_clear(&p->told);
+	opened(p, 50, "A10");
+	buf_clear(&p->told);
+	asks(p, M_NET_WATCH, 60, &watch);
+	is_sent(p, "A11 EXAMINE \"box\"\r\n", "first it is examined");
+	says(p, "* 3 EXISTS\r\n* OK [UIDVALIDITY 7] x\r\nA11 OK x\r\n");
+	is_sent(p, "A12 CLOSE\r\n", "then closed");
+	says(p, "A12 OK x\r\n");
+	is_sent(p, "", "then nothing");
+	asks(p, M_NET_UNWATCH, 0, &unwatch);
+	is_told(p, "DONE 60 ok\n", "until it ends");
+	opened(p, 70, "A13");
+	buf_clear(&p->told);
+	asks(p, M_NET_WATCH, 80, &watch);
+	buf_clear(&p->got);
+	says(p, "A14 NO not now\r\n");
+	is_sent(p, "", "it can't be examined: it is not closed");
+	asks(p, M_NET_UNWATCH, 0, &unwatch);
+	is_told(p, "DONE 80 ok\n", "and that is no fault");
+	peer_end(p);
+}
+
 /* So many are under way at most. */
 static void
 test_many_known(void)
@@ -390,6 +463,7 @@ main(void)
 	test_joined();
 	test_plain();
 	test_known();
+	test_selected();
 	test_many_known();
 	test_status();
 	test_hoped();
