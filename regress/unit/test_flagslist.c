@@ -155,6 +155,11 @@ test_watched(void)
 	is_num(watch_wait(&eng), 0, "there is none");
 	later(1000);
 	journal(untold(), "once");
+	/* A look that was worth it ends what is remembered of the news. */
+	reflag(mb, plain, row_uid(plain, 7), "\\Flagged");
+	later(HOUR);
+	is_num(watch_wait(&eng), 0, "they have been dealt with");
+	is_num(eng.watch.nnoises, 0, "and are forgotten");
 }
 
 /* What changes and what is left undone. */
