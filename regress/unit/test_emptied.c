@@ -45,6 +45,16 @@ held(struct mbox *mb)
 	    eng.partial && said("--allow-delete");
 }
 
+/* Where UIDs don't last the new ones are the old ones: nothing went. */
+static int
+renumbered(struct mbox *mb)
+{
+	return box_proof[side] == PROOF_LISTED && !mb->stopped &&
+	    !eng.partial && jotted("store: DELETED") == 0 &&
+	    jotted("local INBOX: EXPUNGE") == 0 &&
+	    jotted("remote INBOX: EXPUNGE") == 0;
+}
+
 /* ---- more than 20, and more than half ---- */
 
 static void
@@ -267,8 +277,8 @@ test_moved(void)
 	vanish(mb, side, T(1), T(40));
 	appear(mb, mb, 1, 40);
 	pass();
-	journal(held(mb), "%s: moved within the same mailbox counts",
-	    side_name[side]);
+	journal(renumbered(mb) || held(mb),
+	    "%s: moved within the same mailbox counts", side_name[side]);
 
 	/* It must be on the side that tells. */
 	box_start();
@@ -334,7 +344,8 @@ test_dry(void)
 	vanish(mb, side, T(1), T(40));
 	appear(mb, mb, 1, 40);
 	pass();
-	ok(said("--allow-delete"), "%s: a dry run: the same mailbox",
+	ok(box_proof[side] == PROOF_LISTED || said("--allow-delete"),
+	    "%s: a dry run: the same mailbox",
 	    side_name[side]);
 	box_start();
 	mb = box_new("INBOX", 40);
@@ -367,7 +378,8 @@ test_recorded(void)
 	vanish(mb, side, T(1), T(10));
 	appear(mb, mb, 1, 10);
 	pass();
-	journal(line("store: DELETED 10"), "%s: in the same mailbox",
+	journal(renumbered(mb) || line("store: DELETED 10"),
+	    "%s: in the same mailbox",
 	    side_name[side]);
 	box_start();
 	mb = box_new("INBOX", 40);

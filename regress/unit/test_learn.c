@@ -100,7 +100,7 @@ test_uids(void)
 	    "without APPENDUID what is there since the mark is paired");
 	ok(mb->s[REMOTE].w->did.ncopied == 3 && !eng.partial, "three copied");
 	ok(jotted("remote INBOX: STORE") == 0, "no flag lacks");
-	journal(line("store INBOX: WATER remote 7/5104/103/0"),
+	journal(line("store INBOX: WATER remote 7/5104/103/0 looked"),
 	    "and all is accounted for");
 
 	fresh(PROOF_TOLD);
@@ -112,7 +112,7 @@ test_uids(void)
 	does.others = 1;
 	pass();
 	journal(line("store INBOX: UNMARK remote") &&
-	    line("store INBOX: WATER remote 7/5102/103/0") &&
+	    line("store INBOX: WATER remote 7/5102/103/0 looked") &&
 	    mb->s[REMOTE].w->did.ncopied == 3,
 	    "what another client appended is left to the next run");
 }
