@@ -179,6 +179,8 @@ clean: clean-regress
 -include imapsync/errs.d
 -include imapsync/await.d
 -include imapsync/engine/engine.d
+-include imapsync/engine/anew.d
+-include imapsync/engine/learn.d
 -include imapsync/engine/import.d
 -include imapsync/engine/list.d
 -include imapsync/engine/rename.d
@@ -232,6 +234,7 @@ clean: clean-regress
 -include imapsync-net/session.d
 -include imapsync-net/request.d
 -include imapsync-net/ops.d
+-include imapsync-net/expunge.d
 -include imapsync-net/handle.d
 -include imapsync-net/mailbox.d
 -include imapsync-net/list.d

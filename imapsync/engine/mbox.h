@@ -51,24 +51,24 @@ struct mbox {
 	uint32_t	 id;		/* in the state; 0: not there */
 	uint32_t	 nrows;
 	enum subscribed	 subscribed;
-	int		 isnew;		/* its row in the state is made by this run */
-	int		 adopt;		/* to be paired by content */
-	int		 adopt_asked;	/* --adopt named it */
-	int		 repair;	/* --repair looks at all of it */
-	int		 skip;		/* filtered out, or named and skipped */
-	int		 hinted;	/* a server told of news in it */
-	int		 dirty;
-	int		 begun;		/* compare_begin() */
-	int		 later;		/* not before the other mailboxes */
-	int		 turn;		/* its own round is still to come */
-	int		 last;		/* and this after all of them */
-	int		 finished;	/* this run is done with it */
-	int		 planned;	/* by a dry run */
-	int		 stopped;	/* advice was given: touch nothing more */
-	int		 touched;	/* something is to be committed */
-	int		 gone;		/* 1 + the side that has it no more */
-	int		 soon;		/* to be looked at again at once */
-	int		 again;		/* the same, in a moment */
+	uint8_t		 isnew;		/* its row in the state is made by this run */
+	uint8_t		 adopt;		/* to be paired by content */
+	uint8_t		 adopt_asked;	/* --adopt named it */
+	uint8_t		 repair;	/* --repair looks at all of it */
+	uint8_t		 skip;		/* filtered out, or named and skipped */
+	uint8_t		 hinted;	/* a server told of news in it */
+	uint8_t		 dirty;
+	uint8_t		 begun;		/* compare_begin() */
+	uint8_t		 later;		/* not before the other mailboxes */
+	uint8_t		 turn;		/* its own round is still to come */
+	uint8_t		 last;		/* and this after all of them */
+	uint8_t		 finished;	/* this run is done with it */
+	uint8_t		 planned;	/* by a dry run */
+	uint8_t		 stopped;	/* advice was given: touch nothing more */
+	uint8_t		 touched;	/* something is to be committed */
+	uint8_t		 gone;		/* 1 + the side that has it no more */
+	uint8_t		 soon;		/* to be looked at again at once */
+	uint8_t		 again;		/* the same, in a moment */
 	struct mside	 s[SIDES];
 	struct mark	*mark;		/* SIDES of them, by target */
 	struct strikes	 strikes;

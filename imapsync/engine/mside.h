@@ -110,18 +110,19 @@ enum answered { ANS_NONE = 0, ANS_PLANNED, ANS_OK };
 /* list.c: what LIST and STATUS told; compare.c: what is done with names. */
 struct side_told {
 	char		*name;		/* the server's spelling; NULL: not there */
+	uint64_t	 modseq;
+	uint64_t	 unseen;	/* + 1; 0: not told */
 	uint32_t	 attrs;		/* ATTR_* */
-	int		 has_status;
 	uint32_t	 uidvalidity;
 	uint32_t	 uidnext;
 	uint32_t	 messages;
-	uint64_t	 modseq;
-	uint64_t	 unseen;	/* + 1; 0: not told */
-	int		 twice;		/* two names of the side are this one */
-	int		 unlisted;	/* not in the LIST, and not gone either */
-	enum answered	 create;	/* to be created by this run */
-	enum answered	 subscribe;	/* to be subscribed to */
-	enum answered	 unsubscribe;
+	uint8_t		 has_status;
+	uint8_t		 twice;		/* two names of the side are this one */
+	uint8_t		 unlisted;	/* not in the LIST, and not gone either */
+	/* enum answered: */
+	uint8_t		 create;	/* to be created by this run */
+	uint8_t		 subscribe;	/* to be subscribed to */
+	uint8_t		 unsubscribe;
 };
 
 /* A watermark (design.md section 1). */

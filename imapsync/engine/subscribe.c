@@ -67,7 +67,7 @@ static void
 name_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 {
 	struct side_told	*t = &r->mb->s[r->side].told;
-	enum answered		*ans;
+	uint8_t		*ans;
 
 	ans = r->what == NAME_SUBSCRIBE ? &t->subscribe : &t->unsubscribe;
 	if (m->status == ST_OK) {

@@ -57,6 +57,13 @@ is(join(' ', @ifdef), '', '#ifdef only where it is allowed');
 my @long = grep { (() = slurp($_) =~ /\n/g) >= 1000 } @c, @perl;
 is(join(' ', @long), '', 'no file of 1,000 lines');
 
+# Or an object is not made anew when a header of its has changed.
+my $makefile = slurp("$top/Makefile");
+my @unknown = grep { index($makefile, "-include $_\n") < 0 } map {
+    m{/((?:common|imapsync(?:-net|-store)?)/(?:engine/)?\w[\w-]*)\.c$} ?
+    "$1.d" : () } grep { !m{/regress/} } @c;
+is(join(' ', @unknown), '', 'what each object depends on is known');
+
 my @functions;
 for my $file (grep { !m{/regress/} && /\.c$/ } @c) {
 	my ($n, $from) = (0);
