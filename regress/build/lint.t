@@ -10,13 +10,15 @@
 
 use strict;
 use warnings;
+use Cwd qw(abs_path);
 use FindBin;
 use lib "$FindBin::Bin/../lib";
 use File::Find;
 use Test::More;
 use Imapsync::Proc qw(which run_command slurp);
 
-my $top = "$FindBin::Bin/../..";
+# Without "regress" in it: what is below that is told apart by the name.
+my $top = abs_path("$FindBin::Bin/../..");
 my (@c, @perl, @sh);
 
 find({ no_chdir => 1, wanted => sub {
