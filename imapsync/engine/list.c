@@ -395,7 +395,13 @@ list_servers(struct engine *e)
 	    strcmp(e->want.patterns[0], "*") != 0;
 	for (side = 0; side < SIDES; side++)
 		list_side(e, side);
-	return loop_wait(e, -1);
+	if (loop_wait(e, -1) == -1)
+		return -1;
+	for (side = 0; side < SIDES; side++)
+		if (!e->srv[side].is_ready)
+			fatalx("the %s worker lists mailboxes of a server that "
+			    "it has not logged in to", side_name[side]);
+	return 0;
 }
 
 /* ---- filters ---- */

@@ -50,6 +50,8 @@ list(struct req *r, const struct sent *s)
 	struct m_engine_mailbox	 m;
 
 	(void)s;
+	/* The login is in front of it. */
+	eng.srv[r->chan].is_ready = 1;
 	memset(&m, 0, sizeof(m));
 	m.delimiter = delimiter;
 	m.modseq = 5;
