@@ -35,7 +35,7 @@ our @EXPORT_OK = qw(watching has arrives soon SOON);
 
 # Within a second of the server's saying so; servers take half a second to say
 # it, and machines are slow.
-use constant SOON => 5;
+use constant SOON => 20;
 
 sub new
 {
