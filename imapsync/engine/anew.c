@@ -101,21 +101,6 @@ got_new(struct engine *e, struct req *r, const struct m_engine_meta *m)
 	r->mb->touched = 1;
 }
 
-static void
-got_new_due(struct engine *e, struct req *r, const struct m_engine_due *m)
-{
-	ask_due(e, r->mb, r->side, m->uid, DUE_META);
-}
-
-/* Of these nobody knows whether they are new. */
-static void
-new_done(struct engine *e, struct req *r, const struct m_engine_done *m)
-{
-	if (m->status != ST_OK && !r->mb->stopped)
-		progress_stop(e, r->mb, "the %s server does not show what is "
-		    "new in it: %s", side_name[r->side], m->text);
-}
-
 static int
 anew_ask(struct engine *e, struct mbox *mb, int side)
 {
@@ -123,7 +108,8 @@ anew_ask(struct engine *e, struct mbox *mb, int side)
 		.done = look_opened, .spoilt = look_spoilt
 	};
 	static const struct answers	 to = {
-		.meta = got_new, .due = got_new_due, .done = new_done
+		.meta = got_new, .due = look_new_due,
+		.done = look_new_done
 	};
 	struct side_found		*f = &mb->s[side].w->found;
 

@@ -45,6 +45,20 @@ look_spoilt(struct engine *e, struct req *r, const struct m_engine_spoilt *m)
 		    side_name[r->side], m->text);
 }
 
+void
+look_new_due(struct engine *e, struct req *r, const struct m_engine_due *m)
+{
+	ask_due(e, r->mb, r->side, m->uid, DUE_META);
+}
+
+void
+look_new_done(struct engine *e, struct req *r, const struct m_engine_done *m)
+{
+	if (m->status != ST_OK && !r->mb->stopped)
+		progress_stop(e, r->mb, "the %s server does not show what is "
+		    "new in it: %s", side_name[r->side], m->text);
+}
+
 struct sess *
 look_open(struct engine *e, struct mbox *mb, int side, int what,
     const struct answers *to)

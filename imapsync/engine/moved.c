@@ -203,20 +203,6 @@ got_new(struct engine *e, struct req *r, const struct m_engine_meta *m)
 	g->to->next = x;
 }
 
-static void
-got_new_due(struct engine *e, struct req *r, const struct m_engine_due *m)
-{
-	ask_due(e, r->mb, r->side, m->uid, DUE_META);
-}
-
-static void
-new_done(struct engine *e, struct req *r, const struct m_engine_done *m)
-{
-	if (m->status != ST_OK && !r->mb->stopped)
-		progress_stop(e, r->mb, "the %s server does not show what is "
-		    "new in it: %s", side_name[r->side], m->text);
-}
-
 /*
  * Those that the other side refused may be what was moved just as well, also where
  * nothing else is new: they are not offered in each run.
@@ -252,7 +238,8 @@ moved_ask(struct engine *e, struct mbox *mb, int side)
 		.done = look_opened, .spoilt = look_spoilt
 	};
 	static const struct answers	 to = {
-		.meta = got_new, .due = got_new_due, .done = new_done
+		.meta = got_new, .due = look_new_due,
+		.done = look_new_done
 	};
 	const struct moved		*m = &e->moved[side];
 	struct uidset			 set = UIDSET_INIT;

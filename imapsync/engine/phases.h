@@ -39,6 +39,15 @@ const char	*look_advice(struct engine *, const struct mbox *);
 void		 look_spoilt(struct engine *, struct req *,
 		    const struct m_engine_spoilt *);
 /*
+ * For "due" and "done" of a META of what is new: a connection that ends under it
+ * counts against that message; without it the mailbox stops, since nobody knows
+ * what is new then.
+ */
+void		 look_new_due(struct engine *, struct req *,
+		    const struct m_engine_due *);
+void		 look_new_done(struct engine *, struct req *,
+		    const struct m_engine_done *);
+/*
  * Room for one more message that changed, by what that side told; without it the
  * side's found.more is set, and the message waits for the next run.
  */

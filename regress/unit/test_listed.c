@@ -586,7 +586,8 @@ test_renumbered(void)
 	    jotted("local INBOX: EXPUNGE") == 0 && !mb->stopped,
 	    "another UID: neither new nor deleted");
 	ok(line("local INBOX: STORE +\\Seen 41"), "its flags are its own");
-	ok(!eng.partial, "and all is well");
+	ok(!eng.partial && opens(mb, REMOTE, " all") == 0,
+	    "and all is well: the count fits");
 
 	renumbered(PROOF_NONE);
 	if (box_pass() == -1)
