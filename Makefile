@@ -125,6 +125,8 @@ FORCE:
 MAN1 =		man/imapsync.1
 MAN5 =		man/imapsync.conf.5
 MAN8 =		man/imapsync-net.8 man/imapsync-store.8
+EXAMPLES =	etc/imapsync.conf etc/crontab etc/dovecot-local.conf \
+		etc/dovecot-local-2.4.conf
 
 install: all
 	${INSTALL} -d ${DESTDIR}${BINDIR} ${DESTDIR}${LIBEXECDIR} \
@@ -136,7 +138,7 @@ install: all
 	${INSTALL} -m 644 ${MAN1} ${DESTDIR}${MANDIR}/man1
 	${INSTALL} -m 644 ${MAN5} ${DESTDIR}${MANDIR}/man5
 	${INSTALL} -m 644 ${MAN8} ${DESTDIR}${MANDIR}/man8
-	${INSTALL} -m 644 etc/imapsync.conf etc/crontab ${DESTDIR}${EXAMPLEDIR}
+	${INSTALL} -m 644 ${EXAMPLES} ${DESTDIR}${EXAMPLEDIR}
 
 uninstall:
 	rm -f ${DESTDIR}${BINDIR}/imapsync

@@ -16,7 +16,8 @@ use lib "$FindBin::Bin/../lib";
 use File::Find;
 use Test::More;
 use Imapsync::Imapsync;
-use Imapsync::Proc qw(tmpdir which run_command slurp spew);
+use Imapsync::Proc qw(tmpdir which run_command slurp spew as_mail_user
+    give_away);
 
 my $etc = "$FindBin::Bin/../../etc";
 my $program = Imapsync::Imapsync::program();
@@ -94,6 +95,43 @@ for my $line (slurp("$etc/crontab") =~ /^#?((?:[*]\S*\t+){5}.*)$/mg) {
 	my $command = $line =~ s/^(?:\S+\s+){5}//r;
 	unlike($command, qr/%/, 'crontab: cron makes % a newline');
 	quiet_ok("crontab: $command", 'sh', '-n', '-c', $command);
+}
+
+# ---- a Dovecot of one's own ----
+
+# What the user's programs say to it, with "home" as his home directory.
+sub dovecot_says
+{
+	my ($home, $words, @command) = @_;
+
+	# Dovecot wants a pipe.
+	spew("$tmp/words", $words, 0644);
+	return eval { run_command(['sh', '-c', 'cat "$0" | "$@"',
+	    "$tmp/words", as_mail_user(), 'env', "HOME=$home", 'USER=joe',
+	    @command]) } // $@;
+}
+
+my $doveadm = which('doveadm');
+my $sbin = "$ENV{PATH}:/usr/sbin:/usr/local/sbin";
+my ($dovecot) = defined $doveadm ? run_command(['env', "PATH=$sbin",
+    'dovecot', '--version']) =~ /^(2\.[34])\./ : ();
+for my $version ('2.3', '2.4') {
+	SKIP: {
+		skip("there is no Dovecot $version", 3)
+		    unless defined $dovecot && $dovecot eq $version;
+		my $conf = $version eq '2.3' ? 'dovecot-local.conf' :
+		    "dovecot-local-$version.conf";
+		mkdir "$tmp/joe";
+		give_away("$tmp/joe");
+		spew("$tmp/$conf", slurp("$etc/$conf"), 0644);
+		my $said = dovecot_says("$tmp/joe", qq{a CREATE "x/y z"\r\n} .
+		    qq{b LIST "" *\r\nc LOGOUT\r\n}, $doveadm, '-c',
+		    "$tmp/$conf", 'exec', 'imap');
+		like($said, qr/^\* PREAUTH .*UIDPLUS/, "$conf: it greets");
+		like($said, qr{^\* LIST \(.*\) "/" "x/y z"\r$}m,
+		    "$conf: / separates");
+		ok(-d "$tmp/joe/Maildir/.x.y z/cur", "$conf: in ~/Maildir");
+	}
 }
 
 # ---- packages ----
