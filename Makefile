@@ -49,7 +49,9 @@ LIBCOMMON =	common/libcommon.a
 MAIN =		imapsync/main.o imapsync/conf.o imapsync/confval.o \
 		imapsync/pattern.o imapsync/connect.o imapsync/secret.o \
 		imapsync/spawn.o imapsync/start.o imapsync/supervise.o \
-		imapsync/backoff.o imapsync/errs.o imapsync/await.o
+		imapsync/backoff.o imapsync/errs.o imapsync/await.o \
+		imapsync/draft.o imapsync/init.o imapsync/initremote.o \
+		imapsync/initlocal.o
 ENGINE =	imapsync/engine/engine.o imapsync/engine/list.o \
 		imapsync/engine/rename.o imapsync/engine/follow.o \
 		imapsync/engine/gone.o \
@@ -65,6 +67,7 @@ ENGINE =	imapsync/engine/engine.o imapsync/engine/list.o \
 		imapsync/engine/copy.o \
 		imapsync/engine/session.o imapsync/engine/finish.o \
 		imapsync/engine/refusal.o imapsync/engine/commands.o \
+		imapsync/engine/probe.o \
 		imapsync/engine/watch.o imapsync/engine/report.o \
 		imapsync/engine/json.o imapsync/engine/look.o \
 		imapsync/engine/loop.o imapsync/engine/events.o \
@@ -116,11 +119,24 @@ imapsync-store/imapsync-store: imapsync-store/main.o ${STORE} ${LIBCOMMON}
 	    ${LIBS_STORE} ${LIBS_${OS}}
 
 # Where the workers are is compiled in; objects are rebuilt when it changes.
-imapsync/start.o: imapsync/pathnames.h
+imapsync/start.o imapsync/conf.o imapsync/draft.o: imapsync/pathnames.h
 imapsync/pathnames.h: FORCE
 	@echo '#define PATH_LIBEXEC "${LIBEXECDIR}"' >$@.new
+	@echo '#define PATH_EXAMPLES "${EXAMPLEDIR}"' >>$@.new
 	@if cmp -s $@.new $@; then rm -f $@.new; else mv $@.new $@; fi
 FORCE:
+
+# What --init writes is what etc/ has, but for the licence above the first empty
+# line.
+imapsync/initlocal.o: imapsync/samples.h
+imapsync/samples.h: etc/dovecot-local.conf etc/dovecot-local-2.4.conf
+	@for v in local local-2.4; do \
+		echo "static const char sample_$$v[] =" | tr -d .-; \
+		sed -e '1,/^$$/d' -e 's/\\/\\\\/g' -e 's/"/\\"/g' \
+		    -e 's/.*/	"&\\n"/' "etc/dovecot-$$v.conf"; \
+		echo '	;'; \
+	done >$@.new
+	@mv $@.new $@
 
 MAN1 =		man/imapsync.1
 MAN5 =		man/imapsync.conf.5
@@ -154,7 +170,8 @@ lint:
 	mandoc -T lint -W warning ${MAN1} ${MAN5} ${MAN8}
 
 clean: clean-regress
-	rm -f */*.o */*.d */*/*.o */*/*.d ${LIBCOMMON} ${PROGS} imapsync/pathnames.h
+	rm -f */*.o */*.d */*/*.o */*/*.d ${LIBCOMMON} ${PROGS} imapsync/pathnames.h \
+	    imapsync/samples.h
 
 .PHONY: all install uninstall lint clean FORCE
 
@@ -180,6 +197,10 @@ clean: clean-regress
 -include imapsync/backoff.d
 -include imapsync/errs.d
 -include imapsync/await.d
+-include imapsync/draft.d
+-include imapsync/init.d
+-include imapsync/initremote.d
+-include imapsync/initlocal.d
 -include imapsync/engine/engine.d
 -include imapsync/engine/anew.d
 -include imapsync/engine/learn.d
@@ -206,6 +227,7 @@ clean: clean-regress
 -include imapsync/engine/finish.d
 -include imapsync/engine/refusal.d
 -include imapsync/engine/commands.d
+-include imapsync/engine/probe.d
 -include imapsync/engine/watch.d
 -include imapsync/engine/report.d
 -include imapsync/engine/json.d

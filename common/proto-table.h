@@ -166,6 +166,16 @@ static const struct proto_field f_engine_stats[] = {
 	U64(m_engine_stats, received),
 	END
 };
+static const struct proto_field f_engine_offer[] = {
+	U32(m_engine_offer, caps),
+	BOOL(m_engine_offer, preauth),
+	BOOL(m_engine_offer, verified),
+	STR(m_engine_offer, tls, SHORT_MAX),
+	STR(m_engine_offer, cipher, SHORT_MAX),
+	STR(m_engine_offer, key, SHORT_MAX),
+	STR(m_engine_offer, mechs, TEXT_MAX),
+	END
+};
 static const struct proto_field f_engine_alive[] = {
 	U8(m_engine_alive, bridge, ALIVE_SERVER, ALIVE_FULL),
 	END
@@ -470,7 +480,7 @@ static const struct proto_field f_engine_setup[] = {
 	BOOL(m_engine_setup, slow[LOCAL]),
 	BOOL(m_engine_setup, slow[REMOTE]),
 	BOOL(m_engine_setup, haslog),
-	U8(m_engine_setup, command, CMD_SYNC, CMD_IMPORT),
+	U8(m_engine_setup, command, CMD_SYNC, CMD_PROBE),
 	U8(m_engine_setup, target, 0, TARGET_ALL),
 	U8(m_engine_setup, direction, DIR_BOTH, DIR_TO_REMOTE),
 	U8(m_engine_setup, propagate, 0, PROP_ALL),
@@ -701,6 +711,7 @@ static const struct proto_field f_store_diff[] = {
 	X(NET_SETUP, net_setup, f_net_setup, P_SECRET)			\
 	X(NET_FD, net_fd, f_net_fd, P_FD)				\
 	X(NET_CONNECT, net_connect, f_none, P_FD)			\
+	X(NET_PROBE, net_probe, f_none, 0)				\
 	X(NET_LIST, net_list, f_net_list, 0)				\
 	X(NET_PATTERN, net_pattern, f_net_pattern, P_MANY)		\
 	X(NET_KNOWN, net_known, f_net_known, P_MANY)			\
@@ -734,6 +745,7 @@ static const struct proto_field f_store_diff[] = {
 	X(ENGINE_SPOILT, engine_spoilt, f_engine_spoilt, 0)		\
 	X(ENGINE_CHANGED, engine_changed, f_engine_changed, P_MANY)	\
 	X(ENGINE_STATS, engine_stats, f_engine_stats, 0)		\
+	X(ENGINE_OFFER, engine_offer, f_engine_offer, 0)		\
 	X(ENGINE_ALIVE, engine_alive, f_engine_alive, 0)		\
 	X(ENGINE_SERVER, engine_server, f_engine_server, 0)		\
 	X(ENGINE_MBOX, engine_mbox, f_engine_mbox, P_MANY)		\

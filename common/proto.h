@@ -68,6 +68,7 @@ enum proto_type {
 	M_NET_CONNECT,
 
 	/* to a network worker, from the engine */
+	M_NET_PROBE,
 	M_NET_LIST,
 	M_NET_PATTERN,
 	M_NET_KNOWN,
@@ -103,6 +104,7 @@ enum proto_type {
 	M_ENGINE_SPOILT,
 	M_ENGINE_CHANGED,
 	M_ENGINE_STATS,
+	M_ENGINE_OFFER,
 	M_ENGINE_ALIVE,
 
 	/* to the engine, from the store */
@@ -229,6 +231,16 @@ struct m_net_fd {
  * the supervisor; the worker locks itself now and begins.
  */
 struct m_net_connect {
+	uint8_t		 unused;
+};
+
+/*
+ * M_NET_PROBE: what can be told of the server without a login: once, before
+ * READY.  The worker asks for the capabilities where the server has not told
+ * them, and sends nothing else; who logs in is LIST's business.  Answered by one
+ * OFFER and DONE.
+ */
+struct m_net_probe {
 	uint8_t		 unused;
 };
 
@@ -487,6 +499,21 @@ struct m_engine_ready {
 	const char	*tls;		/* protocol version; "" none */
 	const char	*cipher;
 	const char	*mechanism;	/* "LOGIN", "PREAUTH", "SCRAM-SHA-256" ... */
+};
+
+/*
+ * M_ENGINE_OFFER: what the server shows before anybody has logged in, or as it
+ * greets with PREAUTH.  What it tells of itself may be less than what it has
+ * after the login (RFC 3501 section 6.1.1).
+ */
+struct m_engine_offer {
+	uint32_t	 caps;		/* CAP_* */
+	uint8_t		 preauth;
+	uint8_t		 verified;	/* its certificate, by the authorities */
+	const char	*tls;		/* protocol version; "" none */
+	const char	*cipher;
+	const char	*key;		/* as SSL_fingerprint takes it; "" no TLS */
+	const char	*mechs;		/* mechanisms, blanks between; "" none */
 };
 
 #define ATTR_NOSELECT		0x001	/* also \NonExistent */
@@ -833,7 +860,7 @@ enum again { AGAIN_NO = 0, AGAIN_LOST, AGAIN_FAILED };
 
 /* What the run is for. */
 enum run_command { CMD_SYNC = 0, CMD_CHECK, CMD_REPAIR, CMD_DELETE, CMD_RENAME,
-	CMD_IMPORT };
+	CMD_IMPORT, CMD_PROBE };
 #define TARGET_LOCAL	0x01
 #define TARGET_REMOTE	0x02
 #define TARGET_DATABASE	0x04

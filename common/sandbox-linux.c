@@ -445,6 +445,11 @@ sandbox_supervisor(void)
 {
 }
 
+void
+sandbox_init(void)
+{
+}
+
 const char *
 sandbox_describe(void)
 {

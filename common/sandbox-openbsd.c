@@ -118,6 +118,13 @@ sandbox_supervisor(void)
 	sb_pledge("stdio rpath wpath cpath tty proc exec inet dns sendfd");
 }
 
+/* It writes where --config says; nothing but the DNS tells it anything. */
+void
+sandbox_init(void)
+{
+	sb_pledge("stdio rpath wpath cpath tty proc exec inet dns sendfd");
+}
+
 const char *
 sandbox_describe(void)
 {

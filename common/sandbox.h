@@ -39,6 +39,8 @@ void		 sandbox_engine_syslog(void);
  * Linux, where a tunnel's command would inherit it.
  */
 void		 sandbox_supervisor(void);
+/* The same for --init, which makes files where the user wants them. */
+void		 sandbox_init(void);
 /*
  * What this kernel gives, for --debug and --check: one line, static storage,
  * e.g. "seccomp, Landlock ABI 7".

@@ -62,6 +62,26 @@ say_print(int logfd, int tostderr, const char *text)
 }
 
 void
+say_vout(const char *fmt, va_list ap)
+{
+	char	 text[LOG_TEXT_MAX], safe[LOG_TEXT_MAX * 4];
+
+	vsnprintf(text, sizeof(text), fmt, ap);
+	make_safe(safe, sizeof(safe), text);
+	dprintf(STDOUT_FILENO, "%s\n", safe);
+}
+
+void
+say_out(const char *fmt, ...)
+{
+	va_list	 ap;
+
+	va_start(ap, fmt);
+	say_vout(fmt, ap);
+	va_end(ap);
+}
+
+void
 say_open_syslog(void)
 {
 	openlog("imapsync", LOG_PID | LOG_NDELAY, LOG_MAIL);

@@ -16,6 +16,8 @@
 #ifndef SAY_H
 #define SAY_H
 
+#include <stdarg.h>
+
 #include "log.h"
 
 /*
@@ -28,6 +30,11 @@ void		 say_write(int fd, const char *, size_t);
  * (-1: none).
  */
 void		 say_print(int logfd, int tostderr, const char *text);
+/* One line of a result, to standard output. */
+void		 say_out(const char *, ...)
+		    __attribute__((__format__(printf, 1, 2)));
+void		 say_vout(const char *, va_list)
+		    __attribute__((__format__(printf, 1, 0)));
 /*
  * Connect to the system's log, so that nothing has to be opened later; before
  * the sandbox.  Without it say_syslog() does nothing.

@@ -189,6 +189,7 @@ const struct proto_handler loop_handlers[] = {
 	{ M_NET_SETUP,	 CH_SETUP,		setup_on_setup },
 	{ M_NET_FD,	 CH_CONNECT,		setup_on_fd },
 	{ M_NET_CONNECT, CH_CONNECT,		setup_on_connect },
+	{ M_NET_PROBE,	 CH_LOGIN,		session_on_probe },
 	{ M_NET_PATTERN, CH_LOGIN | CH_READY,	list_on_pattern },
 	{ M_NET_KNOWN,	 CH_LOGIN | CH_READY,	list_on_known },
 	{ M_NET_LIST,	 CH_LOGIN | CH_READY,	list_on_list },

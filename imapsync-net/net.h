@@ -95,6 +95,8 @@ struct session {
 	int			 starttls;	/* its OK came: handshake */
 	int			 preauth;
 	int			 newcaps;	/* told behind the login */
+	uint32_t		 probe;		/* the PROBE to answer; 0: none */
+	int			 probed;	/* there was one */
 	int			 initial;	/* SASL: to be sent at "+" */
 };
 
@@ -309,6 +311,7 @@ void		 session_tls(struct net *);
 void		 session_input(struct net *);
 /* Log in, if the engine's last LIST is here and the server is ready for it. */
 void		 session_tick(struct net *);
+void		 session_on_probe(const struct msg *);
 void		 session_on_logout(const struct msg *);
 
 /* ---- setup.c: SETUP, FD, CONNECT of the supervisor ---- */

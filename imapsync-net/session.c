@@ -469,6 +469,51 @@ session_login(struct net *net)
 		session_auth(net);
 }
 
+/* ---- before it ---- */
+
+/*
+ * PROBE is answered once nothing but a login is to be done.  Who is let in by
+ * the greeting may not know the capabilities then.
+ */
+static void
+session_offer(struct net *net)
+{
+	struct m_engine_offer	 m;
+	struct m_engine_done	 done;
+
+	if (net->session.probe == 0 || net->login != LOGIN_WAIT)
+		return;
+	if (!net->caps.known) {
+		caps_ask(net);
+		return;
+	}
+	memset(&m, 0, sizeof(m));
+	m.caps = net->caps.bits;
+	m.preauth = net->session.preauth;
+	m.verified = net->session.tls && net->setup.ssl_verify;
+	m.tls = stream_tls_version(net->st);
+	m.cipher = stream_tls_cipher(net->st);
+	m.key = net->session.tls ? stream_tls_fingerprint(net->st) : "";
+	m.mechs = net->caps.mechs;
+	chan_send(&net->chan, M_ENGINE_OFFER, net->session.probe, &m);
+	memset(&done, 0, sizeof(done));
+	done.text = "";
+	chan_send(&net->chan, M_ENGINE_DONE, net->session.probe, &done);
+	net->session.probe = 0;
+}
+
+void
+session_on_probe(const struct msg *msg)
+{
+	struct net	*net = msg->arg;
+
+	if (net->session.probed || net->login > LOGIN_WAIT)
+		fatalx("a PROBE that comes twice, or behind the login");
+	net->session.probed = 1;
+	net->session.probe = msg->id;
+	session_offer(net);
+}
+
 /* What is to be done now, if anything. */
 static void
 session_next(struct net *net)
@@ -483,8 +528,10 @@ session_next(struct net *net)
 			session_ready(net);
 		return;
 	}
-	if (net->login != LOGIN_NOT)
+	if (net->login != LOGIN_NOT) {
+		session_offer(net);
 		return;
+	}
 	if (!net->caps.known && !net->session.preauth) {
 		caps_ask(net);
 		return;
@@ -502,6 +549,7 @@ session_next(struct net *net)
 		return;
 	}
 	net->login = LOGIN_WAIT;
+	session_offer(net);
 	session_login(net);
 }
 

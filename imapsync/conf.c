@@ -21,6 +21,7 @@
 #include <stdio.h>
 
 #include "imapsync.h"
+#include "pathnames.h"
 
 #define CONF_MAX	(1024 * 1024)	/* octets of a file */
 #define VALUE_MAX	1000		/* of a value that travels in a frame */
@@ -279,6 +280,18 @@ conf_unknown(struct parser *ps, const char *s, size_t len)
 	else
 		conf_error(ps, ps->line, "unknown key %.*s: did you mean %s?",
 		    (int)len, s, known);
+}
+
+int
+conf_isglobal(const char *key, size_t len)
+{
+	size_t	 i;
+
+	for (i = 0; i < KEYS; i++)
+		if (strlen(keys[i].name) == len &&
+		    memcmp(keys[i].name, key, len) == 0)
+			return (keys[i].flags & KEY_GLOBAL) != 0;
+	return 0;
 }
 
 static void
@@ -823,7 +836,10 @@ conf_read(struct conf *c, const char *path, struct buf *errors)
 	memset(c, 0, sizeof(*c));
 	if ((fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY)) == -1 ||
 	    (text = conf_slurp(fd, &len)) == NULL) {
-		buf_printf(errors, "%s: %s\n", path, strerror(errno));
+		buf_printf(errors, "%s: %s%s\n", path, strerror(errno),
+		    fd == -1 && errno == ENOENT ? ": begin with imapsync "
+		    "--init, or with a copy of " PATH_EXAMPLES
+		    "/imapsync.conf" : "");
 		if (fd != -1)
 			close(fd);
 		return -1;

@@ -9,7 +9,7 @@
 
 /*
  * The supervisor's parts, one prefix a file: conf_, pattern_, connect_,
- * secret_, spawn_, start_, sup_, backoff_, errs_, await_.
+ * secret_, spawn_, start_, sup_, backoff_, errs_, await_, draft_, init_.
  */
 #ifndef IMAPSYNC_H
 #define IMAPSYNC_H
@@ -105,6 +105,8 @@ int		 conf_read(struct conf *, const char *path, struct buf *errors);
 int		 conf_parse(struct conf *, const char *name, const char *text,
 		    size_t len, struct buf *errors);
 void		 conf_free(struct conf *);
+/* Is there a key of that many octets that belongs in front of the sections? */
+int		 conf_isglobal(const char *key, size_t len);
 /* Wipe and free a string that may be NULL. */
 void		 conf_wipe(char **);
 
@@ -217,7 +219,10 @@ struct spawn {
 	int		 engine;	/* keeps stdout, stderr, TZ ... */
 };
 
-/* What a user's command gets: the umask that we were started with. */
+/*
+ * What a user's command gets: the umask that we were started with, and USER,
+ * LOGNAME and HOME where they are not set.
+ */
 void		 spawn_init(mode_t umask_at_start);
 /* Start a worker or the engine: its pid, or -1 (errno). */
 pid_t		 spawn_program(const struct spawn *);
@@ -227,6 +232,11 @@ pid_t		 spawn_program(const struct spawn *);
  * metacharacters.  Its pid, or -1 (errno).  It exits with 127 if it can't be
  * executed.
  */
+/*
+ * The real path of a program of that name in the directories of "path", with
+ * colons between (NULL: of PATH); allocated; NULL if there is none.
+ */
+char		*spawn_find(const char *name, const char *path);
 #define SPAWN_NULL	(-2)		/* as "err": /dev/null */
 pid_t		 spawn_command(const char *command, int in, int out, int err);
 
@@ -442,5 +452,55 @@ int		 sup_poll(struct pollfd *, nfds_t, int ms);
 int64_t		 sup_now(void);		/* milliseconds, monotonic */
 /* End what runs (for fatal()): lifeline, 2 s, SIGKILL. */
 void		 sup_abort(void);
+
+/* ---- draft.c: a configuration that is being made ---- */
+
+enum draft_section { DRAFT_GLOBAL = 0, DRAFT_LOCAL, DRAFT_REMOTE };
+struct draft_pair {
+	TAILQ_ENTRY(draft_pair) entry;
+	enum draft_section	 section;
+	char			*key;
+	char			*val;	/* it may be a secret: conf_wipe() */
+};
+struct draft {
+	TAILQ_HEAD(, draft_pair) pairs;
+};
+
+void		 draft_init(struct draft *);
+void		 draft_free(struct draft *);
+/* The value, or NULL. */
+const char	*draft_get(const struct draft *, enum draft_section,
+		    const char *key);
+/*
+ * Set a key, or another value of it.  Returns NULL, or what is wrong if the file
+ * can't hold this value as it is.  Whether the key knows it is conf_parse()'s to
+ * say.
+ */
+const char	*draft_set(struct draft *, enum draft_section, const char *key,
+		    const char *val);
+void		 draft_unset(struct draft *, enum draft_section,
+		    const char *key);
+/*
+ * An argument: [local.|remote.]KEY=VALUE, of the remote side without a prefix,
+ * unless the key belongs in front of the sections.  Each key once, and no
+ * password.  Returns NULL, or what is wrong.
+ */
+const char	*draft_arg(struct draft *, const char *);
+/* The whole as a file, with comments; "hint" stands at its end, or NULL. */
+void		 draft_text(const struct draft *, const char *hint,
+		    struct buf *out);
+/* For conf_parse(): that side alone, with another one that is never used. */
+void		 draft_probe(const struct draft *, enum side, struct buf *out);
+
+/* ---- init.c: --init ---- */
+
+/*
+ * Make that configuration from the arguments, from what their servers show
+ * and, on a terminal, from questions.  "name" is that of --config, or NULL; the
+ * signals are sup_init()'s.  Returns the exit status, after a message unless it
+ * is 0.
+ */
+int		 init_run(struct sup_opts *, const char *path,
+		    const char *name);
 
 #endif /* IMAPSYNC_H */

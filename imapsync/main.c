@@ -71,6 +71,8 @@ usage(FILE *f)
 	    "                [mailbox ...]\n"
 	    "       imapsync --check [option ...] [mailbox ...]\n"
 	    "       imapsync --import [option ...] [file]\n"
+	    "       imapsync --init [--config=file] [user@host] [key=value ...]"
+	    "\n"
 	    "       imapsync --repair [option ...] [mailbox ...]\n"
 	    "       imapsync --delete [--target=list] [option ...] "
 	    "mailbox ...\n"
@@ -118,6 +120,7 @@ help(void)
 	    "  -h, --help       this text\n"
 	    "  --import         take over what interimap remembers, from "
 	    "its database\n"
+	    "  --init           ask, try, and write a configuration\n"
 	    "  --json           print the result as JSON\n"
 	    "  --notify         --watch by NOTIFY, all mailboxes at once\n"
 	    "  --patience=time  say that a server can't be reached only "
@@ -158,9 +161,9 @@ check_mailbox(const char *name)
 
 /* OPT_ADOPT to OPT_WATCH are those that don't go with all others. */
 enum { OPT_ADOPT = 256, OPT_ALLOW, OPT_CHECK, OPT_DELETE, OPT_DRYRUN,
-	OPT_IMPORT, OPT_NOTIFY, OPT_RENAME, OPT_REPAIR, OPT_RETRY, OPT_TARGET, OPT_TWO,
-	OPT_WATCH, OPT_CONFIG, OPT_DEBUG, OPT_JSON, OPT_PATIENCE, OPT_SYSLOG,
-	OPT_VERSION };
+	OPT_IMPORT, OPT_INIT, OPT_NOTIFY, OPT_RENAME, OPT_REPAIR, OPT_RETRY,
+	OPT_TARGET, OPT_TWO, OPT_WATCH, OPT_CONFIG, OPT_DEBUG, OPT_JSON,
+	OPT_PATIENCE, OPT_SYSLOG, OPT_VERSION };
 
 static const struct option longopts[] = {
 	{ "adopt",	  required_argument, NULL, OPT_ADOPT },
@@ -172,6 +175,7 @@ static const struct option longopts[] = {
 	{ "dry-run",	  no_argument,	     NULL, OPT_DRYRUN },
 	{ "help",	  no_argument,	     NULL, 'h' },
 	{ "import",	  no_argument,	     NULL, OPT_IMPORT },
+	{ "init",	  no_argument,	     NULL, OPT_INIT },
 	{ "json",	  no_argument,	     NULL, OPT_JSON },
 	{ "notify",	  no_argument,	     NULL, OPT_NOTIFY },
 	{ "patience",	  required_argument, NULL, OPT_PATIENCE },
@@ -189,8 +193,8 @@ static const struct option longopts[] = {
 
 #define BIT(opt)	(1U << ((opt) - OPT_ADOPT))
 #define COMMANDS	(BIT(OPT_CHECK) | BIT(OPT_DELETE) |		\
-			    BIT(OPT_IMPORT) | BIT(OPT_RENAME) |		\
-			    BIT(OPT_REPAIR))
+			    BIT(OPT_IMPORT) | BIT(OPT_INIT) |		\
+			    BIT(OPT_RENAME) | BIT(OPT_REPAIR))
 
 /*
  * What an option can't be used with.  What somebody allows or wants once must
@@ -203,6 +207,7 @@ static const struct {
 	{ OPT_CHECK, COMMANDS },
 	{ OPT_DELETE, COMMANDS },
 	{ OPT_IMPORT, COMMANDS },
+	{ OPT_INIT, COMMANDS | BIT(OPT_DRYRUN) },
 	{ OPT_RENAME, COMMANDS },
 	{ OPT_WATCH, COMMANDS | BIT(OPT_DRYRUN) | BIT(OPT_ADOPT) |
 	    BIT(OPT_ALLOW) | BIT(OPT_RETRY) | BIT(OPT_TWO) },
@@ -373,8 +378,8 @@ parse_options(int argc, char **argv, struct sup_opts *o, const char **config)
 		int			 opt;
 		enum run_command	 command;
 	} commands[] = { { OPT_CHECK, CMD_CHECK }, { OPT_DELETE, CMD_DELETE },
-	    { OPT_IMPORT, CMD_IMPORT }, { OPT_RENAME, CMD_RENAME },
-	    { OPT_REPAIR, CMD_REPAIR } };
+	    { OPT_IMPORT, CMD_IMPORT }, { OPT_INIT, CMD_PROBE },
+	    { OPT_RENAME, CMD_RENAME }, { OPT_REPAIR, CMD_REPAIR } };
 	unsigned int	 given = 0;
 	size_t		 i, j;
 	int		 ch;
@@ -397,7 +402,7 @@ parse_options(int argc, char **argv, struct sup_opts *o, const char **config)
 	o->nargs = argc - optind;
 	check_options(given, o);
 	take_import(o);
-	for (i = 0; i < o->nargs; i++)
+	for (i = 0; i < o->nargs && o->command != CMD_PROBE; i++)
 		check_mailbox(o->args[i]);
 	o->watch |= o->notify;
 	if (o->interval == 0)
@@ -419,27 +424,6 @@ open_stdio(void)
 			_exit(EX_SYNC_ERROR);
 	} while (fd <= STDERR_FILENO);
 	close(fd);
-}
-
-static char *
-find_in_path(const char *name)
-{
-	const char	*path = getenv("PATH");
-	char		*copy, *dir, *file, *found = NULL, *next;
-	struct stat	 st;
-
-	next = copy = xstrdup(path != NULL ? path : _PATH_DEFPATH);
-	while (found == NULL && (dir = strsep(&next, ":")) != NULL) {
-		if (asprintf(&file, "%s/%s", *dir == '\0' ? "." : dir,
-		    name) == -1)
-			fatal(NULL);
-		if (stat(file, &st) == 0 && S_ISREG(st.st_mode) &&
-		    access(file, X_OK) == 0)
-			found = realpath(file, NULL);
-		free(file);
-	}
-	free(copy);
-	return found;
 }
 
 /* The width of the terminal for a line of progress, or 0: none. */
@@ -466,7 +450,7 @@ find_self(const char *argv0)
 	if (strchr(argv0, '/') != NULL)
 		path = realpath(argv0, NULL);
 	else
-		path = find_in_path(argv0);
+		path = spawn_find(argv0, NULL);
 	if (path == NULL)
 		fatalx("can't find the file of this program: start it by its "
 		    "path");
@@ -607,6 +591,18 @@ run(const char *path, mode_t mask)
 	return exit_status(o, status, &end);
 }
 
+static int
+init(const char *path, const char *name, mode_t mask)
+{
+	struct sup_opts	*o = &main_opts;
+
+	o->columns = find_columns(o);
+	await_init(o->columns, -1);
+	sup_init(mask, o);
+	sandbox_init();
+	return init_run(o, path, name);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -630,7 +626,8 @@ main(int argc, char **argv)
 	log_init(main_sink, o->debug);
 	o->self = self = find_self(argv[0]);
 	path = find_conf(config);
-	status = run(path, mask);
+	status = o->command == CMD_PROBE ? init(path, config, mask) :
+	    run(path, mask);
 	free(o->adopt);
 	free(o->import);
 	free(path);

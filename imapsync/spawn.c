@@ -15,10 +15,13 @@
  * The signals that the supervisor handles are blocked here (sup_init()), so
  * nothing arrives between fork and exec.
  */
+#include <sys/stat.h>
+
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <paths.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 
@@ -42,10 +45,46 @@ static const char *const engine_env[] = { "ASAN_OPTIONS", "LSAN_OPTIONS",
 #define TITLE_NAME	"IMAPSYNC_TITLE="
 #define TITLE_ROOM	300
 
+/*
+ * Who we are is what a user's commands may want to know (Dovecot does), and cron
+ * may not say it.
+ */
 void
 spawn_init(mode_t umask_at_start)
 {
+	const struct passwd	*pw;
+
 	spawn_umask = umask_at_start;
+	if (getenv("USER") != NULL && getenv("LOGNAME") != NULL &&
+	    getenv("HOME") != NULL)
+		return;
+	if ((pw = getpwuid(getuid())) == NULL)
+		return;
+	setenv("USER", pw->pw_name, 0);
+	setenv("LOGNAME", pw->pw_name, 0);
+	setenv("HOME", pw->pw_dir, 0);
+}
+
+char *
+spawn_find(const char *name, const char *path)
+{
+	char		*copy, *dir, *file, *found = NULL, *next;
+	struct stat	 st;
+
+	if (path == NULL && (path = getenv("PATH")) == NULL)
+		path = _PATH_DEFPATH;
+	next = copy = xstrdup(path);
+	while (found == NULL && (dir = strsep(&next, ":")) != NULL) {
+		if (asprintf(&file, "%s/%s", *dir == '\0' ? "." : dir,
+		    name) == -1)
+			fatal(NULL);
+		if (stat(file, &st) == 0 && S_ISREG(st.st_mode) &&
+		    access(file, X_OK) == 0)
+			found = realpath(file, NULL);
+		free(file);
+	}
+	free(copy);
+	return found;
 }
 
 static void

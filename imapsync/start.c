@@ -353,7 +353,8 @@ start_engine_opts(struct m_engine_setup *m, const struct sup_opts *o,
 {
 	m->debug = o->debug;
 	m->quiet = o->quiet;
-	m->dryrun = o->dryrun || o->command == CMD_CHECK;
+	m->dryrun = o->dryrun || o->command == CMD_CHECK ||
+	    o->command == CMD_PROBE;
 	m->allow_delete = o->allow_delete;
 	m->two_accounts = o->two_accounts;
 	m->patience = o->patience;
@@ -450,6 +451,33 @@ start_engine(struct session *s)
 	start_engine_setup(s);
 }
 
+/*
+ * A look at one server, without a state and without a password: its worker, and
+ * an engine that prints.
+ */
+static int
+start_probe(struct session *s)
+{
+	int	 bridge = -1, r, side;
+
+	side = s->opts->target & TARGET_LOCAL ? LOCAL : REMOTE;
+	if (secret_files(&s->conf->side[side], &s->files[side]) == -1)
+		return EX_SYNC_ERROR;
+	sup_default(1);
+	r = connect_resolve(&s->ends[side], &s->conf->side[side]);
+	sup_default(0);
+	if (r == -1)
+		return EX_SYNC_TEMP;
+	if (start_tunnel(s, side) == -1)
+		return EX_SYNC_ERROR;
+	if (connect_all(s->ends, SIDES) == -1)
+		return EX_SYNC_TEMP;
+	start_net(s, side, &bridge);
+	await_end();
+	start_engine(s);
+	return 0;
+}
+
 /* Names and passwords of both sides: 0, or the exit status after a message. */
 static int
 start_prepare(struct session *s)
@@ -477,6 +505,8 @@ start_session(struct session *s)
 
 	if (start_check(s) == -1)
 		return EX_SYNC_ERROR;
+	if (s->opts->command == CMD_PROBE)
+		return start_probe(s);
 	for (side = 0; side < SIDES; side++)
 		if (secret_files(&s->conf->side[side], &s->files[side]) == -1)
 			return EX_SYNC_ERROR;

@@ -54,8 +54,9 @@ _imapsync()
 	[[ $cur == -* ]] || return
 	IFS=$' \t\n'
 	COMPREPLY=($(compgen -W '-h -q --adopt --allow-delete --check --config=
-	    --debug --delete --dry-run --help --import --json --notify
-	    --patience= --quiet --rename --repair --retry --syslog --target=
+	    --debug --delete --dry-run --help --import --init --json
+	    --notify --patience= --quiet --rename --repair --retry --syslog
+	    --target=
 	    --two-accounts --version --watch --watch=' \
 	    -- "$cur"))
 	[[ ${COMPREPLY[0]} != *= || ${#COMPREPLY[@]} -gt 1 ]] ||

@@ -9,8 +9,8 @@
 # Other kinds of ksh take it, and do nothing with it.
 
 set -A complete_imapsync -- -h -q --adopt --allow-delete --check --config= \
-    --debug --delete --dry-run --help --import --json --notify --patience= \
-    --patience=1d --quiet --rename --repair --retry --syslog --target= \
+    --debug --delete --dry-run --help --import --init --json --notify \
+    --patience= --patience=1d --quiet --rename --repair --retry --syslog --target= \
     --target=database --target=local --target=remote --two-accounts \
     --version --watch --watch= \
     $(cd "${XDG_CONFIG_HOME:-$HOME/.config}/imapsync" 2>/dev/null &&

@@ -237,6 +237,7 @@ ANSWER(mailbox)
 ANSWER(changed)
 ANSWER(stats)
 ANSWER(server)
+ANSWER(offer)
 ANSWER(mbox)
 ANSWER(mark)
 ANSWER(refusal)
@@ -478,6 +479,7 @@ static const struct {
 	{ ASK_WATCH,	M_ENGINE_CHANGED,	ASKED,		a_changed },
 	{ ASK_STATS,	M_ENGINE_STATS,		ASKED,		a_stats },
 	{ ASK_LOAD,	M_ENGINE_SERVER,	ASKED,		a_server },
+	{ ASK_PROBE,	M_ENGINE_OFFER,		ASKED,		a_offer },
 	{ ASK_LOAD,	M_ENGINE_MBOX,		ASKED,		a_mbox },
 	{ ASK_LOAD,	M_ENGINE_MARK,		ASKED,		a_mark },
 	{ ASK_LOAD,	M_ENGINE_REFUSAL,	ASKED,		a_refusal },
@@ -771,6 +773,13 @@ void
 ask_stats(struct engine *e, int side, const struct answers *to)
 {
 	req_send(e, req_new(e, side, ASK_STATS, NULL, NULL, to), M_NET_STATS,
+	    NULL);
+}
+
+void
+ask_probe(struct engine *e, int side, const struct answers *to)
+{
+	req_send(e, req_new(e, side, ASK_PROBE, NULL, NULL, to), M_NET_PROBE,
 	    NULL);
 }
 

@@ -34,6 +34,7 @@ enum ask_type {
 	/* to a network worker */
 	ASK_LIST, ASK_STATUS, ASK_OPEN, ASK_META, ASK_SEARCH, ASK_SEND,
 	ASK_RECV, ASK_STORE, ASK_EXPUNGE, ASK_MOVE, ASK_NAME, ASK_WATCH, ASK_STATS,
+	ASK_PROBE,
 	/* to the store */
 	ASK_LOAD, ASK_IMPORT, ASK_INFO, ASK_ROWS, ASK_HAVE, ASK_SAMPLE, ASK_DIFF, ASK_PAIR,
 	ASK_COMMIT
@@ -70,6 +71,8 @@ struct answers {
 		    const struct m_engine_changed *);
 	void	(*stats)(struct engine *, struct req *,
 		    const struct m_engine_stats *);
+	void	(*offer)(struct engine *, struct req *,
+		    const struct m_engine_offer *);
 	void	(*uids)(struct engine *, struct req *,
 		    const struct m_engine_uids *);
 	void	(*server)(struct engine *, struct req *,
@@ -254,6 +257,7 @@ void		 ask_name(struct engine *, struct mbox *, int side,
 void		 ask_watch(struct engine *, int side, int notify,
 		    const char *mailbox, const struct answers *);
 void		 ask_stats(struct engine *, int side, const struct answers *);
+void		 ask_probe(struct engine *, int side, const struct answers *);
 
 /* ---- the store ---- */
 

@@ -12,10 +12,10 @@
  * LIST and without a synchronisation.
  */
 #include <stdio.h>
-#include <vis.h>
 
 #include "engine.h"
 #include "sandbox.h"
+#include "say.h"
 
 /* ---- --check ---- */
 
@@ -47,15 +47,11 @@ out(const char *fmt, ...)
 static void
 out(const char *fmt, ...)
 {
-	char	 text[TEXT_MAX], safe[TEXT_MAX * 4];
 	va_list	 ap;
 
 	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
+	say_vout(fmt, ap);
 	va_end(ap);
-	strnvis(safe, text, sizeof(safe),
-	    VIS_CSTYLE | VIS_NL | VIS_TAB | VIS_NOSLASH);
-	dprintf(STDOUT_FILENO, "%s\n", safe);
 }
 
 /* What is used, why, what it costs and what is not promised. */

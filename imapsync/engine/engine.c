@@ -146,6 +146,8 @@ engine_run(struct engine *e)
 	struct mbox	*mb;
 	int		 n;
 
+	if (e->want.cfg.command == CMD_PROBE)
+		return probe_run(e);
 	if (list_run(e) == -1)
 		return -1;
 	if (e->want.cfg.command == CMD_IMPORT) {

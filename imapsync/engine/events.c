@@ -144,6 +144,7 @@ const struct proto_handler events_net[] = {
 	{ M_ENGINE_SPOILT,	1, ask_answer },
 	{ M_ENGINE_CHANGED,	1, ask_answer },
 	{ M_ENGINE_STATS,	1, ask_answer },
+	{ M_ENGINE_OFFER,	1, ask_answer },
 	{ M_ENGINE_UIDS,	1, ask_answer },
 	{ M_ENGINE_DONE,	1, ask_answer },
 	{ M_NONE,		0, NULL }

@@ -295,6 +295,10 @@ loop_start(struct engine *e)
 		chan_init(&e->ask.ch[i], peers[i].fd, peers[i].peer);
 		e->ask.open[i] = 1;
 		chan_nofds(&e->ask.ch[i]);
+		if (e->want.cfg.command == CMD_PROBE && (i == STORE ||
+		    !(e->want.cfg.target & (i == LOCAL ? TARGET_LOCAL :
+		    TARGET_REMOTE))))
+			ask_closed(e, i);
 	}
 	chan_nofds(&e->control);
 	if (e->want.cfg.syslog) {

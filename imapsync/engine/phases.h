@@ -386,12 +386,17 @@ void		 report_line(struct engine *, const struct mbox *,
 void		 report_pass(struct engine *, int64_t began);
 void		 json_report(struct engine *, int status, int64_t ms);
 
-/* ---- commands.c, watch.c ---- */
+/* ---- commands.c, probe.c, watch.c ---- */
 
 /* --check, --delete, --rename: after LIST. */
 int		 cmd_run(struct engine *);
 /* Behind list_run(): of which mailboxes news has come ("hinted"). */
 void		 watch_hint(struct engine *);
+/*
+ * --init: what a server shows without a login; of the sides that are targets
+ * there is a worker, and no other process.
+ */
+int		 probe_run(struct engine *);
 /* Wait until there is a reason to look again: 0; -1 if it has to end. */
 int		 watch_wait(struct engine *);
 

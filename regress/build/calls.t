@@ -58,7 +58,7 @@ my %layers = (
 		[qw(move)],
 		[qw(recover rename repair verify watch)],
 		[qw(learn)],
-		[qw(commands execute follow gone)],
+		[qw(commands execute follow gone probe)],
 		[qw(engine)],
 	],
 );

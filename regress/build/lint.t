@@ -27,7 +27,7 @@ find({ no_chdir => 1, wanted => sub {
 		return;
 	}
 	return unless -f;
-	push @c, $_ if /\.[ch]$/ && !m{/pathnames\.h$};
+	push @c, $_ if /\.[ch]$/ && !m{/(?:pathnames|samples)\.h$};
 	push @perl, $_ if /\.(?:pm|t)$/;
 	push @sh, $_ if !/\.\w+$/ && -T $_ && slurp($_) =~ m{\A#!/bin/sh\n};
 	push @sh, $_ if /\.sh$/;

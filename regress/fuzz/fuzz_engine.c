@@ -76,6 +76,19 @@ say_print(int logfd, int tostderr, const char *text)
 }
 
 void
+say_vout(const char *fmt, va_list ap)
+{
+	(void)fmt;
+	(void)ap;
+}
+
+void
+say_out(const char *fmt, ...)
+{
+	(void)fmt;
+}
+
+void
 say_open_syslog(void)
 {
 }
@@ -316,6 +329,7 @@ some_record(struct req *r)
 	case M_ENGINE_DONE:
 	case M_ENGINE_MAILBOX:
 	case M_ENGINE_STATS:
+	case M_ENGINE_OFFER:
 		uidset_free(&set);
 		return;
 	default:	/* the store's: the engine has no reason to doubt it */

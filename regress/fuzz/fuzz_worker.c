@@ -201,6 +201,8 @@ ask_other(char what, const uint32_t *n)
 		box_ask(M_NET_LOGOUT, &none, NULL, 0, NULL);
 	else if (what == 'z')
 		box_ask(M_NET_STATS, &none, NULL, 0, NULL);
+	else if (what == 'p' && !net.session.probed && net.login <= LOGIN_WAIT)
+		box_ask(M_NET_PROBE, &none, NULL, 0, NULL);
 }
 
 static void

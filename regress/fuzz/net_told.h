@@ -131,6 +131,9 @@ event(uint32_t type, struct asked *a, const void *rec)
 	case M_ENGINE_CHANGED:
 		must(a->type == M_NET_WATCH, "CHANGED");
 		return;
+	case M_ENGINE_OFFER:
+		must(a->type == M_NET_PROBE, "OFFER");
+		return;
 	case M_ENGINE_STATS:
 		must(a->type == M_NET_STATS, "STATS");
 		return;

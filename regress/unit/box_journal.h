@@ -607,6 +607,7 @@ static const struct proto_handler box_handlers[] = {
 	{ M_NET_WATCH,		1,	on_net },
 	{ M_NET_UNWATCH,	1,	on_unwatch },
 	{ M_NET_STATS,		1,	on_net },
+	{ M_NET_PROBE,		1,	on_net },
 	{ M_STORE_LOAD,		1,	on_asked },
 	{ M_STORE_IMPORT,	1,	on_asked },
 	{ M_STORE_TAKE,		1,	on_taken },

@@ -215,6 +215,17 @@ on_stats(const struct msg *msg)
 }
 
 static inline void
+on_offer(const struct msg *msg)
+{
+	const struct m_engine_offer	*m = msg->rec;
+
+	buf_printf(line(msg), "%s%s%s%s (%s)%s\n",
+	    m->preauth ? " preauth" : "", m->tls[0] != '\0' ? " tls" : "",
+	    m->verified ? " verified" : "", m->caps & CAP_UIDPLUS ?
+	    " uidplus" : "", m->mechs, m->key);
+}
+
+static inline void
 on_uids(const struct msg *msg)
 {
 	const struct m_engine_uids	*m = msg->rec;
@@ -266,6 +277,7 @@ static const struct proto_handler	 events[] = {
 	{ M_ENGINE_SPOILT,	1,	on_spoilt },
 	{ M_ENGINE_CHANGED,	1,	on_changed },
 	{ M_ENGINE_STATS,	1,	on_stats },
+	{ M_ENGINE_OFFER,	1,	on_offer },
 	{ M_ENGINE_UIDS,	1,	on_uids },
 	{ M_ENGINE_DONE,	1,	on_done },
 	{ M_ENGINE_LOG,		1,	on_log },

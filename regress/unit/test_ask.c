@@ -44,6 +44,7 @@ GOT(due, M_ENGINE_DUE)
 GOT(spoilt, M_ENGINE_SPOILT)
 GOT(changed, M_ENGINE_CHANGED)
 GOT(stats, M_ENGINE_STATS)
+GOT(offer, M_ENGINE_OFFER)
 GOT(uids, M_ENGINE_UIDS)
 GOT(server, M_ENGINE_SERVER)
 GOT(mbox, M_ENGINE_MBOX)
@@ -77,8 +78,9 @@ static const struct answers	 all = {
 	.flags = got_flags, .meta = got_meta, .copied = got_copied,
 	.refused = got_refused, .failed = got_failed, .gone = got_gone,
 	.withheld = got_withheld, .due = got_due, .spoilt = got_spoilt,
-	.changed = got_changed, .stats = got_stats, .uids = got_uids,
-	.server = got_server, .mbox = got_mbox, .mark = got_mark, .refusal = got_refusal,
+	.changed = got_changed, .stats = got_stats, .offer = got_offer,
+	.uids = got_uids, .server = got_server,
+	.mbox = got_mbox, .mark = got_mark, .refusal = got_refusal,
 	.info = got_info, .row = got_row, .paired = got_paired
 };
 
@@ -128,6 +130,9 @@ ask_net(enum ask_type type, const struct uidset *set)
 		break;
 	case ASK_WATCH:
 		ask_watch(&eng, REMOTE, 0, "INBOX", &all);
+		break;
+	case ASK_PROBE:
+		ask_probe(&eng, REMOTE, &all);
 		break;
 	default:
 		ask_stats(&eng, REMOTE, &all);
@@ -335,6 +340,8 @@ documented(enum ask_type type)
 		return BIT(M_ENGINE_MAILBOX) | BIT(M_ENGINE_CHANGED);
 	case ASK_STATS:
 		return BIT(M_ENGINE_STATS);
+	case ASK_PROBE:
+		return BIT(M_ENGINE_OFFER);
 	case ASK_LOAD:
 		return BIT(M_ENGINE_SERVER) | BIT(M_ENGINE_MBOX) |
 		    BIT(M_ENGINE_MARK) | BIT(M_ENGINE_REFUSAL);

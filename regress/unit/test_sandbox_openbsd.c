@@ -137,6 +137,9 @@ main(void)
 	check("supervisor", "unveil(/, rx); unveil(/dev/null, rw); "
 	    "unveil(NULL, NULL); "
 	    "pledge(stdio rpath wpath cpath tty proc exec inet dns sendfd); ");
+	sandbox_init();
+	check("--init", "pledge(stdio rpath wpath cpath tty proc exec inet dns "
+	    "sendfd); ");
 	is_str(sandbox_describe(), "pledge, unveil", "described");
 	is_num(status_of(0, "/x"), 0, "locked");
 	is_num(status_of(0, "x"), 1, "the store's directory is absolute");
