@@ -144,25 +144,51 @@ MAN8 =		man/imapsync-net.8 man/imapsync-store.8
 EXAMPLES =	etc/imapsync.conf etc/crontab etc/dovecot-local.conf \
 		etc/dovecot-local-2.4.conf
 
-install: all
-	${INSTALL} -d ${DESTDIR}${BINDIR} ${DESTDIR}${LIBEXECDIR} \
-	    ${DESTDIR}${MANDIR}/man1 ${DESTDIR}${MANDIR}/man5 \
-	    ${DESTDIR}${MANDIR}/man8 ${DESTDIR}${EXAMPLEDIR}
-	${INSTALL} -m 755 imapsync/imapsync ${DESTDIR}${BINDIR}
-	${INSTALL} -m 755 imapsync-net/imapsync-net ${DESTDIR}${LIBEXECDIR}
-	${INSTALL} -m 755 imapsync-store/imapsync-store ${DESTDIR}${LIBEXECDIR}
-	${INSTALL} -m 644 ${MAN1} ${DESTDIR}${MANDIR}/man1
-	${INSTALL} -m 644 ${MAN5} ${DESTDIR}${MANDIR}/man5
-	${INSTALL} -m 644 ${MAN8} ${DESTDIR}${MANDIR}/man8
-	${INSTALL} -m 644 ${EXAMPLES} ${DESTDIR}${EXAMPLEDIR}
+# Manuals and samples name the paths of /usr/local: where it goes to is put in.
+PATHS =		sed -e 's|/usr/local/share/examples/imapsync|${EXAMPLEDIR}|g' \
+		    -e 's|/usr/local/libexec/imapsync|${LIBEXECDIR}|g' \
+		    -e 's|/usr/local/bin|${BINDIR}|g'
 
+install: all
+	${INSTALL} -d "${DESTDIR}${BINDIR}" "${DESTDIR}${LIBEXECDIR}" \
+	    "${DESTDIR}${MANDIR}/man1" "${DESTDIR}${MANDIR}/man5" \
+	    "${DESTDIR}${MANDIR}/man8" "${DESTDIR}${EXAMPLEDIR}"
+	${INSTALL} -m 755 imapsync/imapsync "${DESTDIR}${BINDIR}"
+	${INSTALL} -m 755 imapsync-net/imapsync-net \
+	    imapsync-store/imapsync-store "${DESTDIR}${LIBEXECDIR}"
+	@for file in ${MAN1} ${MAN5} ${MAN8}; do \
+		to="${DESTDIR}${MANDIR}/man$${file##*.}/$${file##*/}"; \
+		${PATHS} "$$file" >"$$to" && chmod 644 "$$to" || exit 1; \
+	done
+	@for file in ${EXAMPLES}; do \
+		to="${DESTDIR}${EXAMPLEDIR}/$${file##*/}"; \
+		${PATHS} "$$file" >"$$to" && chmod 644 "$$to" || exit 1; \
+	done
+
+# Directories that nothing else is in go as well; below DESTDIR all of them, else
+# those that a system does not have by itself.
 uninstall:
-	rm -f ${DESTDIR}${BINDIR}/imapsync
-	rm -rf ${DESTDIR}${LIBEXECDIR} ${DESTDIR}${EXAMPLEDIR}
-	rm -f ${DESTDIR}${MANDIR}/man1/imapsync.1 \
-	    ${DESTDIR}${MANDIR}/man5/imapsync.conf.5 \
-	    ${DESTDIR}${MANDIR}/man8/imapsync-net.8 \
-	    ${DESTDIR}${MANDIR}/man8/imapsync-store.8
+	rm -f "${DESTDIR}${BINDIR}/imapsync"
+	rm -rf "${DESTDIR}${LIBEXECDIR}" "${DESTDIR}${EXAMPLEDIR}"
+	@for file in ${MAN1} ${MAN5} ${MAN8}; do \
+		rm -f "${DESTDIR}${MANDIR}/man$${file##*.}/$${file##*/}" || \
+		    exit 1; \
+	done
+	@for dir in "${LIBEXECDIR}" "${EXAMPLEDIR}"; do \
+		rmdir "${DESTDIR}$${dir%/*}" 2>/dev/null || :; \
+	done
+	@for n in 1 5 8; do \
+		rmdir "${DESTDIR}${MANDIR}/man$$n" 2>/dev/null || :; \
+	done
+	@[ -z "${DESTDIR}" ] || { cd "${DESTDIR}" && \
+	    for dir in "${LIBEXECDIR}" "${EXAMPLEDIR}" "${MANDIR}" \
+	    "${BINDIR}"; do \
+		while [ -n "$$dir" ]; do \
+			rmdir ".$$dir" 2>/dev/null || [ ! -d ".$$dir" ] || \
+			    break; \
+			dir=$${dir%/*}; \
+		done; \
+	done; }
 
 include regress/regress.mk
 

@@ -15,8 +15,8 @@ set -u
 build='gcc libc6-dev make pkg-config libtls-dev libbsd-dev libmd-dev
     libsqlite3-dev zlib1g-dev libseccomp-dev'
 servers='dovecot-imapd perl util-linux'
-tests='openssl openssh-client openssh-server mandoc bmake clang libclang-rt-dev sqlite3 systemd tmux
-    valgrind interimap mailutils-imap4d'
+tests='apparmor openssl openssh-client openssh-server mandoc bmake clang
+    libclang-rt-dev sqlite3 systemd tmux valgrind interimap mailutils-imap4d'
 # What Cyrus needs, which the tests only unpack (see get-cyrus).
 cyrus='libical3 libxapian30 libjansson4 libpcre3 libpq5 libwrap0 libxml2
     libsqlite3-0 libicu72 libkrb5-3 libcom-err2 libsasl2-2 libsasl2-modules

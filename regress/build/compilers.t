@@ -42,8 +42,8 @@ SKIP: {
 	    $bmake // 'make', @cc, 'WERROR=-Werror', 'OPT=-O1');
 }
 SKIP: {
-	skip('there is no bmake', 3) unless $bmake;
-	my $root = tmpdir() . '/root';
+	skip('there is no bmake', 4) unless $bmake;
+	my $root = tmpdir() . '/a root';
 	my @install = ("DESTDIR=$root", 'PREFIX=/opt/i');
 	ok(eval { run_command([$bmake, 'install', @cc, 'OPT=-O1', @install],
 	    dir => $dir); 1 }, 'install') or diag($@);
@@ -51,9 +51,16 @@ SKIP: {
 	    -x "$root/opt/i/libexec/imapsync/imapsync-net" &&
 	    -x "$root/opt/i/libexec/imapsync/imapsync-store" &&
 	    -e "$root/opt/i/share/man/man1/imapsync.1", 'all is there');
+	my @named = run_command(['grep', '-ohrI', '-e',
+	    '/usr/local/[a-z/]*', '-e', '/opt/i/[a-z/]*', $root]) =~ /.+/g;
+	is(join(' ', sort keys %{ { map { $_ => 1 } @named } }), join(' ', map {
+	    "/opt/i/$_" } qw(bin/imapsync libexec/imapsync
+	    share/examples/imapsync share/examples/imapsync/dovecot
+	    share/examples/imapsync/imapsync)),
+	    'manuals and samples name where it is');
 	run_command([$bmake, 'uninstall', @install], dir => $dir);
-	my @left = split /\n/, run_command(['find', $root, '-type', 'f']);
-	is("@left", '', 'uninstall');
+	is(run_command(['find', $root, '-mindepth', '1']), '',
+	    'uninstall leaves neither files nor directories');
 }
 
 done_testing;

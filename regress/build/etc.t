@@ -151,6 +151,7 @@ my %wanted = map { $_ => 1 } @staged;
 $wanted{'share/examples/imapsync/imapsync.ksh'} = 1;
 is(join("\n", sort keys %plist), join("\n", sort keys %wanted),
     'PLIST is what is installed');
+quiet_ok('autopkgtest: syntax', 'sh', '-n', "$etc/debian/tests/sync");
 like($port, qr/^V =\s+\Q$bare\E$/m, "the port is of version $bare");
 like(slurp("$etc/debian/changelog"), qr/\Aimapsync \(\Q$bare\E-\d+\) /,
     "the Debian package is of version $bare");
@@ -171,6 +172,28 @@ SKIP: {
 	is(join(' ', grep { -e "$etc/../$_" } @sources),
 	    'etc/imapsync.rc etc/completion/imapsync.ksh',
 	    'the port installs files that are there') or diag($plan);
+}
+
+# WANTLIB names what OpenBSD's linker is given, and libc.
+my $makefile = slurp("$etc/../Makefile") . slurp("$etc/../common/compat.h");
+my %libs = (c => 1, map { $_ => 1 } map { /-l(\w+)/g }
+    $makefile =~ /^LIBS\w*_(?:OpenBSD|STORE) =(.*)/mg);
+is((join ' ', sort split ' ', $port =~ /^WANTLIB \+= (.*)/m ? $1 : ''),
+    join(' ', sort keys %libs), 'WANTLIB is what is linked');
+
+# AppArmor: its paths are those of the Debian package.
+my $profile = "$etc/apparmor/usr.bin.imapsync";
+for my $path (grep { m{^(?:bin|libexec)/} } @staged) {
+	like(slurp($profile), qr{^\s+/usr/\Q$path\E mr}m,
+	    "AppArmor: /usr/$path may be executed");
+}
+SKIP: {
+	my ($parser) = grep { defined && -x } which('apparmor_parser'),
+	    '/sbin/apparmor_parser';
+	skip('there is no apparmor_parser', 1) unless defined $parser &&
+	    -e '/etc/apparmor.d/abstractions/ssl_certs';
+	ok(eval { run_command([$parser, '-Q', '-K', $profile]); 1 },
+	    'AppArmor: the profile is taken') or diag($@);
 }
 
 # Debian: each line of imapsync.install names files that are there.
