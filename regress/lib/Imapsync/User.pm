@@ -17,7 +17,8 @@
 #	$u->slurp('.config/imapsync/config'); $u->path('Maildir');
 #
 # The programs are a copy of the staged ones, first in PATH.  In a root test the
-# user is "mail".  "env" has further variables.
+# user is "mail".  "env" has further variables.  With "home" it is a user that is
+# there, and "as" a command that makes one of root.
 package Imapsync::User;
 
 use strict;
@@ -34,7 +35,15 @@ my $number = 0;
 sub new
 {
 	my ($class, %o) = @_;
-	my $self = bless { env => {}, %o }, $class;
+	my $self = bless { env => {}, as => [as_mail_user()], %o }, $class;
+
+	$self->make_home unless defined $self->{home};
+	return $self;
+}
+
+sub make_home
+{
+	my ($self) = @_;
 	my $usr = tmpdir() . '/usr';
 
 	if (!-d $usr) {
@@ -47,7 +56,6 @@ sub new
 	$self->{home} = tmpdir() . '/user' . $number++;
 	mkdir $self->{home} or die "mkdir: $!\n";
 	give_away($self->{home});
-	return $self;
 }
 
 sub home { return $_[0]{home} }
@@ -83,7 +91,7 @@ sub run
 	my ($out, $err) = map { "$self->{home}." . $_ } qw(out err);
 
 	Imapsync::Proc::spew($_, '') for $out, $err;
-	my $status = Imapsync::Proc::reap(spawn([as_mail_user(), @command],
+	my $status = Imapsync::Proc::reap(spawn([@{ $self->{as} }, @command],
 	    out => $out, err => $err, dir => $self->{home},
 	    env => $self->environment), 60);
 	return { status => !defined $status ? -1 : $status & 127 ?
@@ -104,7 +112,7 @@ sub terminal
 	pipe(my $r, my $w) or die "pipe: $!\n";
 	$w->autoflush(1);
 	$t->{in} = $w;
-	$t->{pid} = spawn([as_mail_user(), which('script'), '-q', '-e', '-f',
+	$t->{pid} = spawn([@{ $self->{as} }, which('script'), '-q', '-e', '-f',
 	    '-c', "exec $words", $t->{file}], in => $r, out => '/dev/null',
 	    dir => $self->{home}, env => { %{ $self->environment },
 	    TERM => 'xterm' });
