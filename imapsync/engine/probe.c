@@ -29,18 +29,13 @@ probe_tls(const struct m_engine_offer *m)
 
 /* A server may tell of more once somebody has logged in. */
 static void
-probe_caps(struct engine *e, int side, const struct m_engine_offer *m)
+probe_caps(const struct m_engine_offer *m)
 {
-	if (m->caps & CAP_UIDPLUS)
-		say_out("    UIDPLUS: yes%s", m->caps & CAP_QRESYNC ?
-		    ", and QRESYNC" : "");
-	else if (m->preauth) {
-		say_out("    UIDPLUS: MISSING: it is needed to expunge single "
-		    "messages (RFC 4315)");
-		log_mbox(LOG_LV_ERROR, NULL, "%s: this server can't be "
-		    "synchronised", side_name[side]);
-		e->end.status = EX_SYNC_ERROR;
-	} else
+	if (m->preauth || (m->caps & CAP_UIDPLUS))
+		say_out("    QRESYNC: %s, UIDPLUS: %s",
+		    m->caps & CAP_QRESYNC ? "yes" : "no",
+		    m->caps & CAP_UIDPLUS ? "yes" : "no");
+	else
 		say_out("    what else it offers it tells after the login");
 }
 
@@ -74,7 +69,7 @@ probe_offer(struct engine *e, struct req *r, const struct m_engine_offer *m)
 		probe_tls(m);
 		probe_login(m);
 	}
-	probe_caps(e, r->side, m);
+	probe_caps(m);
 }
 
 int
