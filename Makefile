@@ -41,7 +41,7 @@ ALL_CFLAGS =	-std=gnu99 ${WARN} ${WERROR} ${CPPFLAGS_${OS}} ${PKG_CFLAGS} \
 		-Icommon -I. -MMD ${CFLAGS} ${EXTRA_CFLAGS}
 ALL_LDFLAGS =	${LDFLAGS} ${LIBDIRS_${OS}} ${EXTRA_LDFLAGS}
 
-COMMON =	common/buf.o common/flags.o common/imsg.o common/log.o \
+COMMON =	common/buf.o common/flags.o common/imsg.o common/json.o common/log.o \
 		common/say.o common/proto.o common/sandbox-linux.o common/sandbox-openbsd.o \
 		common/uidset.o
 LIBCOMMON =	common/libcommon.a
@@ -51,7 +51,7 @@ MAIN =		imapsync/main.o imapsync/conf.o imapsync/confval.o \
 		imapsync/spawn.o imapsync/start.o imapsync/supervise.o \
 		imapsync/backoff.o imapsync/errs.o imapsync/await.o \
 		imapsync/draft.o imapsync/init.o imapsync/initremote.o \
-		imapsync/initlocal.o
+		imapsync/initlocal.o imapsync/result.o
 ENGINE =	imapsync/engine/engine.o imapsync/engine/list.o \
 		imapsync/engine/rename.o imapsync/engine/follow.o \
 		imapsync/engine/gone.o \
@@ -69,7 +69,8 @@ ENGINE =	imapsync/engine/engine.o imapsync/engine/list.o \
 		imapsync/engine/refusal.o imapsync/engine/commands.o \
 		imapsync/engine/probe.o \
 		imapsync/engine/watch.o imapsync/engine/report.o \
-		imapsync/engine/json.o imapsync/engine/look.o \
+		imapsync/engine/json.o imapsync/engine/ledger.o \
+		imapsync/engine/status.o imapsync/engine/look.o \
 		imapsync/engine/loop.o imapsync/engine/events.o \
 		imapsync/engine/end.o imapsync/engine/ask.o \
 		imapsync/engine/progress.o imapsync/engine/names.o \
@@ -92,7 +93,8 @@ NET =		imapsync-net/worker.o imapsync-net/loop.o \
 		imapsync-net/qresync.o imapsync-net/condstore.o \
 		imapsync-net/plain.o imapsync-net/strategy.o
 STORE =		imapsync-store/db.o imapsync-store/file.o imapsync-store/import.o \
-		imapsync-store/left.o imapsync-store/pair.o
+		imapsync-store/left.o imapsync-store/look.o \
+		imapsync-store/pair.o imapsync-store/stops.o
 
 PROGS =		imapsync/imapsync imapsync-net/imapsync-net \
 		imapsync-store/imapsync-store
@@ -142,7 +144,7 @@ MAN1 =		man/imapsync.1
 MAN5 =		man/imapsync.conf.5
 MAN8 =		man/imapsync-net.8 man/imapsync-store.8
 EXAMPLES =	etc/imapsync.conf etc/crontab etc/dovecot-local.conf \
-		etc/dovecot-local-2.4.conf
+		etc/dovecot-local-2.4.conf etc/imapsync.schema.json
 
 # Manuals and samples name the paths of /usr/local: where it goes to is put in.
 PATHS =		sed -e 's|/usr/local/share/examples/imapsync|${EXAMPLEDIR}|g' \
@@ -205,6 +207,7 @@ clean: clean-regress
 -include common/buf.d
 -include common/flags.d
 -include common/imsg.d
+-include common/json.d
 -include common/log.d
 -include common/say.d
 -include common/proto.d
@@ -227,6 +230,7 @@ clean: clean-regress
 -include imapsync/init.d
 -include imapsync/initremote.d
 -include imapsync/initlocal.d
+-include imapsync/result.d
 -include imapsync/engine/engine.d
 -include imapsync/engine/anew.d
 -include imapsync/engine/learn.d
@@ -257,6 +261,8 @@ clean: clean-regress
 -include imapsync/engine/watch.d
 -include imapsync/engine/report.d
 -include imapsync/engine/json.d
+-include imapsync/engine/ledger.d
+-include imapsync/engine/status.d
 -include imapsync/engine/look.d
 -include imapsync/engine/loop.d
 -include imapsync/engine/events.d
@@ -303,5 +309,7 @@ clean: clean-regress
 -include imapsync-store/file.d
 -include imapsync-store/import.d
 -include imapsync-store/left.d
+-include imapsync-store/look.d
 -include imapsync-store/pair.d
+-include imapsync-store/stops.d
 -include imapsync-store/main.d

@@ -40,6 +40,8 @@ enum log_level {
  * certificate that is not valid yet, a token that has expired).
  */
 #define EX_SYNC_LATER	69
+/* The same: the supervisor has ended the engine, which said nothing more. */
+#define EX_SYNC_CUT	70
 
 /*
  * The sink of this process.  "status" is -1 for a message, else the exit

@@ -19,6 +19,7 @@
 #ifndef PROTO_TABLE_H
 #define PROTO_TABLE_H
 
+#include "json.h"
 #include "log.h"
 #include "proto.h"
 
@@ -409,6 +410,12 @@ static const struct proto_field f_engine_refusal[] = {
 	STR(m_engine_refusal, text, TEXT_MAX),
 	END
 };
+static const struct proto_field f_engine_stopped[] = {
+	I64(m_engine_stopped, since),
+	NEUTRAL(m_engine_stopped, name),
+	STR(m_engine_stopped, text, TEXT_MAX),
+	END
+};
 static const struct proto_field f_engine_info[] = {
 	U32(m_engine_info, rows),
 	U32(m_engine_info, max_local),
@@ -461,6 +468,7 @@ static const struct proto_field f_engine_log[] = {
 };
 static const struct proto_field f_engine_fatal[] = {
 	U8(m_engine_fatal, status, 1, UINT8_MAX),
+	U8(m_engine_fatal, kind, FAULT_NONE, FAULT_MAX),
 	STR(m_engine_fatal, text, TEXT_MAX),
 	END
 };
@@ -480,7 +488,7 @@ static const struct proto_field f_engine_setup[] = {
 	BOOL(m_engine_setup, slow[LOCAL]),
 	BOOL(m_engine_setup, slow[REMOTE]),
 	BOOL(m_engine_setup, haslog),
-	U8(m_engine_setup, command, CMD_SYNC, CMD_PROBE),
+	U8(m_engine_setup, command, CMD_SYNC, CMD_STATUS),
 	U8(m_engine_setup, target, 0, TARGET_ALL),
 	U8(m_engine_setup, direction, DIR_BOTH, DIR_TO_REMOTE),
 	U8(m_engine_setup, propagate, 0, PROP_ALL),
@@ -508,6 +516,7 @@ static const struct proto_field f_engine_setup[] = {
 	STR(m_engine_setup, reference[REMOTE], NAME_MAX_LEN),
 	STR(m_engine_setup, host[LOCAL], HOST_MAX),
 	STR(m_engine_setup, host[REMOTE], HOST_MAX),
+	STR(m_engine_setup, state, PATH_LEN_MAX),
 	STR(m_engine_setup, prefix, PREFIX_MAX),
 	STR(m_engine_setup, ignore, TEXT_MAX),
 	END
@@ -523,6 +532,7 @@ static const struct proto_field f_engine_item[] = {
 static const struct proto_field f_store_setup[] = {
 	U32(m_store_setup, version),
 	BOOL(m_store_setup, dryrun),
+	BOOL(m_store_setup, look),
 	U32(m_store_setup, patience),
 	STR(m_store_setup, path, PATH_LEN_MAX),
 	STR(m_store_setup, identity[LOCAL], IDENTITY_MAX),
@@ -705,6 +715,15 @@ static const struct proto_field f_store_diff[] = {
 	U32(m_store_diff, n),
 	END
 };
+static const struct proto_field f_store_stopped[] = {
+	NEUTRAL(m_store_stopped, name),
+	STR(m_store_stopped, text, TEXT_MAX),
+	END
+};
+static const struct proto_field f_store_unstopped[] = {
+	NEUTRAL(m_store_unstopped, name),
+	END
+};
 
 /* Every type: its name, its struct, its fields, P_*. */
 #define PROTO_TYPES(X)							\
@@ -751,6 +770,7 @@ static const struct proto_field f_store_diff[] = {
 	X(ENGINE_MBOX, engine_mbox, f_engine_mbox, P_MANY)		\
 	X(ENGINE_MARK, engine_mark, f_engine_mark, 0)			\
 	X(ENGINE_REFUSAL, engine_refusal, f_engine_refusal, P_MANY)	\
+	X(ENGINE_STOPPED, engine_stopped, f_engine_stopped, 0)		\
 	X(ENGINE_INFO, engine_info, f_engine_info, 0)			\
 	X(ENGINE_ROW, engine_row, f_engine_row, P_MANY)			\
 	X(ENGINE_PAIRED, engine_paired, f_engine_paired, P_MANY)	\
@@ -797,6 +817,8 @@ static const struct proto_field f_store_diff[] = {
 	X(STORE_SERVER, store_server, f_store_server, 0)		\
 	X(STORE_SYNCED, store_synced, f_none, 0)			\
 	X(STORE_DELETED, store_deleted, f_store_deleted, 0)		\
+	X(STORE_STOPPED, store_stopped, f_store_stopped, 0)		\
+	X(STORE_UNSTOPPED, store_unstopped, f_store_unstopped, 0)	\
 	X(STORE_COMMIT, store_commit, f_none, 0)			\
 	X(STORE_CLOSE, store_close, f_none, 0)
 

@@ -44,7 +44,8 @@
 /* Descriptors at fixed numbers after exec. */
 #define FD_CHANNEL	3	/* worker: to the engine; engine: control socket */
 #define FD_LIFELINE	4	/* read end of the supervisor's pipe: EOF is the end */
-#define FD_READY	5	/* store: one octet is written, READY_* */
+#define FD_READY	5	/* store: one octet is written, READY_*, and the
+				   time of the last good run, an int64_t */
 #define FD_ENGINE_LOCAL	5	/* engine: the channels, and the log or none */
 #define FD_ENGINE_REMOTE 6
 #define FD_ENGINE_STORE	7
@@ -112,6 +113,7 @@ enum proto_type {
 	M_ENGINE_MBOX,
 	M_ENGINE_MARK,
 	M_ENGINE_REFUSAL,
+	M_ENGINE_STOPPED,
 	M_ENGINE_INFO,
 	M_ENGINE_ROW,
 	M_ENGINE_PAIRED,
@@ -166,6 +168,8 @@ enum proto_type {
 	M_STORE_SERVER,
 	M_STORE_SYNCED,
 	M_STORE_DELETED,
+	M_STORE_STOPPED,
+	M_STORE_UNSTOPPED,
 	M_STORE_COMMIT,
 	M_STORE_CLOSE,
 
@@ -780,6 +784,13 @@ struct m_engine_refusal {
 	const char	*text;
 };
 
+/* M_ENGINE_STOPPED: answer to LOAD; see M_STORE_STOPPED. */
+struct m_engine_stopped {
+	int64_t		 since;		/* the first run of those, since 1970 */
+	const char	*name;		/* neutral */
+	const char	*text;
+};
+
 /* M_ENGINE_INFO: answer to INFO; UIDS of what a rule left out come before it. */
 struct m_engine_info {
 	uint32_t	 rows;
@@ -824,8 +835,9 @@ struct m_engine_uids {
  * M_ENGINE_DONE: the request is answered.  Where a request is several commands
  * the worst answer counts.  modseq and exists are those of the mailbox that the
  * request's handle names, at its last tagged answer (modseq by RFC 7162 section
- * 6, 0: none); 0 elsewhere.  count: PAIR, the pairs made; LOAD, see DELETED;
- * IMPORT, the version of the database.
+ * 6, 0: none); 0 elsewhere, but exists of LOAD with "look": the process that has
+ * the state, 0 if none.  count: PAIR, the pairs made; LOAD, see DELETED; IMPORT,
+ * the version of the database.
  */
 struct m_engine_done {
 	uint8_t		 status;	/* enum resp_status */
@@ -847,6 +859,7 @@ struct m_engine_log {
 /* M_ENGINE_FATAL: the worker's last message. */
 struct m_engine_fatal {
 	uint8_t		 status;	/* exit status, not 0 */
+	uint8_t		 kind;		/* enum fault (json.h) */
 	const char	*text;
 };
 
@@ -860,7 +873,7 @@ enum again { AGAIN_NO = 0, AGAIN_LOST, AGAIN_FAILED };
 
 /* What the run is for. */
 enum run_command { CMD_SYNC = 0, CMD_CHECK, CMD_REPAIR, CMD_DELETE, CMD_RENAME,
-	CMD_IMPORT, CMD_PROBE };
+	CMD_IMPORT, CMD_PROBE, CMD_STATUS };
 #define TARGET_LOCAL	0x01
 #define TARGET_REMOTE	0x02
 #define TARGET_DATABASE	0x04
@@ -915,6 +928,7 @@ struct m_engine_setup {
 	uint8_t		 late;		/* ... unless that is over */
 	const char	*reference[SIDES];
 	const char	*host[SIDES];	/* for messages */
+	const char	*state;		/* the path of the state, for messages */
 	const char	*prefix;	/* log-prefix */
 	const char	*ignore;	/* ignore-mailbox, as POSIX ERE; "" none */
 };

@@ -17,6 +17,8 @@
 struct m_store_setup {
 	uint32_t	 version;
 	uint8_t		 dryrun;	/* nothing may reach the disk */
+	uint8_t		 look;		/* --status: and no lock is taken; LOAD
+					   and CLOSE are all that follows */
 	uint32_t	 patience;	/* seconds; 0: never late */
 	const char	*path;		/* absolute, of the state file */
 	const char	*identity[SIDES]; /* "user@host" and the reference */
@@ -29,7 +31,8 @@ struct m_store_setup {
  * any failure is FATAL.  COMMIT's DONE says that it is on disk.
  */
 struct m_store_load {
-	uint8_t		 unused;	/* SERVER*, MBOX*, MARK*, REFUSAL*, DONE */
+	uint8_t		 unused;	/* SERVER*, MBOX*, MARK*, REFUSAL*,
+					   STOPPED*, DONE */
 };
 /*
  * IMPORT: what the database named in SETUP holds: MBOX*, DONE.  In MBOX "mailbox"
@@ -265,6 +268,17 @@ struct m_store_server {
 	uint8_t		 side;
 	uint8_t		 delimiter;
 	uint8_t		 ask;
+};
+/*
+ * M_STORE_STOPPED: a run has left that mailbox alone, for that reason; it may be
+ * one that the state does not know.  UNSTOPPED: the last one has not.
+ */
+struct m_store_stopped {
+	const char	*name;		/* neutral */
+	const char	*text;
+};
+struct m_store_unstopped {
+	const char	*name;
 };
 /* A good run; written with what else is to be committed, or once an hour. */
 struct m_store_synced {

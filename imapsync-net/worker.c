@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "json.h"
 #include "net.h"
 
 #define FLUSH_MS	1000	/* for the last words of this process */
@@ -46,6 +47,26 @@ net_words(char *dst, size_t size, const char *src)
 
 /* ---- messages ---- */
 
+/* What has failed, by what the connection was at. */
+static enum fault
+fault_of(const struct net *net, int status)
+{
+	if (status == EX_SYNC_TEMP)
+		return FAULT_LOST;
+	switch (net->phase) {
+	case P_SETUP:
+		return FAULT_CONFIGURATION;
+	case P_SOCKS:
+		return FAULT_CONNECT;
+	case P_TLS:
+		return FAULT_TLS;
+	case P_LOGIN:
+		return net->login == LOGIN_SENT ? FAULT_LOGIN : FAULT_SERVER;
+	default:
+		return FAULT_SERVER;
+	}
+}
+
 static void
 sink(int status, enum log_level level, const char *mailbox, const char *text)
 {
@@ -54,6 +75,7 @@ sink(int status, enum log_level level, const char *mailbox, const char *text)
 
 	if (status != -1) {
 		fatal_msg.status = status;
+		fatal_msg.kind = fault_of(self, status);
 		fatal_msg.text = text;
 		chan_send(&self->chan, M_ENGINE_FATAL, 0, &fatal_msg);
 		chan_flush(&self->chan, FLUSH_MS);

@@ -105,6 +105,11 @@ static const char *const statement[DB_NSTMT] = {
 	[DB_LOST] = "REPLACE INTO lost (mailbox, count, side, uid, next)"
 	    " VALUES (?1, ?2, ?3, ?4, ?5)",
 	[DB_UNLOST] = "DELETE FROM lost WHERE mailbox = ?1",
+	[DB_STOPS] = "SELECT name, text, since FROM stopped ORDER BY name",
+	[DB_STOP] = "INSERT INTO stopped (name, text, since)"
+	    " VALUES (?2, ?3, ?1)"
+	    " ON CONFLICT (name) DO UPDATE SET text = ?3",
+	[DB_UNSTOP] = "DELETE FROM stopped WHERE name = ?1",
 	[DB_DELETED] = "INSERT INTO deleted (hour, n) VALUES (?1, ?2)"
 	    " ON CONFLICT (hour) DO UPDATE SET n = n + ?2",
 	[DB_DELETED_OLD] = "DELETE FROM deleted WHERE hour <= ?1",
@@ -362,8 +367,8 @@ db_prepare_all(struct db *db)
 
 /* ---- transactions ---- */
 
-static void
-begin(struct db *db)
+void
+db_begin(struct db *db)
 {
 	if (db->intrans)
 		return;
@@ -421,7 +426,7 @@ sweep(struct db *db)
 	if (nrows > SWEEP_ROWS &&
 	    nrows / 16 > db_number(db, "SELECT count(*) FROM flagset"))
 		return;
-	begin(db);
+	db_begin(db);
 	db_run(db, DB_SWEEP, LOCAL, NULL, 0);
 }
 
@@ -454,7 +459,7 @@ db_change(struct db *db, uint32_t mailbox)
 {
 	sqlite3_stmt	*st;
 
-	begin(db);
+	db_begin(db);
 	st = db_stmt(db, DB_NROWS, LOCAL, DB_INTS(mailbox));
 	if (!db_step(db, st)) {
 		db_abort(db);
@@ -602,6 +607,7 @@ db_load(struct db *db)
 		r.text = db_text(db, st, 8);
 		db->answer(db->arg, M_ENGINE_REFUSAL, &r);
 	}
+	db_stops_tell(db);
 }
 
 void
@@ -609,7 +615,7 @@ db_newbox(struct db *db, const struct m_store_newbox *m)
 {
 	sqlite3_stmt	*st;
 
-	begin(db);
+	db_begin(db);
 	st = db_stmt(db, DB_NEWBOX, LOCAL, DB_INTS(m->mailbox, m->adopt));
 	db_bind_text(db, st, 3, m->name);
 	run(db, st);
@@ -921,7 +927,7 @@ db_deleted(struct db *db, const struct m_store_deleted *m)
 {
 	int64_t	 hour = time(NULL) / 3600;
 
-	begin(db);
+	db_begin(db);
 	db_run(db, DB_DELETED_OLD, LOCAL, DB_INTS(m->count == 0 ? INT64_MAX :
 	    hour - 24));
 	if (m->count > 0)
@@ -973,13 +979,6 @@ db_water(struct db *db, const struct m_store_water *m)
 }
 
 void
-db_server(struct db *db, const struct m_store_server *m)
-{
-	begin(db);
-	db_run(db, DB_SERVER, LOCAL, DB_INTS(m->side, m->delimiter, m->ask));
-}
-
-void
 db_synced(struct db *db)
 {
 	int64_t	 now = time(NULL);
@@ -987,7 +986,7 @@ db_synced(struct db *db)
 	if (!db->intrans && db->synced <= now &&
 	    now - db->synced < STORE_SYNCED_S)
 		return;
-	begin(db);
+	db_begin(db);
 	db_run(db, DB_SYNCED, LOCAL, DB_INTS(now));
 	db->synced = now;
 }

@@ -84,6 +84,12 @@
 	" side INTEGER PRIMARY KEY,"					\
 	" delimiter INTEGER NOT NULL,"	/* octet; 0: none */		\
 	" ask INTEGER NOT NULL);"
+/* Since version 4: mailboxes that a run has left alone (M_STORE_STOPPED). */
+#define STOPPED_TABLE							\
+	"CREATE TABLE stopped ("					\
+	" name TEXT PRIMARY KEY,"	/* neutral */			\
+	" text TEXT NOT NULL,"						\
+	" since INTEGER NOT NULL) WITHOUT ROWID;"
 
 static const char schema[] =
 	"CREATE TABLE identity ("
@@ -155,6 +161,7 @@ static const char schema[] =
 	DELETED_TABLE
 	LOOKED_TABLE
 	SERVER_TABLE
+	STOPPED_TABLE
 
 #define SEEN_TABLE(side)						\
 	"CREATE TABLE seen_" side " ("					\
@@ -332,6 +339,27 @@ is_late(const struct m_store_setup *m, int64_t since)
 	return m->patience != 0 && now > since && now - since > m->patience;
 }
 
+uint32_t
+file_holder(const struct db *db)
+{
+	struct flock	 fl;
+	uint32_t	 pid = 0;
+	int		 fd;
+
+	memset(&fl, 0, sizeof(fl));
+	fl.l_type = F_WRLCK;
+	fl.l_whence = SEEK_SET;
+	fl.l_start = LOCK_BYTES;
+	fl.l_len = LOCK_LEN;
+	if ((fd = open(db->file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC)) == -1)
+		return 0;
+	/* Of another host, or behind a wall, it has no number. */
+	if (fcntl(fd, F_GETLK, &fl) != -1 && fl.l_type != F_UNLCK)
+		pid = fl.l_pid > 0 ? (uint32_t)fl.l_pid : UINT32_MAX;
+	close(fd);
+	return pid;
+}
+
 /*
  * After all attempts failed: say which process has the file.  One that commits
  * nothing for so long hangs.
@@ -339,22 +367,14 @@ is_late(const struct m_store_setup *m, int64_t since)
 static __dead void
 in_use(struct db *db, const struct m_store_setup *m)
 {
-	struct flock	 fl;
 	struct stat	 st;
-	int		 fd;
+	uint32_t	 pid = file_holder(db);
 
 	db->ready = stat(db->file, &st) == -1 || is_late(m, st.st_mtime) ?
 	    READY_BUSY_LATE : READY_BUSY;
-	memset(&fl, 0, sizeof(fl));
-	fl.l_type = F_WRLCK;
-	fl.l_whence = SEEK_SET;
-	fl.l_start = LOCK_BYTES;
-	fl.l_len = LOCK_LEN;
-	if ((fd = open(db->file, O_RDWR)) != -1 &&
-	    fcntl(fd, F_GETLK, &fl) != -1 && fl.l_type != F_UNLCK &&
-	    fl.l_pid > 0)
-		fatal_ex(EX_SYNC_TEMP, "%s is in use by process %ld; wait for "
-		    "it to end", db->path, (long)fl.l_pid);
+	if (pid != 0 && pid != UINT32_MAX)
+		fatal_ex(EX_SYNC_TEMP, "%s is in use by process %u; wait for "
+		    "it to end", db->path, pid);
 	fatal_ex(EX_SYNC_TEMP, "%s is in use by another process; wait for it "
 	    "to end", db->path);
 }
@@ -484,7 +504,7 @@ upgrade(struct db *db)
 	if (was < 3)
 		db_exec(db, ACCOUNT_TABLE LOST_TABLE DELETED_TABLE);
 	if (was < 4)
-		db_exec(db, LOOKED_TABLE SERVER_TABLE);
+		db_exec(db, LOOKED_TABLE SERVER_TABLE STOPPED_TABLE);
 	db_exec(db, "PRAGMA user_version = " XSTR(STORE_VERSION));
 	log_debug("state: brought from version %d to %d", was, STORE_VERSION);
 }
@@ -544,7 +564,7 @@ adopt_file(struct db *db, const struct m_store_setup *m)
 	    " mailbox; DELETE FROM refused; DELETE FROM leftout; DELETE FROM"
 	    " seen_local; DELETE FROM seen_remote; DELETE FROM markset;"
 	    " DELETE FROM lost; DELETE FROM deleted; DELETE FROM looked;"
-	    " DELETE FROM server;"
+	    " DELETE FROM server; DELETE FROM stopped;"
 	    ACCOUNT_ROW);
 	identify(db, m);
 	log_debug("state: it held no message, and belongs to %s and %s now",
@@ -569,7 +589,7 @@ check_identity(struct db *db, const struct m_store_setup *m)
 	}
 	if ((strcmp(is[LOCAL], m->identity[LOCAL]) != 0 ||
 	    strcmp(is[REMOTE], m->identity[REMOTE]) != 0) &&
-	    !adopt_file(db, m)) {
+	    (m->look || !adopt_file(db, m))) {
 		db_abort(db);
 		fatalx("%s belongs to the pair %s and %s, not to %s and %s: "
 		    "use another database= in the configuration", db->path,
@@ -638,14 +658,14 @@ db_open(struct db *db, const struct m_store_setup *m)
 	/* Later there is no file to seed it from. */
 	sqlite3_randomness(sizeof(seed), &seed);
 	db->path = xstrdup(m->path);
-	db->dryrun = m->dryrun;
+	db->dryrun = m->dryrun || m->look;
 	resolve(db);
 	empty = !check_file(db);
-	if (empty && db->dryrun) {
+	if (db->dryrun && (empty || m->look)) {
 		free(db->dir);
 		db->dir = NULL;
-		sqlite_open(db, &db->sql, ":memory:",
-		    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+		sqlite_open(db, &db->sql, ":memory:", SQLITE_OPEN_READWRITE |
+		    SQLITE_OPEN_CREATE | (m->look ? SQLITE_OPEN_URI : 0));
 		db_exec(db, "BEGIN IMMEDIATE");
 	} else
 		lock(db, m, empty);
@@ -658,6 +678,8 @@ db_open(struct db *db, const struct m_store_setup *m)
 	    db_number(db, "SELECT count(*) FROM sqlite_master") == 0) {
 		db_exec(db, schema);
 		identify(db, m);
+		if (m->look && !empty)
+			look_read(db);
 	} else if (db_number(db, "PRAGMA application_id") == STORE_APPID)
 		upgrade(db);
 	if (db_number(db, "PRAGMA application_id") != STORE_APPID ||

@@ -18,6 +18,7 @@
 #include <signal.h>
 #include <stdio.h>
 
+#include "json.h"
 #include "log.h"
 #include "sandbox.h"
 #include "store.h"
@@ -27,6 +28,7 @@
 /* States of the channel. */
 #define STATE_SETUP	0x01
 #define STATE_OPEN	0x02
+#define STATE_LOOK	0x04	/* --status */
 
 struct store {
 	struct chan	 chan;
@@ -36,6 +38,18 @@ struct store {
 };
 
 static struct store	 store;
+
+/* To the supervisor: how it is, and the time of the last good run. */
+static int
+say_ready(void)
+{
+	char	 text[1 + sizeof(store.db.synced)];
+
+	text[0] = store.db.ready;
+	memcpy(text + 1, &store.db.synced, sizeof(store.db.synced));
+	return write(FD_READY, text, sizeof(text)) == (ssize_t)sizeof(text) ?
+	    0 : -1;
+}
 
 static void
 sink(int status, enum log_level level, const char *mailbox, const char *text)
@@ -52,8 +66,9 @@ sink(int status, enum log_level level, const char *mailbox, const char *text)
 	}
 	db_abort(&store.db);
 	if (store.chan.state == STATE_SETUP && store.db.ready != 0)
-		(void)!write(FD_READY, &store.db.ready, 1);
+		(void)say_ready();
 	last.status = status;
+	last.kind = status == EX_SYNC_TEMP ? FAULT_BUSY : FAULT_STATE;
 	last.text = text;
 	chan_send(&store.chan, M_ENGINE_FATAL, 0, &last);
 	chan_flush(&store.chan, FATAL_FLUSH_MS);
@@ -121,7 +136,7 @@ answer(void *arg, uint32_t type, const void *rec)
 }
 
 static void
-done_at(uint32_t count, int64_t when)
+done_at(uint32_t count, int64_t when, uint32_t holder)
 {
 	struct m_engine_done	 m;
 
@@ -130,6 +145,7 @@ done_at(uint32_t count, int64_t when)
 	m.code = RC_NONE;
 	m.count = count;
 	m.time = when;
+	m.exists = holder;
 	m.text = "";
 	answer(NULL, M_ENGINE_DONE, &m);
 }
@@ -137,7 +153,7 @@ done_at(uint32_t count, int64_t when)
 static void
 done(uint32_t count)
 {
-	done_at(count, 0);
+	done_at(count, 0, 0);
 }
 
 /* ---- messages ---- */
@@ -161,8 +177,8 @@ on_setup(const struct msg *msg)
 		sandbox_engine();	/* all in memory: no files at all */
 	else
 		sandbox_store(store.db.dir);
-	store.chan.state = STATE_OPEN;
-	if (write(FD_READY, &store.db.ready, 1) != 1)
+	store.chan.state = m->look ? STATE_LOOK : STATE_OPEN;
+	if (say_ready() == -1)
 		quit();
 	close(FD_READY);
 }
@@ -172,7 +188,7 @@ on_load(const struct msg *msg)
 {
 	store.id = msg->id;
 	db_load(&store.db);
-	done_at(db_deleted_sum(&store.db), store.db.synced);
+	done_at(db_deleted_sum(&store.db), store.db.synced, store.db.holder);
 }
 
 static void
@@ -262,6 +278,8 @@ ON_CHANGE(mark)
 ON_CHANGE(markfail)
 ON_CHANGE(lost)
 ON_CHANGE(deleted)
+ON_CHANGE(stopped)
+ON_CHANGE(unstopped)
 ON_CHANGE(unmark)
 ON_CHANGE(refuse)
 ON_CHANGE(unrefuse)
@@ -273,7 +291,7 @@ ON_CHANGE(seen)
 
 static const struct proto_handler handlers[] = {
 	{ M_STORE_SETUP,	STATE_SETUP,	on_setup },
-	{ M_STORE_LOAD,		STATE_OPEN,	on_load },
+	{ M_STORE_LOAD,		STATE_OPEN | STATE_LOOK, on_load },
 	{ M_STORE_IMPORT,	STATE_OPEN,	on_import },
 	{ M_STORE_TAKE,		STATE_OPEN,	on_take },
 	{ M_STORE_TAKEN,	STATE_OPEN,	on_taken },
@@ -305,8 +323,10 @@ static const struct proto_handler handlers[] = {
 	{ M_STORE_SERVER,	STATE_OPEN,	on_server },
 	{ M_STORE_SYNCED,	STATE_OPEN,	on_synced },
 	{ M_STORE_DELETED,	STATE_OPEN,	on_deleted },
+	{ M_STORE_STOPPED,	STATE_OPEN,	on_stopped },
+	{ M_STORE_UNSTOPPED,	STATE_OPEN,	on_unstopped },
 	{ M_STORE_COMMIT,	STATE_OPEN,	on_commit },
-	{ M_STORE_CLOSE,	STATE_OPEN,	on_close },
+	{ M_STORE_CLOSE,	STATE_OPEN | STATE_LOOK, on_close },
 	{ M_NONE,		0,		NULL }
 };
 

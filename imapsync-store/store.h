@@ -10,7 +10,8 @@
 /*
  * imapsync-store: the one process that can touch the state, an SQLite file.
  * main.c talks to the engine, file.c finds and locks the file, db.c keeps the
- * state, left.c what rules leave out, pair.c compares what the servers have
+ * state, left.c what rules leave out, look.c reads it while another process has
+ * it, stops.c remembers what was left alone, pair.c compares what the servers have
  * with it, import.c reads another program's.  Requests and answers are those of
  * proto.h.
  *
@@ -71,6 +72,9 @@ enum db_stmt {
 	DB_DELETED_OLD,
 	DB_DELETED_SUM,
 	DB_UNLOST,
+	DB_STOPS,
+	DB_STOP,
+	DB_UNSTOP,
 	DB_UNMARK,
 	DB_UNMARKSET,
 	DB_REFUSE,
@@ -116,6 +120,7 @@ struct db {
 	int		 newflagsets;	/* some were added in this session */
 	int		 left;		/* a rule left something out */
 	int64_t		 synced;	/* the last good run; 0: none */
+	uint32_t	 holder;	/* look.c: who has the state; 0: nobody */
 	char		 ready;		/* enum ready; 0: it is not open */
 	struct import	*import;	/* import.c; NULL: none */
 	char		*lastflags;	/* the last flag set looked up ... */
@@ -142,6 +147,8 @@ int		 file_is_interimap(const uint8_t *, size_t);
  * where it ends because of another run.
  */
 void		 db_open(struct db *, const struct m_store_setup *);
+/* Who has a lock on the file: a process, UINT32_MAX if unknown; 0: nobody. */
+uint32_t	 file_holder(const struct db *);
 /*
  * 1 if the index over the remote UIDs keeps a message from having two rows.
  * Somebody may have dropped it; the index over the local UIDs is the table.
@@ -156,6 +163,21 @@ void		 db_reindex(struct db *);
 
 /* What the servers were like: SERVER*, of LOAD's answer. */
 void		 file_servers(struct db *);
+/* stops.c: mailboxes that were left alone */
+
+void		 db_stopped(struct db *, const struct m_store_stopped *);
+void		 db_unstopped(struct db *, const struct m_store_unstopped *);
+/* Answer all of them: STOPPED*. */
+void		 db_stops_tell(struct db *);
+
+/* look.c: --status */
+
+/*
+ * Read the file, which is there, into db->sql, an empty state in memory, without
+ * a lock, such that another process may have it; db->holder says which.  Messages
+ * are left out.  If it is being written to for too long that ends the process.
+ */
+void		 look_read(struct db *);
 
 /* db.c: transactions */
 
@@ -204,7 +226,10 @@ void		 db_server(struct db *, const struct m_store_server *);
  */
 void		 db_synced(struct db *);
 
-/* db.c: for file.c and pair.c */
+/* db.c: for file.c, pair.c and stops.c */
+
+/* A transaction, if none is open. */
+void		 db_begin(struct db *);
 
 /* Run SQL that has no parameters; the second returns its first number or 0. */
 void		 db_exec(struct db *, const char *);

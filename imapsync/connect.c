@@ -250,6 +250,7 @@ race_message(const struct race *r, int expired)
 	const struct conf_side	*cs = r->end->side;
 	int			 proxy = cs->proxy != PROXY_NONE;
 
+	result_at(FAULT_CONNECT, cs->side);
 	sup_lost("%s: cannot connect to %s%s port %u%s%.*s%s",
 	    side_name[cs->side], proxy ? "the proxy " : "",
 	    proxy ? cs->proxy_host : cs->host,

@@ -9,7 +9,7 @@
 
 /*
  * The supervisor's parts, one prefix a file: conf_, pattern_, connect_,
- * secret_, spawn_, start_, sup_, backoff_, errs_, await_, draft_, init_.
+ * secret_, spawn_, start_, sup_, backoff_, errs_, await_, draft_, init_, result_.
  */
 #ifndef IMAPSYNC_H
 #define IMAPSYNC_H
@@ -19,6 +19,7 @@
 #include <poll.h>
 #include <signal.h>
 
+#include "json.h"
 #include "log.h"
 #include "proto.h"
 
@@ -335,6 +336,21 @@ void		 sup_lost(const char *, ...)
 /* Is the message that the sink has got not for standard error? */
 int		 sup_hushed(void);
 
+/* ---- result.c: --json where no engine prints the object ---- */
+
+struct sup_opts;
+/* A session begins. */
+void		 result_begin(void);
+/* What fails from here on: of that kind, and of that side or -1. */
+void		 result_at(enum fault, int side);
+/* The last good run, as the store says. */
+void		 result_synced(int64_t);
+/* An error was said; the first one of a session is its reason. */
+void		 result_said(const char *);
+int		 result_known(void);
+/* With --json: the object, with that exit status. */
+void		 result_print(const struct sup_opts *, int status);
+
 /* ---- a session: start.c, supervise.c ---- */
 
 #define SUP_STORE	2	/* beside LOCAL and REMOTE: a channel */
@@ -418,6 +434,8 @@ struct sup_end {
 	int		 crashed;	/* by a signal that was not ours */
 	int		 late;		/* --patience is over, or it can't be
 					   told whether it is */
+	int		 told;		/* an engine has printed the object of
+					   --json, if one is wanted */
 };
 /*
  * One session from the start of the store to the end of the last process.

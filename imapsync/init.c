@@ -188,7 +188,7 @@ int
 init_try(struct init *in, enum side side)
 {
 	struct sup_opts	 o = *in->opts;
-	struct sup_end	 end = { 0, 0 };
+	struct sup_end	 end = { 0, 0, 0 };
 	struct conf	 c;
 	int		 status = EX_SYNC_ERROR;
 

@@ -53,8 +53,12 @@ main_sink(int status, enum log_level level, const char *mailbox,
 	say_print(o->logfd, !sup_hushed() &&
 	    (level >= LOG_LV_WARN || (!o->quiet && !away)), text);
 	say_syslog(level, text);
-	if (status >= 0)
+	if (level == LOG_LV_ERROR)
+		result_said(text);
+	if (status >= 0) {
 		sup_abort();
+		result_print(o, status);
+	}
 }
 
 /* ---- the command line ---- */
@@ -77,6 +81,8 @@ usage(FILE *f)
 	    "       imapsync --delete [--target=list] [option ...] "
 	    "mailbox ...\n"
 	    "       imapsync --rename [--target=list] [option ...] old new\n"
+	    "       imapsync --status [--config=file] [--json] "
+	    "[--patience=duration]\n"
 	    "       imapsync --help | --version\n");
 }
 
@@ -86,16 +92,20 @@ static __dead void	 usage_error(const char *, ...)
 static __dead void
 usage_error(const char *fmt, ...)
 {
+	char	 text[LOG_TEXT_MAX] = "an option that is not known, or lacks its "
+		    "argument";
 	va_list	 ap;
 
 	if (fmt != NULL) {
-		fprintf(stderr, "imapsync: ");
 		va_start(ap, fmt);
-		vfprintf(stderr, fmt, ap);
+		vsnprintf(text, sizeof(text), fmt, ap);
 		va_end(ap);
-		fprintf(stderr, "\n");
+		fprintf(stderr, "imapsync: %s\n", text);
 	}
 	usage(stderr);
+	result_at(FAULT_USAGE, -1);
+	result_said(text);
+	result_print(&main_opts, EX_SYNC_USAGE);
 	exit(EX_SYNC_USAGE);
 }
 
@@ -131,6 +141,8 @@ help(void)
 	    "  --repair         compare everything, mend what differs\n"
 	    "  --retry          offer messages again that a server has "
 	    "refused\n"
+	    "  --status         print what is remembered of the last runs, "
+	    "connect nowhere\n"
 	    "  --syslog         messages go to syslog\n"
 	    "  --target=list    --delete, --rename: where; of local, remote, "
 	    "database\n"
@@ -162,8 +174,8 @@ check_mailbox(const char *name)
 /* OPT_ADOPT to OPT_WATCH are those that don't go with all others. */
 enum { OPT_ADOPT = 256, OPT_ALLOW, OPT_CHECK, OPT_DELETE, OPT_DRYRUN,
 	OPT_IMPORT, OPT_INIT, OPT_NOTIFY, OPT_RENAME, OPT_REPAIR, OPT_RETRY,
-	OPT_TARGET, OPT_TWO, OPT_WATCH, OPT_CONFIG, OPT_DEBUG, OPT_JSON,
-	OPT_PATIENCE, OPT_SYSLOG, OPT_VERSION };
+	OPT_STATUS, OPT_TARGET, OPT_TWO, OPT_WATCH, OPT_CONFIG, OPT_DEBUG,
+	OPT_JSON, OPT_PATIENCE, OPT_SYSLOG, OPT_VERSION };
 
 static const struct option longopts[] = {
 	{ "adopt",	  required_argument, NULL, OPT_ADOPT },
@@ -183,6 +195,7 @@ static const struct option longopts[] = {
 	{ "rename",	  no_argument,	     NULL, OPT_RENAME },
 	{ "repair",	  no_argument,	     NULL, OPT_REPAIR },
 	{ "retry",	  no_argument,	     NULL, OPT_RETRY },
+	{ "status",	  no_argument,	     NULL, OPT_STATUS },
 	{ "syslog",	  no_argument,	     NULL, OPT_SYSLOG },
 	{ "target",	  required_argument, NULL, OPT_TARGET },
 	{ "two-accounts", no_argument,	     NULL, OPT_TWO },
@@ -194,7 +207,8 @@ static const struct option longopts[] = {
 #define BIT(opt)	(1U << ((opt) - OPT_ADOPT))
 #define COMMANDS	(BIT(OPT_CHECK) | BIT(OPT_DELETE) |		\
 			    BIT(OPT_IMPORT) | BIT(OPT_INIT) |		\
-			    BIT(OPT_RENAME) | BIT(OPT_REPAIR))
+			    BIT(OPT_RENAME) | BIT(OPT_REPAIR) |		\
+			    BIT(OPT_STATUS))
 
 /*
  * What an option can't be used with.  What somebody allows or wants once must
@@ -209,6 +223,8 @@ static const struct {
 	{ OPT_IMPORT, COMMANDS },
 	{ OPT_INIT, COMMANDS | BIT(OPT_DRYRUN) },
 	{ OPT_RENAME, COMMANDS },
+	{ OPT_STATUS, COMMANDS | BIT(OPT_DRYRUN) | BIT(OPT_ADOPT) |
+	    BIT(OPT_ALLOW) | BIT(OPT_RETRY) | BIT(OPT_TWO) },
 	{ OPT_WATCH, COMMANDS | BIT(OPT_DRYRUN) | BIT(OPT_ADOPT) |
 	    BIT(OPT_ALLOW) | BIT(OPT_RETRY) | BIT(OPT_TWO) },
 	{ OPT_NOTIFY, COMMANDS | BIT(OPT_DRYRUN) | BIT(OPT_ADOPT) |
@@ -252,6 +268,8 @@ check_options(unsigned int given, const struct sup_opts *o)
 	if (o->command == CMD_IMPORT && o->nargs > 1)
 		usage_error("--import takes one file, the database of "
 		    "interimap");
+	if (o->command == CMD_STATUS && o->nargs > 0)
+		usage_error("--status tells of all mailboxes");
 	if ((given & BIT(OPT_TARGET)) && o->command != CMD_DELETE &&
 	    o->command != CMD_RENAME)
 		usage_error("--target belongs to --delete and --rename");
@@ -379,11 +397,15 @@ parse_options(int argc, char **argv, struct sup_opts *o, const char **config)
 		enum run_command	 command;
 	} commands[] = { { OPT_CHECK, CMD_CHECK }, { OPT_DELETE, CMD_DELETE },
 	    { OPT_IMPORT, CMD_IMPORT }, { OPT_INIT, CMD_PROBE },
-	    { OPT_RENAME, CMD_RENAME }, { OPT_REPAIR, CMD_REPAIR } };
+	    { OPT_RENAME, CMD_RENAME }, { OPT_REPAIR, CMD_REPAIR },
+	    { OPT_STATUS, CMD_STATUS } };
 	unsigned int	 given = 0;
 	size_t		 i, j;
 	int		 ch;
 
+	/* What is wrong with the others is told as it wants. */
+	for (i = 1; i < (size_t)argc && strcmp(argv[i], "--") != 0; i++)
+		o->json |= strcmp(argv[i], "--json") == 0;
 	while ((ch = getopt_long(argc, argv, "hq", longopts, NULL)) != -1) {
 		if (ch >= OPT_ADOPT && ch <= OPT_WATCH)
 			given |= BIT(ch);
@@ -477,6 +499,7 @@ load_conf(struct conf *c, const char *path)
 	char		*line, *text;
 	int		 ret;
 
+	result_at(FAULT_CONFIGURATION, -1);
 	if ((ret = conf_read(c, path, &errors)) == -1) {
 		buf_add(&errors, "", 1);
 		text = (char *)buf_ptr(&errors);
@@ -536,17 +559,22 @@ watch(struct conf *c, struct sup_opts *o, const char *path)
 	struct sup_end		 end;
 	enum backoff_kind	 kind;
 	int64_t			 begun, wait;
-	int			 loaded = 1, status;
+	int			 begun_before = 0, loaded = 1, status;
 
 	memset(&b, 0, sizeof(b));
 	for (;;) {
 		begun = sup_now();
 		memset(&end, 0, sizeof(end));
 		status = EX_SYNC_ERROR;
+		if (begun_before++)
+			result_begin();
 		if (loaded || load_conf(c, path) == 0)
 			status = sup_session(c, o, &end);
 		conf_free(c);
 		loaded = 0;
+		/* What was said before is no news. */
+		if (!end.told && result_known())
+			result_print(o, exit_status(o, status, &end));
 		if (sup_stopped())
 			return exit_status(o, status, &end);
 		kind = backoff_kind(status, end.crashed);
@@ -567,12 +595,13 @@ static int
 run(const char *path, mode_t mask)
 {
 	struct sup_opts	*o = &main_opts;
-	struct sup_end	 end = { 0, 0 };
+	struct sup_end	 end = { 0, 0, 0 };
 	struct conf	 conf;
 	int		 status;
 
 	if (load_conf(&conf, path) == -1) {
 		conf_free(&conf);
+		result_print(o, EX_SYNC_ERROR);
 		return EX_SYNC_ERROR;
 	}
 	o->logfd = open_log(&conf);
@@ -588,7 +617,10 @@ run(const char *path, mode_t mask)
 		return watch(&conf, o, path);
 	status = sup_session(&conf, o, &end);
 	conf_free(&conf);
-	return exit_status(o, status, &end);
+	status = exit_status(o, status, &end);
+	if (!end.told)
+		result_print(o, status);
+	return status;
 }
 
 static int
@@ -622,6 +654,7 @@ main(int argc, char **argv)
 	mask = umask(077);
 	sandbox_early();
 	o->logfd = -1;
+	result_begin();
 	parse_options(argc, argv, o, &config);
 	log_init(main_sink, o->debug);
 	o->self = self = find_self(argv[0]);

@@ -140,6 +140,7 @@ start_store_setup(struct session *s)
 	memset(&m, 0, sizeof(m));
 	m.version = PROTO_VERSION;
 	m.dryrun = s->opts->dryrun || s->opts->command == CMD_CHECK;
+	m.look = s->opts->command == CMD_STATUS;
 	m.patience = s->opts->patience;
 	m.path = s->conf->database;
 	m.import = s->opts->command != CMD_IMPORT ? "" :
@@ -161,10 +162,13 @@ start_store_setup(struct session *s)
 static int
 start_octet(struct session *s, int fd)
 {
+	int64_t	 synced;
 	char	 octet;
 
 	if (read(fd, &octet, 1) != 1)
 		return 0;
+	if (read(fd, &synced, sizeof(synced)) == (ssize_t)sizeof(synced))
+		result_synced(synced);
 	s->late = s->overdue = octet == READY_LATE || octet == READY_BUSY_LATE;
 	return octet == READY_OPEN || octet == READY_LATE;
 }
@@ -395,6 +399,7 @@ start_engine_setup(struct session *s)
 	memset(&m, 0, sizeof(m));
 	m.version = PROTO_VERSION;
 	start_engine_opts(&m, o, c);
+	m.state = c->database;
 	m.again = start_again(s);
 	m.late = s->late;
 	for (side = 0; side < SIDES; side++) {
@@ -486,14 +491,40 @@ start_prepare(struct session *s)
 
 	/* getaddrinfo(3) can't be interrupted but by our death. */
 	sup_default(1);
-	for (side = 0; side < SIDES && r == 0; side++)
+	for (side = 0; side < SIDES && r == 0; side++) {
+		result_at(FAULT_CONNECT, side);
 		r = connect_resolve(&s->ends[side], &s->conf->side[side]);
+	}
 	sup_default(0);
 	if (r == -1)
 		return EX_SYNC_TEMP;
-	for (side = 0; side < SIDES; side++)
+	for (side = 0; side < SIDES; side++) {
+		result_at(FAULT_PASSWORD, side);
 		if ((status = secret_password(&s->conf->side[side])) != 0)
 			return status;
+	}
+	return 0;
+}
+
+/* Both servers, and their workers: 0, or the exit status after a message. */
+static int
+start_servers(struct session *s)
+{
+	int	 bridge[2], side, status;
+
+	if ((status = start_prepare(s)) != 0)
+		return status;
+	for (side = 0; side < SIDES; side++) {
+		result_at(FAULT_CONNECT, side);
+		if (start_tunnel(s, side) == -1)
+			return EX_SYNC_ERROR;
+	}
+	if (connect_all(s->ends, SIDES) == -1)
+		return EX_SYNC_TEMP;
+	result_at(FAULT_FAILED, -1);
+	start_socketpair(bridge);
+	for (side = 0; side < SIDES; side++)
+		start_net(s, side, &bridge[side]);
 	return 0;
 }
 
@@ -501,30 +532,25 @@ start_prepare(struct session *s)
 int
 start_session(struct session *s)
 {
-	int	 bridge[2], ready, side, status;
+	int	 ready, servers = s->opts->command != CMD_STATUS, side, status;
 
+	result_at(FAULT_FAILED, -1);
 	if (start_check(s) == -1)
 		return EX_SYNC_ERROR;
 	if (s->opts->command == CMD_PROBE)
 		return start_probe(s);
-	for (side = 0; side < SIDES; side++)
+	for (side = 0; side < SIDES && servers; side++) {
+		result_at(FAULT_CONFIGURATION, side);
 		if (secret_files(&s->conf->side[side], &s->files[side]) == -1)
 			return EX_SYNC_ERROR;
+	}
+	result_at(FAULT_STATE, -1);
 	if ((ready = start_store(s)) == -1)
 		return EX_SYNC_ERROR;
-	if (ready) {
-		if ((status = start_prepare(s)) != 0)
-			return status;
-		for (side = 0; side < SIDES; side++)
-			if (start_tunnel(s, side) == -1)
-				return EX_SYNC_ERROR;
-		if (connect_all(s->ends, SIDES) == -1)
-			return EX_SYNC_TEMP;
-		start_socketpair(bridge);
-		for (side = 0; side < SIDES; side++)
-			start_net(s, side, &bridge[side]);
-	}
+	if (ready && servers && (status = start_servers(s)) != 0)
+		return status;
 	await_end();
+	result_at(FAULT_FAILED, -1);
 	start_engine(s);
 	return 0;
 }

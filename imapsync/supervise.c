@@ -12,8 +12,8 @@
  * signals, see to it that all end when one has, and say what became of those
  * that did not end by themselves.
  *
- * The supervisor reads nothing from its children but one octet of the store
- * ("ready") and their exit statuses.
+ * The supervisor reads nothing from its children but one octet and a time of
+ * the store ("ready") and their exit statuses.
  */
 #include <sys/wait.h>
 
@@ -329,6 +329,7 @@ sup_reaped(struct session *s, int id)
 
 	if (id >= P_TUNNEL)
 		return;
+	result_at(FAULT_CRASHED, id < SIDES ? id : -1);
 	if (WIFSIGNALED(p->status) && !p->killed) {
 		s->crashed = 1;
 		sup_error("%s was killed by %s", sup_names[id],
@@ -502,13 +503,24 @@ sup_status(const struct session *s)
 		sup_error("the engine did not end in time and was killed");
 	if (status == EX_SYNC_OK && (s->crashed || s->unstarted))
 		status = EX_SYNC_ERROR;
-	if (status == 127)
+	if (status == 127 || status == EX_SYNC_CUT)
 		status = EX_SYNC_ERROR;
 	if (!sup_stopped() && (status == EX_SYNC_ERROR ||
 	    status == EX_SYNC_LATER || status == EX_SYNC_TEMP))
 		for (side = 0; side < SIDES; side++)
 			sup_tunnel_status(s, side, status);
 	return status;
+}
+
+/* An engine that ends by itself has said why. */
+static int
+sup_told(const struct session *s)
+{
+	const struct proc	*e = &s->procs[P_ENGINE];
+
+	return e->pid != 0 && WIFEXITED(e->status) &&
+	    WEXITSTATUS(e->status) != EX_SYNC_CUT &&
+	    WEXITSTATUS(e->status) != 127;
 }
 
 int
@@ -548,6 +560,7 @@ sup_session(struct conf *conf, const struct sup_opts *opts,
 	end->crashed = s.crashed ||
 	    (s.procs[P_ENGINE].killed && !sup_stopped());
 	end->late = s.late;
+	end->told = sup_told(&s);
 	sup_current = NULL;
 	return status;
 }

@@ -55,8 +55,8 @@ _imapsync()
 	IFS=$' \t\n'
 	COMPREPLY=($(compgen -W '-h -q --adopt --allow-delete --check --config=
 	    --debug --delete --dry-run --help --import --init --json
-	    --notify --patience= --quiet --rename --repair --retry --syslog
-	    --target=
+	    --notify --patience= --quiet --rename --repair --retry --status
+	    --syslog --target=
 	    --two-accounts --version --watch --watch=' \
 	    -- "$cur"))
 	[[ ${COMPREPLY[0]} != *= || ${#COMPREPLY[@]} -gt 1 ]] ||

@@ -10,7 +10,7 @@
 
 set -A complete_imapsync -- -h -q --adopt --allow-delete --check --config= \
     --debug --delete --dry-run --help --import --init --json --notify \
-    --patience= --patience=1d --quiet --rename --repair --retry --syslog --target= \
+    --patience= --patience=1d --quiet --rename --repair --retry --status --syslog --target= \
     --target=database --target=local --target=remote --two-accounts \
     --version --watch --watch= \
     $(cd "${XDG_CONFIG_HOME:-$HOME/.config}/imapsync" 2>/dev/null &&

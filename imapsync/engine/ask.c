@@ -241,6 +241,7 @@ ANSWER(offer)
 ANSWER(mbox)
 ANSWER(mark)
 ANSWER(refusal)
+ANSWER(stopped)
 ANSWER(info)
 ANSWER(row)
 ANSWER(paired)
@@ -483,6 +484,7 @@ static const struct {
 	{ ASK_LOAD,	M_ENGINE_MBOX,		ASKED,		a_mbox },
 	{ ASK_LOAD,	M_ENGINE_MARK,		ASKED,		a_mark },
 	{ ASK_LOAD,	M_ENGINE_REFUSAL,	ASKED,		a_refusal },
+	{ ASK_LOAD,	M_ENGINE_STOPPED,	ASKED,		a_stopped },
 	{ ASK_IMPORT,	M_ENGINE_MBOX,		ASKED,		a_mbox },
 	{ ASK_INFO,	M_ENGINE_UIDS,		ASKED,		a_uids },
 	{ ASK_INFO,	M_ENGINE_INFO,		ASKED,		a_info },

@@ -83,6 +83,8 @@ struct answers {
 		    const struct m_engine_mark *);
 	void	(*refusal)(struct engine *, struct req *,
 		    const struct m_engine_refusal *);
+	void	(*stopped)(struct engine *, struct req *,
+		    const struct m_engine_stopped *);
 	void	(*info)(struct engine *, struct req *,
 		    const struct m_engine_info *);
 	void	(*row)(struct engine *, struct req *,

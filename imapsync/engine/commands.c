@@ -40,20 +40,6 @@ static const struct {
 	    "less surely" }
 };
 
-static void
-out(const char *fmt, ...)
-    __attribute__((__format__(printf, 1, 2)));
-
-static void
-out(const char *fmt, ...)
-{
-	va_list	 ap;
-
-	va_start(ap, fmt);
-	say_vout(fmt, ap);
-	va_end(ap);
-}
-
 /* What is used, why, what it costs and what is not promised. */
 static void
 check_strategy(const struct m_engine_ready *r)
@@ -67,16 +53,16 @@ check_strategy(const struct m_engine_ready *r)
 
 	switch (r->strategy) {
 	case STRATEGY_QRESYNC:
-		out("    strategy: qresync (%s): the server tells all changes",
+		report_out("    strategy: qresync (%s): the server tells all changes",
 		    why);
 		break;
 	case STRATEGY_CONDSTORE:
-		out("    strategy: condstore (%s): what was deleted is found by "
+		report_out("    strategy: condstore (%s): what was deleted is found by "
 		    "counting, and then by a list; the next run selects once "
 		    "more what a run has changed", why);
 		break;
 	default:
-		out("    strategy: plain (%s): changes of flags are found by "
+		report_out("    strategy: plain (%s): changes of flags are found by "
 		    "listing all flags; what was deleted is found by comparing "
 		    "lists", why);
 		break;
@@ -127,27 +113,27 @@ check_cost(struct engine *e, int side)
 	check_count(e, side, &c);
 	octets = c.mailboxes * (LIST_OCTETS + (r->caps & CAP_LIST_STATUS ? 0 :
 	    ASK_OCTETS)) + c.always * FLAG_OCTETS;
-	out("    a run without changes: %s behind the login at most, about %s"
+	report_out("    a run without changes: %s behind the login at most, about %s"
 	    "%s", c.always > 0 ? "2 round trips" : "1 round trip",
 	    progress_size(octets, size), r->caps & CAP_COMPRESS ?
 	    " before compression" : "");
 	if (c.lacking > 0 && r->strategy != STRATEGY_PLAIN)
-		out("    %u of %u mailboxes have no HIGHESTMODSEQ: they are as "
+		report_out("    %u of %u mailboxes have no HIGHESTMODSEQ: they are as "
 		    "with the strategy plain", c.lacking, c.mailboxes);
 	if (c.always > 0)
-		out("    in it: the flags of %llu messages are listed",
+		report_out("    in it: the flags of %llu messages are listed",
 		    (unsigned long long)c.always);
 	if (c.turns > 0)
-		out("    not promised: a change of flags that comes to the "
+		report_out("    not promised: a change of flags that comes to the "
 		    "other side at once, in mailboxes with %llu messages; these "
 		    "are listed in turns (flags-interval), about %s for all of "
 		    "them", (unsigned long long)c.turns,
 		    progress_size(c.turns * FLAG_OCTETS, size));
 	if (!(r->caps & CAP_UIDPLUS))
-		out("    not promised: deletions while somebody else's messages "
+		report_out("    not promised: deletions while somebody else's messages "
 		    "are marked \\Deleted; they wait");
 	if (r->strategy != STRATEGY_QRESYNC)
-		out("    not promised: deletions on a server that shows other "
+		report_out("    not promised: deletions on a server that shows other "
 		    "messages than it is asked for; a run finds that out, "
 		    "deletes nothing and says so");
 }
@@ -159,26 +145,26 @@ check_side(struct engine *e, int side)
 	int				 bad = 0;
 	size_t				 i;
 
-	out("%s: %s, logged in by %s", side_name[side], e->want.cfg.host[side],
+	report_out("%s: %s, logged in by %s", side_name[side], e->want.cfg.host[side],
 	    r->mechanism);
 	if (r->tls[0] != '\0')
-		out("    TLS: %s, %s", r->tls, r->cipher);
+		report_out("    TLS: %s, %s", r->tls, r->cipher);
 	for (i = 0; i < nitems(extensions); i++) {
 		if (r->caps & extensions[i].cap) {
-			out("    %-17s yes", extensions[i].name);
+			report_out("    %-17s yes", extensions[i].name);
 			continue;
 		}
-		out("    %-17s no: %s", extensions[i].name,
+		report_out("    %-17s no: %s", extensions[i].name,
 		    extensions[i].use);
 	}
 	check_strategy(r);
 	if (!e->srv[side].list_failed)
 		check_cost(e, side);
 	if (r->appendlimit != 0)
-		out("    largest message: %llu octets",
+		report_out("    largest message: %llu octets",
 		    (unsigned long long)r->appendlimit);
 	if (e->srv[side].list_failed) {
-		out("    the mailboxes could not be listed");
+		report_out("    the mailboxes could not be listed");
 		bad = 1;
 	}
 	return bad;
@@ -203,30 +189,30 @@ check_mbox(struct engine *e, struct mbox *mb)
 	int		 side;
 
 	if (list_virtual(e, mb)) {
-		out("    %s: left out, it shows messages of other mailboxes (%s); "
+		report_out("    %s: left out, it shows messages of other mailboxes (%s); "
 		    "see virtual-mailboxes", name, check_virtual(mb));
 		return;
 	}
 	if (mb->skip || (!mbox_present(mb, LOCAL) && !mbox_present(mb, REMOTE)))
 		return;
 	if (mbox_present(mb, LOCAL) && mbox_present(mb, REMOTE)) {
-		out("    %s: %u messages on local, %u on remote%s", name,
+		report_out("    %s: %u messages on local, %u on remote%s", name,
 		    mb->s[LOCAL].told.messages, mb->s[REMOTE].told.messages,
 		    mb->id == 0 ? "; not synchronised so far" : "");
 		return;
 	}
 	side = mbox_present(mb, LOCAL) ? LOCAL : REMOTE;
 	if (mb->id != 0)
-		out("    %s: gone on %s, left alone on %s", name,
+		report_out("    %s: gone on %s, left alone on %s", name,
 		    side_name[OTHER(side)], side_name[side]);
 	else if (name_server(e, OTHER(side), mb->name, other) == -1)
-		out("    %s: skipped, %s can't have this name", name,
+		report_out("    %s: skipped, %s can't have this name", name,
 		    side_name[OTHER(side)]);
 	else if (!rules_allow(e, OTHER(side), PROP_NEW))
-		out("    %s: only on %s, where it stays (direction, propagate)",
+		report_out("    %s: only on %s, where it stays (direction, propagate)",
 		    name, side_name[side]);
 	else
-		out("    %s: %u messages on %s; will be created on %s", name,
+		report_out("    %s: %u messages on %s; will be created on %s", name,
 		    mb->s[side].told.messages, side_name[side],
 		    side_name[OTHER(side)]);
 }
@@ -239,17 +225,19 @@ cmd_check(struct engine *e)
 
 	for (side = 0; side < SIDES; side++)
 		bad |= check_side(e, side);
-	out("last in sync: %s", progress_synced(e));
-	out("sandbox: %s", sandbox_describe());
-	out("mailboxes:");
+	report_out("last in sync: %s", progress_synced(e));
+	report_out("sandbox: %s", sandbox_describe());
+	report_out("mailboxes:");
 	FOREACH_MBOX(mb, &e->list)
 		check_mbox(e, mb);
 	if (bad) {
-		out("These servers can't be synchronised as they are: see what "
+		report_out("These servers can't be synchronised as they are: see what "
 		    "is MISSING above.");
 		e->end.status = EX_SYNC_ERROR;
+		ledger_fault(e, FAULT_SERVER, -1, "these servers can't be "
+		    "synchronised as they are");
 	} else
-		out("All that is needed is there.");
+		report_out("All that is needed is there.");
 	return 0;
 }
 
@@ -273,8 +261,26 @@ cmd_name(struct engine *e, const char *arg, char *name)
 		fatalx("INBOX can be neither deleted nor renamed");
 }
 
+static void	 new_name(struct mbox *, const char *, const char *, char *);
 static void	 cmd_send(struct engine *, struct mbox *, int, enum name_op,
 		    const char *, const char *);
+
+/* For --json. */
+static void
+cmd_record(struct engine *e, const struct req *r)
+{
+	char	 old[NAME_MAX_LEN], new[NAME_MAX_LEN], name[NAME_MAX_LEN];
+
+	if (r->what == NAME_DELETE)
+		ledger_deleted(e, r->side, r->mb->name,
+		    r->mb->s[r->side].told.messages);
+	if (r->what != NAME_RENAME)
+		return;
+	cmd_name(e, e->want.args[0], old);
+	cmd_name(e, e->want.args[1], new);
+	new_name(r->mb, old, new, name);
+	ledger_renamed(e, r->side, r->mb->name, name);
+}
 
 static void
 cmd_done(struct engine *e, struct req *r, const struct m_engine_done *m)
@@ -282,7 +288,10 @@ cmd_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 	struct mside	*ms = &r->mb->s[r->side];
 	static const char *const verbs[] = { "create", "delete", "rename",
 	    "subscribe to", "unsubscribe from" };
+	char		 text[LOG_TEXT_MAX];
 
+	if (m->status == ST_OK)
+		cmd_record(e, r);
 	if (m->status == ST_OK && r->what == NAME_DELETE)
 		log_info("%s: deleted on %s (%u messages)",
 		    name_show(e, r->mb->name), side_name[r->side],
@@ -299,9 +308,11 @@ cmd_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 	/* Subscriptions follow as far as they can. */
 	if (r->what != NAME_DELETE && r->what != NAME_RENAME)
 		return;
-	log_warnx("%s: the %s server does not %s it: %s",
+	snprintf(text, sizeof(text), "%s: the %s server does not %s it: %s",
 	    name_show(e, r->mb->name), side_name[r->side], verbs[r->what],
 	    m->text);
+	log_warnx("%s", text);
+	ledger_fault(e, FAULT_SERVER, r->side, text);
 	r->mb->stopped = 1;
 	e->srv[r->side].refused = 1;
 	e->end.status = EX_SYNC_ERROR;
@@ -328,7 +339,7 @@ delete_mbox(struct engine *e, struct mbox *mb)
 		if (!targets(e, side) || !mbox_present(mb, side))
 			continue;
 		if (e->want.cfg.dryrun) {
-			out("%s: to delete on %s (%u messages)",
+			report_out("%s: to delete on %s (%u messages)",
 			    name_show(e, mb->name), side_name[side],
 			    ms->told.messages);
 			continue;
@@ -345,7 +356,7 @@ delete_row(struct engine *e, struct mbox *mb)
 	if (!(e->want.cfg.target & TARGET_DATABASE) || mb->id == 0 || mb->stopped)
 		return;
 	if (e->want.cfg.dryrun) {
-		out("%s: to delete in the database",
+		report_out("%s: to delete in the database",
 		    name_show(e, mb->name));
 		return;
 	}
@@ -507,7 +518,7 @@ rename_side(struct engine *e, int side, const char *old, const char *new)
 			fatalx("the %s server can't have the name \"%s\"",
 			    side_name[side], name_show(e, name));
 		if (e->want.cfg.dryrun) {
-			out("%s: to rename to %s on %s", name_show(e,
+			report_out("%s: to rename to %s on %s", name_show(e,
 			    mb->name), name_show(e, name),
 			    side_name[side]);
 			continue;
@@ -554,7 +565,7 @@ rename_rows(struct engine *e, const char *old, const char *new)
 			continue;
 		new_name(mb, old, new, name);
 		if (e->want.cfg.dryrun) {
-			out("%s: to rename to %s in the database",
+			report_out("%s: to rename to %s in the database",
 			    name_show(e, mb->name), name_show(e, name));
 			continue;
 		}

@@ -21,9 +21,18 @@ static void
 engine_sink(int status, enum log_level level, const char *mailbox,
     const char *text)
 {
-	if (status >= 0)
-		progress_end(&engine, status);
-	progress_log(&engine, level, NULL, mailbox, text);
+	struct engine	*e = &engine;
+
+	if (status < 0) {
+		progress_log(e, level, NULL, mailbox, text);
+		return;
+	}
+	progress_end(e, status);
+	progress_log(e, level, NULL, mailbox, text);
+	ledger_fault(e, status == EX_SYNC_USAGE ? FAULT_USAGE : FAULT_FAILED,
+	    -1, text);
+	e->end.status = status;
+	json_last(e);
 }
 
 /* What a pass leaves behind: a session that watches stays as small as it was. */
@@ -34,6 +43,7 @@ engine_reset(struct engine *e)
 	import_reset(e);
 	guard_reset(e);
 	copy_reset(e);
+	ledger_reset(e);
 	mbox_reset(&e->list);
 	memset(&e->due, 0, sizeof(e->due));
 	e->partial = 0;
@@ -148,6 +158,8 @@ engine_run(struct engine *e)
 
 	if (e->want.cfg.command == CMD_PROBE)
 		return probe_run(e);
+	if (e->want.cfg.command == CMD_STATUS)
+		return status_run(e);
 	if (list_run(e) == -1)
 		return -1;
 	if (e->want.cfg.command == CMD_IMPORT) {
@@ -177,7 +189,9 @@ engine_run(struct engine *e)
 		report_plan(e);
 		return 0;
 	}
-	return exec_last(e);
+	if (exec_last(e) == -1)
+		return -1;
+	return ledger_record(e) ? loop_commit(e) : 0;
 }
 
 /* What a broken or interrupted run has achieved is kept. */
@@ -194,6 +208,8 @@ engine_salvage(struct engine *e)
 	guard_record(e);
 	if (e->end.lost[LOCAL] || e->end.lost[REMOTE])
 		recover_lost(e);
+	if (e->want.cfg.command == CMD_SYNC || e->want.cfg.command == CMD_REPAIR)
+		(void)ledger_record(e);
 	e->end.at = end_now() + GRACE_MS;
 	(void)loop_commit(e);
 }
@@ -205,6 +221,7 @@ engine_init(struct engine *e)
 	mbox_init(&e->list);
 	copy_reset(e);
 	progress_init(e);
+	ledger_init(e);
 	e->want.cfg.prefix = "";
 }
 
@@ -225,6 +242,8 @@ engine_main(void)
 	log_init(engine_sink, 0);
 	loop_setup(e);
 	log_init(engine_sink, e->want.cfg.debug);
+	e->command = e->want.cfg.command;
+	e->ledger.began = time(NULL);
 	loop_start(e);
 
 	do {
@@ -232,15 +251,19 @@ engine_main(void)
 			engine_reset(e);
 		progress_pass(e);
 		began = end_now();
+		e->ledger.began = time(NULL);
 		if (engine_run(e) == -1) {
 			loop_lost(e);
 			engine_salvage(e);
 		}
 		e->exec.target = -1;
-		report_pass(e, began);
+		if (e->command != CMD_STATUS)
+			report_pass(e, began);
 		e->passes++;
 	} while (e->want.cfg.watch && !ended(e) && watch_wait(e) == 0);
 	loop_lost(e);
+	if (ended(e))
+		json_last(e);
 	loop_finish(e);
 	_exit(end_status(e));
 }

@@ -27,6 +27,7 @@
 #include <time.h>
 
 #include "ask.h"
+#include "json.h"
 
 /* ---- what each file keeps ---- */
 
@@ -171,6 +172,36 @@ struct progress {
 	struct saids	 before;
 };
 
+/* ledger.c: a mailbox that was left alone, and one that was renamed or deleted. */
+struct stop {
+	RB_ENTRY(stop)	 entry;
+	char		*name;		/* neutral */
+	char		*text;		/* why */
+	int64_t		 since;		/* the first run of those; 0: this one */
+	int		 found;		/* by this pass, and not by the last */
+	int		 changed;	/* the state does not say so */
+};
+RB_HEAD(stops, stop);
+int		 stop_cmp(struct stop *, struct stop *);
+RB_PROTOTYPE(stops, stop, entry, stop_cmp)
+struct act {
+	TAILQ_ENTRY(act) entry;
+	int		 side;		/* -1: both, without us */
+	char		*name;		/* neutral */
+	char		*to;		/* NULL: it was deleted */
+	uint32_t	 messages;	/* in what was deleted */
+};
+TAILQ_HEAD(acts, act);
+struct ledger {
+	struct stops	 stops;
+	struct acts	 acts;		/* of this pass */
+	enum fault	 fault;		/* of the session, the first one */
+	int		 side;		/* of it; -1 */
+	char		*text;		/* of it; or NULL */
+	int		 told;		/* it was in an object of --json */
+	int64_t		 began;		/* the pass, since 1970 */
+};
+
 struct engine {
 	struct chan	 control;	/* from the supervisor */
 	struct end	 end;
@@ -192,6 +223,9 @@ struct engine {
 	struct importing import;
 	struct watching	 watch;
 	struct progress	 progress;
+	struct ledger	 ledger;
+	uint32_t	 holder;	/* --status: who has the state; 0 nobody */
+	int		 command;	/* enum run_command: what was asked for */
 	int64_t		 synced;	/* the last good run; 0: none */
 	uint32_t	 passes;	/* that this session has made */
 	int		 args_done;	/* arguments have become patterns */
@@ -277,6 +311,29 @@ int		 name_utf7(const char *, char *out);
 const char	*name_show(struct engine *, const char *neutral);
 /* The same as one word for a shell: in static storage, good for one call. */
 const char	*name_quote(struct engine *, const char *neutral);
+
+/* ---- ledger.c: what a run leaves to be told ---- */
+
+void		 ledger_init(struct engine *);
+/* A pass begins. */
+void		 ledger_reset(struct engine *);
+/* Why the session fails, for --json: the first one counts.  side: -1 neither. */
+void		 ledger_fault(struct engine *, enum fault, int side,
+		    const char *text);
+/* A mailbox was renamed on that side (-1: on both, which we follow). */
+void		 ledger_renamed(struct engine *, int side, const char *from,
+		    const char *to);
+void		 ledger_deleted(struct engine *, int side, const char *name,
+		    uint32_t messages);
+/* It is left alone, for that reason. */
+void		 ledger_stopped(struct engine *, const char *name,
+		    const char *text);
+/* What the state knows of that. */
+void		 ledger_load(struct engine *, const struct m_engine_stopped *);
+/* That mailbox was left alone, in this pass (found) or the last: or NULL. */
+struct stop	*ledger_stop(struct engine *, const char *name);
+/* The pass is over: note what is new.  1 if there is something to commit. */
+int		 ledger_record(struct engine *);
 
 /* ---- progress.c: what the user sees ---- */
 

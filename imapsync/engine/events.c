@@ -72,6 +72,7 @@ h_fatal(const struct msg *msg)
 	int				 status = fatal_status(m->status);
 
 	progress_end(e, status);
+	ledger_fault(e, m->kind, src->chan == STORE ? -1 : src->chan, m->text);
 	end_begin(e, END_FAILED, status);
 	if (src->chan == STORE || status != EX_SYNC_TEMP)
 		progress_log(e, LOG_LV_ERROR, component(src->chan), NULL,
@@ -157,6 +158,7 @@ const struct proto_handler events_store[] = {
 	{ M_ENGINE_MBOX,	1, ask_answer },
 	{ M_ENGINE_MARK,	1, ask_answer },
 	{ M_ENGINE_REFUSAL,	1, ask_answer },
+	{ M_ENGINE_STOPPED,	1, ask_answer },
 	{ M_ENGINE_INFO,	1, ask_answer },
 	{ M_ENGINE_ROW,		1, ask_answer },
 	{ M_ENGINE_PAIRED,	1, ask_answer },
@@ -182,6 +184,7 @@ h_setup(const struct msg *msg)
 		c->reference[side] = xstrdup(m->reference[side]);
 		c->host[side] = xstrdup(m->host[side]);
 	}
+	c->state = xstrdup(m->state);
 	c->prefix = xstrdup(m->prefix);
 	c->ignore = xstrdup(m->ignore);
 }
@@ -249,6 +252,7 @@ h_stop(const struct msg *msg)
 
 	log_debug("asked to stop");
 	e->end.asked = 1;
+	ledger_fault(e, FAULT_INTERRUPTED, -1, "interrupted by a signal");
 	end_begin(e, END_ASKED, EX_SYNC_ERROR);
 	/* Messages that are on their way are waited for, nothing else is. */
 	if (!mbox_receiving(&e->list, LOCAL) &&

@@ -58,6 +58,9 @@ is_temp(const struct mbox *at, const struct mbox *mb)
 
 /* ---- what is held ---- */
 
+/* Said to nobody: what is said of that one is for both. */
+static const char	 above_stopped[] = "the mailbox above it is left alone";
+
 static void
 hold(struct move *m)
 {
@@ -102,8 +105,10 @@ hold_likely(struct engine *e, struct moves *moves, struct move *m)
 
 	hold(m);
 	/* The command takes the children along. */
-	if (above(moves, m, MOVE_HELD) != NULL)
+	if (above(moves, m, MOVE_HELD) != NULL) {
+		ledger_stopped(e, m->mb->name, above_stopped);
 		return;
+	}
 	strlcpy(old, name_quote(e, m->mb->name), sizeof(old));
 	progress_stop(e, m->mb, "it is gone on the %s server, which has %s "
 	    "with the same UIDVALIDITY and %s: if it was renamed there, run "
@@ -518,6 +523,7 @@ along_rename(struct engine *e)
 			continue;
 		if (m->under != NULL && m->under->failed) {
 			m->failed = m->mb->stopped = 1;
+			ledger_stopped(e, m->mb->name, above_stopped);
 			continue;
 		}
 		free(m->now);
@@ -622,6 +628,9 @@ rename_state(struct engine *e)
 			continue;
 		if (strcmp(m->name, m->mb->name) != 0)
 			state_rename(e, m->mb, m->name);
+		if (m->kind == MOVE_FOLLOW || m->kind == MOVE_STATE)
+			ledger_renamed(e, m->kind == MOVE_FOLLOW ? m->target :
+			    -1, m->mb->name, m->name);
 		if (m->kind == MOVE_FOLLOW)
 			log_info("%s: renamed to %s on %s",
 			    name_show(e, m->mb->name), name_show(e, m->name),

@@ -266,6 +266,7 @@ delete_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 	log_info("%s: the mailbox was deleted on %s, as on %s",
 	    name_show(e, r->mb->name), side_name[r->side],
 	    side_name[OTHER(r->side)]);
+	ledger_deleted(e, r->side, r->mb->name, ms->told.messages);
 	ms->sum.deleted += ms->told.messages;
 	/* The state knows it no more. */
 	r->mb->finished = 1;

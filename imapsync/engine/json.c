@@ -8,34 +8,10 @@
  */
 
 /*
- * --json: the result of a pass as one JSON object (RFC 8259) on one line of
- * standard output.  imapsync(1) documents the members; they are not renamed.
+ * --json: the result of a pass as one JSON object on one line of standard
+ * output (common/json.h).  imapsync(1) documents the members; they are not renamed.
  */
-#include <stdio.h>
-
 #include "engine.h"
-#include "say.h"
-
-/*
- * A string.  Names are octets of a server's choosing: what is not ASCII becomes
- * \\u00XX, so that the result is always valid.
- */
-static void
-put_str(struct buf *b, const char *s)
-{
-	const unsigned char	*p;
-
-	buf_puts(b, "\"");
-	for (p = (const unsigned char *)s; *p != '\0'; p++) {
-		if (*p == '"' || *p == '\\')
-			buf_printf(b, "\\%c", *p);
-		else if (*p < 0x20 || *p >= 0x7f)
-			buf_printf(b, "\\u%04x", *p);
-		else
-			buf_add(b, p, 1);
-	}
-	buf_puts(b, "\"");
-}
 
 static void
 put_figures(struct buf *b, const struct figures *f)
@@ -45,7 +21,7 @@ put_figures(struct buf *b, const struct figures *f)
 	    (unsigned long long)f->copied, (unsigned long long)f->octets,
 	    (unsigned long long)f->flags, (unsigned long long)f->deleted,
 	    (unsigned long long)f->moved,
-	    f->created ? "true" : "false");
+	    json_bool(f->created));
 }
 
 static void
@@ -65,7 +41,7 @@ put_server(struct engine *e, struct buf *b, int side)
 		sum.created |= f.created;
 	}
 	buf_puts(b, "{\"host\":");
-	put_str(b, e->want.cfg.host[side]);
+	json_str(b, e->want.cfg.host[side]);
 	buf_printf(b, ",\"turns\":%u,\"sent\":%llu,\"received\":%llu,"
 	    "\"total\":", e->srv[side].stats.turns,
 	    (unsigned long long)e->srv[side].stats.sent,
@@ -77,13 +53,18 @@ put_server(struct engine *e, struct buf *b, int side)
 static void
 put_mbox(struct engine *e, struct buf *b, struct mbox *mb)
 {
-	struct figures	 f;
-	int		 side;
+	const struct stop	*stop = ledger_stop(e, mb->name);
+	struct figures		 f;
+	int			 side;
 
 	buf_puts(b, "{\"name\":");
-	put_str(b, name_show(e, mb->name));
-	buf_printf(b, ",\"stopped\":%s,\"paired\":%u",
-	    mb->stopped ? "true" : "false", mb->npaired);
+	json_str(b, name_show(e, mb->name));
+	buf_printf(b, ",\"stopped\":%s,\"reason\":", json_bool(mb->stopped));
+	if (mb->stopped && stop != NULL && stop->found)
+		json_str(b, stop->text);
+	else
+		buf_puts(b, "null");
+	buf_printf(b, ",\"paired\":%u", mb->npaired);
 	for (side = 0; side < SIDES; side++) {
 		progress_figures(e, mb, side, &f);
 		buf_printf(b, ",\"%s\":", side_name[side]);
@@ -92,39 +73,110 @@ put_mbox(struct engine *e, struct buf *b, struct mbox *mb)
 	buf_puts(b, "}");
 }
 
-static void
-put_refused(struct engine *e, struct buf *b)
+void
+json_refused(struct engine *e, struct buf *b, int all)
 {
 	const char	*sep = "";
 	struct refusal	*f;
 	struct mbox	*mb;
 	int		 side;
 
+	buf_puts(b, ",\"refused\":[");
 	FOREACH_MBOX(mb, &e->list)
 		for (side = 0; side < SIDES; side++)
 			RB_FOREACH(f, refusals, &mb->s[side].known.refusals) {
 				buf_printf(b, "%s{\"mailbox\":", sep);
-				put_str(b, name_show(e, mb->name));
+				json_str(b, name_show(e, mb->name));
 				buf_printf(b, ",\"side\":\"%s\",\"uid\":%u,"
 				    "\"size\":%llu,\"text\":", side_name[side],
 				    f->uid, (unsigned long long)f->size);
-				put_str(b, f->text);
+				json_str(b, f->text);
+				if (all) {
+					buf_printf(b, ",\"attempts\":%u,"
+					    "\"next\":", f->attempts);
+					json_time(b, f->next);
+				}
 				buf_puts(b, "}");
 				sep = ",";
 			}
+	buf_puts(b, "]");
+}
+
+/* Mailboxes that were renamed, or deleted. */
+static void
+put_acts(struct engine *e, struct buf *b, int renamed)
+{
+	const char	*sep = "";
+	struct act	*a;
+
+	TAILQ_FOREACH(a, &e->ledger.acts, entry) {
+		if ((a->to != NULL) != renamed)
+			continue;
+		buf_printf(b, "%s{\"mailbox\":", sep);
+		json_str(b, name_show(e, a->name));
+		buf_puts(b, ",\"side\":");
+		if (a->side == -1)
+			buf_puts(b, "null");
+		else
+			json_str(b, side_name[a->side]);
+		if (renamed) {
+			buf_puts(b, ",\"to\":");
+			json_str(b, name_show(e, a->to));
+		} else
+			buf_printf(b, ",\"messages\":%u", a->messages);
+		buf_puts(b, "}");
+		sep = ",";
+	}
+}
+
+/* What this process' end will be to the user: see exit_status() in main.c. */
+static int
+exit_status(const struct engine *e)
+{
+	int	 status = end_status(e);
+
+	if (status == EX_SYNC_LATER || (status == EX_SYNC_TEMP &&
+	    e->want.cfg.patience != 0 && e->want.cfg.late))
+		return EX_SYNC_ERROR;
+	return status;
 }
 
 void
-json_report(struct engine *e, int status, int64_t ms)
+json_begin(struct engine *e, struct buf *b, int64_t ms)
+{
+	struct json_head	 h;
+
+	memset(&h, 0, sizeof(h));
+	h.status = exit_status(e);
+	h.command = e->command;
+	h.dryrun = e->want.cfg.dryrun;
+	h.began = e->ledger.began;
+	h.ms = ms;
+	h.synced = e->synced;
+	h.fault = e->ledger.fault;
+	h.side = e->ledger.side;
+	h.text = e->ledger.text;
+	/* A tunnel may end first by the same signal. */
+	if (e->end.asked) {
+		h.fault = FAULT_INTERRUPTED;
+		h.side = -1;
+		h.text = "interrupted by a signal";
+	} else if (h.fault == FAULT_NONE && h.status != EX_SYNC_OK &&
+	    h.status != EX_SYNC_PARTIAL)
+		h.fault = FAULT_FAILED;
+	e->ledger.told |= h.fault != FAULT_NONE;
+	json_head(b, &h);
+}
+
+void
+json_report(struct engine *e, int64_t ms)
 {
 	const char	*sep = "";
 	struct buf	 b = BUF_INIT;
 	struct mbox	*mb;
 	int		 side;
 
-	buf_printf(&b, "{\"version\":1,\"status\":%d,\"dry_run\":%s,"
-	    "\"seconds\":%lld.%03lld", status, e->want.cfg.dryrun ? "true" : "false",
-	    (long long)ms / 1000, (long long)ms % 1000);
+	json_begin(e, &b, ms);
 	for (side = 0; side < SIDES; side++) {
 		buf_printf(&b, ",\"%s\":", side_name[side]);
 		put_server(e, &b, side);
@@ -137,9 +189,18 @@ json_report(struct engine *e, int status, int64_t ms)
 		put_mbox(e, &b, mb);
 		sep = ",";
 	}
-	buf_puts(&b, "],\"refused\":[");
-	put_refused(e, &b);
-	buf_puts(&b, "]}\n");
-	say_write(STDOUT_FILENO, (const char *)buf_ptr(&b), b.len);
-	buf_free(&b);
+	buf_puts(&b, "],\"renamed\":[");
+	put_acts(e, &b, 1);
+	buf_puts(&b, "],\"deleted\":[");
+	put_acts(e, &b, 0);
+	buf_puts(&b, "]");
+	json_refused(e, &b, 0);
+	json_end(&b);
+}
+
+void
+json_last(struct engine *e)
+{
+	if (e->want.cfg.json && !e->ledger.told && !e->want.cfg.again)
+		json_report(e, (time(NULL) - e->ledger.began) * 1000);
 }

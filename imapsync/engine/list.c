@@ -101,16 +101,24 @@ got_refusal(struct engine *e, struct req *r, const struct m_engine_refusal *m)
 }
 
 static void
+got_stopped(struct engine *e, struct req *r, const struct m_engine_stopped *m)
+{
+	(void)r;
+	ledger_load(e, m);
+}
+
+static void
 load_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 {
 	(void)r;
 	e->synced = m->time;
 	e->deleted = m->count;
+	e->holder = m->exists;
 }
 
 static const struct answers	 load_answers = {
 	.server = got_server, .mbox = got_mbox, .mark = got_mark,
-	.refusal = got_refusal, .done = load_done
+	.refusal = got_refusal, .stopped = got_stopped, .done = load_done
 };
 
 /* ---- the servers ---- */
@@ -616,6 +624,13 @@ list_modseqs(struct engine *e)
 }
 
 int
+list_state(struct engine *e)
+{
+	ask_load(e, &load_answers);
+	return loop_wait(e, -1);
+}
+
+int
 list_run(struct engine *e)
 {
 	struct wanted	*w = &e->want;
@@ -624,8 +639,7 @@ list_run(struct engine *e)
 		w->patterns = xcalloc(1, sizeof(char *));
 		w->patterns[w->npatterns++] = xstrdup("*");
 	}
-	ask_load(e, &load_answers);
-	if (loop_wait(e, -1) == -1)
+	if (list_state(e) == -1)
 		return -1;
 	if (w->cfg.command == CMD_DELETE || w->cfg.command == CMD_RENAME)
 		list_all(e);

@@ -30,6 +30,7 @@ worker_said(struct engine *e, int chan, const char *what)
 
 	snprintf(text, sizeof(text), "the %s%s %s", chan == STORE ? "store" :
 	    side_name[chan], chan == STORE ? "" : " network worker", what);
+	ledger_fault(e, FAULT_CRASHED, chan == STORE ? -1 : chan, text);
 	progress_log(e, LOG_LV_ERROR, NULL, NULL, text);
 }
 
@@ -70,7 +71,7 @@ control_read(struct engine *e)
 
 	/* EOF: the supervisor is gone; the lifeline says so as well. */
 	if (chan_read(&e->control) != 1)
-		_exit(EX_SYNC_ERROR);
+		_exit(EX_SYNC_CUT);
 	if (chan_dispatch(&e->control, events_control, &src) == -1)
 		fatalx("%s", e->control.error);
 }
@@ -168,7 +169,7 @@ poll_once(struct engine *e, int timeout)
 		fatal("poll");
 	}
 	if (pfd[CHANNELS + 1].revents != 0)
-		_exit(EX_SYNC_ERROR);
+		_exit(EX_SYNC_CUT);
 	if (pfd[CHANNELS].revents != 0)
 		control_read(e);
 	/* The store first: where it failed at its start, that is the reason. */
@@ -298,6 +299,9 @@ loop_start(struct engine *e)
 		if (e->want.cfg.command == CMD_PROBE && (i == STORE ||
 		    !(e->want.cfg.target & (i == LOCAL ? TARGET_LOCAL :
 		    TARGET_REMOTE))))
+			ask_closed(e, i);
+		/* What the state says needs no server. */
+		if (e->command == CMD_STATUS && i != STORE)
 			ask_closed(e, i);
 	}
 	chan_nofds(&e->control);

@@ -109,6 +109,8 @@ void		 rules_commit(struct engine *, struct mbox *);
 /* ---- list.c, import.c, compare.c: step 2; which mailboxes, which are dirty ---- */
 
 int		 list_run(struct engine *);
+/* What the state knows, and nothing else. */
+int		 list_state(struct engine *);
 /*
  * A mailbox that shows messages of others (RFC 6154 \All, \Flagged; RFC 8457
  * \Important) and is left out for that: unless the state has it, a pattern or
@@ -384,9 +386,25 @@ void		 report_line(struct engine *, const struct mbox *,
 		    __attribute__((__format__(printf, 3, 4)));
 /* What was done; the pass began at that time (ms). */
 void		 report_pass(struct engine *, int64_t began);
-void		 json_report(struct engine *, int status, int64_t ms);
+/* A line on standard output, through vis(3). */
+void		 report_out(const char *, ...)
+		    __attribute__((__format__(printf, 1, 2)));
+/* The object of --json; the session's fault is in it from now on. */
+void		 json_report(struct engine *, int64_t ms);
+/*
+ * The session ends, perhaps in the middle of something: the object of a fault
+ * that was in none so far.
+ */
+void		 json_last(struct engine *);
+/* What all objects begin with. */
+void		 json_begin(struct engine *, struct buf *, int64_t ms);
+/* ,"refused":[...] with what the state knows besides if "all". */
+void		 json_refused(struct engine *, struct buf *, int all);
 
-/* ---- commands.c, probe.c, watch.c ---- */
+/* ---- status.c, commands.c, probe.c, watch.c ---- */
+
+/* --status: what the state says.  0, or -1 if it can't be had. */
+int		 status_run(struct engine *);
 
 /* --check, --delete, --rename: after LIST. */
 int		 cmd_run(struct engine *);

@@ -402,6 +402,7 @@ progress_stop(struct engine *e, struct mbox *mb, const char *fmt, ...)
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	log_warnx("%s: %s", name_show(e, mb->name), text);
+	ledger_stopped(e, mb->name, text);
 	mb->stopped = 1;
 	e->partial = 1;
 }

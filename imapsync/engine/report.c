@@ -33,6 +33,20 @@ part(char *line, const char *fmt, ...)
 	strlcat(line, one, LOG_TEXT_MAX);
 }
 
+void
+report_out(const char *fmt, ...)
+{
+	char	 text[TEXT_MAX], safe[TEXT_MAX * 4];
+	va_list	 ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	strnvis(safe, text, sizeof(safe),
+	    VIS_CSTYLE | VIS_NL | VIS_TAB | VIS_NOSLASH);
+	dprintf(STDOUT_FILENO, "%s\n", safe);
+}
+
 /* What went to other mailboxes. */
 static void
 describe_moved(struct engine *e, const struct mbox *mb, int side, char *line)
@@ -201,18 +215,6 @@ report_stats(struct engine *e)
 	(void)loop_wait(e, -1);
 }
 
-/* What this process' end will be to the user: see exit_status() in main.c. */
-static int
-report_status(const struct engine *e)
-{
-	int	 status = end_status(e);
-
-	if (status == EX_SYNC_LATER || (status == EX_SYNC_TEMP &&
-	    e->want.cfg.patience != 0 && e->want.cfg.late))
-		return EX_SYNC_ERROR;
-	return status;
-}
-
 void
 report_pass(struct engine *e, int64_t began)
 {
@@ -234,12 +236,12 @@ report_pass(struct engine *e, int64_t began)
 		report_summary(e, ms);
 	report_refused(e);
 	progress_rest(e);
-	/* --check, --delete and --rename have no figures. */
-	if (e->want.cfg.command != CMD_SYNC && e->want.cfg.command != CMD_REPAIR)
-		return;
 	if (!e->want.cfg.json || (e->want.cfg.watch && e->passes > 0 && !any))
+		return;
+	/* A server that is still away is no news. */
+	if (ended(e) && e->want.cfg.again)
 		return;
 	if (!ended(e))
 		report_stats(e);
-	json_report(e, report_status(e), ms);
+	json_report(e, ms);
 }

@@ -103,6 +103,7 @@ warnings(void)
 	uint32_t		 i;
 
 	memset(&e, 0, sizeof(e));
+	ledger_init(&e);
 	progress_init(&e);
 	e.want.cfg.prefix = "";
 	e.want.cfg.watch = e.want.cfg.haslog = 1;

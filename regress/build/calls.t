@@ -47,6 +47,7 @@ my %layers = (
 	'imapsync/engine' => [
 		[qw(end mbox names)],
 		[qw(ask plan)],
+		[qw(ledger)],
 		[qw(progress)],
 		[qw(refusal)],
 		[qw(events json look)],
@@ -58,7 +59,7 @@ my %layers = (
 		[qw(move)],
 		[qw(recover rename repair verify watch)],
 		[qw(learn)],
-		[qw(commands execute follow gone probe)],
+		[qw(commands execute follow gone probe status)],
 		[qw(engine)],
 	],
 );

@@ -381,7 +381,8 @@ lose(struct req *r)
 {
 	struct m_engine_due	 due = { uidset_min(&r->set), below(2) };
 	struct m_engine_fatal	 last = { below(2) ? EX_SYNC_TEMP :
-				    EX_SYNC_ERROR, "gone" };
+				    EX_SYNC_ERROR, below(FAULT_MAX + 1),
+				    "gone" };
 
 	note_end();
 	if (r->chan != STORE && r->mb != NULL && r->type <= ASK_MOVE &&

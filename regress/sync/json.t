@@ -7,8 +7,8 @@
 # It comes WITHOUT ANY WARRANTY.  See COPYING.
 
 
-# --json: one object on one line, valid whatever the names are, with the members
-# that the manual documents.
+# --json: one object on one line, whatever the names are and however the run ends,
+# with the members that the manual documents; --status, as text and as JSON.
 
 use strict;
 use warnings;
@@ -19,8 +19,9 @@ use Test::More;
 use Imapsync::Compare qw(same_content);
 use Imapsync::Imapsync;
 use Imapsync::Mail qw(message date_of);
-use Imapsync::Proc qw(slurp);
+use Imapsync::Proc qw(slurp free_port which);
 use Imapsync::Server;
+use Imapsync::Watch qw(soon);
 
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');
@@ -51,8 +52,9 @@ sub json
 	like($r->{out}, qr/\A\{[\x20-\x7e]*\}\n\z/, 'one line of ASCII');
 	my $j = eval { JSON::PP->new->decode($r->{out}) };
 	ok($j, 'is JSON') or diag($@, $r->{out});
-	keys_are($j, 'version status dry_run seconds local remote mailboxes ' .
-	    'refused', 'the object');
+	keys_are($j, 'version command status dry_run began ended seconds ' .
+	    'last_good error local remote mailboxes renamed deleted refused',
+	    'the object');
 	is($j->{version}, 1, 'version');
 	is($j->{status}, $status, 'status is the exit status');
 	ok(boolean($j->{dry_run}), 'dry_run is a boolean');
@@ -63,7 +65,7 @@ sub json
 		keys_are($j->{$side}{total}, $counts, "$side, total");
 		my %sum = map { $_ => 0 } qw(copied octets flags deleted moved);
 		for my $box (@{ $j->{mailboxes} }) {
-			keys_are($box, 'name stopped paired local remote',
+			keys_are($box, 'name stopped reason paired local remote',
 			    'a mailbox');
 			keys_are($box->{$side}, $counts, "a mailbox, $side");
 			ok(boolean($box->{$_}), "$_ is a boolean")
@@ -175,6 +177,7 @@ cmp_ok($f->{size}, '>=', 29_000, 'its size');
 like($f->{text}, qr/\S/, 'why');
 my $box = box($j, 'Entw&APw-rfe');
 ok($box->{stopped}, 'gone on one side: stopped');
+like($box->{reason}, qr/^it is gone on the remote server/, 'why');
 is_deeply($box->{local}, { copied => 0, octets => 0, flags => 0, deleted => 0,
     moved => 0,
     created => JSON::PP::false }, 'nothing done');
@@ -190,13 +193,150 @@ $i->lose_state;
 is(box($j, 'plain')->{paired}, 4, 'paired');
 is($j->{remote}{total}{copied}, 0, 'nothing is copied');
 
-# What has no figures prints no object, and an error is said as ever.
-$r = $i->status_is(1, 'a mailbox that is not there', '--json', 'nowhere');
-like($r->{err}, qr/nowhere/, 'is said');
-$r = $i->sync_ok('--check', '--json', '--check');
-unlike($r->{out}, qr/"version"/, 'is the text');
-$r = $i->sync_ok('--rename', '--json', '--rename', 'plain', 'new');
-is($r->{out}, '', 'prints nothing');
+# A run that ends early: who, what, and when it was last well.
+my $good = $j->{last_good};
+like($good, qr/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/, 'the last good run');
+
+sub failed
+{
+	my ($status, $kind, $side, $text, $what, @args) = @_;
+	my $r = $i->status_is($status, $what, '--json', @args);
+	my $j = eval { JSON::PP->new->decode($r->{out}) } // {};
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	is($j->{status}, $status, 'its status') or diag($r->{out});
+	is($j->{error}{kind}, $kind, $kind);
+	is($j->{error}{side}, $side, $side // 'of neither side');
+	like($j->{error}{text}, $text, 'what it was');
+	# The last of what is said there, prefix and list of options aside.
+	like($r->{err}, $text, 'as on standard error');
+	return $j;
+}
+
+failed(2, 'usage', undef, qr/can't be used together/, 'options',
+    '--check', '--repair');
+failed(1, 'configuration', undef, qr/No such file/, 'no configuration',
+    '--config=/nonexistent');
+failed(1, 'failed', undef, qr/nowhere/, 'a mailbox that is not there',
+    'nowhere');
+$j = failed(1, 'failed', undef, qr/nowhere/, 'to delete', '--delete',
+    'nowhere');
+is($j->{command}, 'delete', 'the command');
+
+# What changes in the configuration, and back.
+sub with
+{
+	my ($side, $keys, $code) = @_;
+	my $was = $i->{$side};
+
+	$i->change($side => { %{ $was->section }, %$keys });
+	$code->();
+	$i->change($side => $was);
+}
+
+with('remote', { port => free_port() }, sub {
+	my $j = failed(75, 'connect', 'remote', qr/cannot connect/,
+	    'nobody there');
+	is($j->{last_good}, $good, 'it was well before');
+	is($j->{remote}, undef, 'no figures');
+	failed(75, 'connect', 'remote', qr/cannot connect/,
+	    'the same within the patience', '--debug', '--patience=1d');
+});
+with('remote', { password => 'wrong' }, sub {
+	my $j = failed(1, 'login', 'remote', qr/refuses the login/,
+	    'a wrong password');
+	is($j->{last_good}, $good, 'it was well before');
+});
+with('remote', { password => undef, 'password-command' => 'false' }, sub {
+	failed(1, 'password', 'remote', qr/password-command/,
+	    'a command that fails') });
+with('local', { command => 'sh -c "exit 3"' }, sub {
+	failed(75, 'lost', 'local', qr/closed before a greeting/,
+	    'a tunnel that ends') });
+
+# Mailboxes that are renamed and deleted.
+($j) = json(0, 'a mailbox is renamed', '--rename', 'plain', 'new');
+is($j->{command}, 'rename', 'the command');
+is_deeply([sort { $a->{side} cmp $b->{side} } @{ $j->{renamed} }], [ map
+    { { mailbox => 'plain', side => $_, to => 'new' } } 'local', 'remote' ], 'on both sides');
+is_deeply($j->{deleted}, [], 'none is deleted');
 $i->silent_ok('the run after it');
+($j) = json(0, 'and deleted', '--delete', 'new');
+is_deeply([sort { $a->{side} cmp $b->{side} } @{ $j->{deleted} }], [ map
+    { { mailbox => 'new', side => $_,
+    messages => 4 } } 'local', 'remote' ], 'on both sides');
+
+# ---- --status ----
+
+sub status
+{
+	my ($status, $what, @args) = @_;
+	my $r = $i->status_is($status, $what, '--status', '--json', @args);
+	my $text = $i->status_is($status, 'as text', '--status', @args);
+
+	is("$r->{err}$text->{err}", '', 'nothing on standard error');
+	return (JSON::PP->new->decode($r->{out}), $text->{out});
+}
+
+my $before = slurp($i->state_file);
+($j, my $t) = status(0, 'all is well');
+is($j->{state}, $i->state_file, 'which state');
+is($j->{messages}, 19, 'messages') or diag($t);
+is($j->{in_use_by}, undef, 'nobody has it');
+like($t, qr/^last in sync: \d{4}-/m, 'when it was last well');
+unlike($t, qr/^(?:left alone|refused|under way|in use)/m, 'and no more');
+($lc, $rc) = ($local->client, $remote->client);
+$lc->append('two words', message(91, size => 30_000));
+$uid = ($lc->uids('two words'))[-1];
+$rc->delete('{5}');
+$i->status_is(3, 'something is left undone', '--quiet');
+($j, $t) = status(3, 'that');
+is_deeply([map { $_->{mailbox} } @{ $j->{stopped} }], ['{5}'],
+    'what was left alone');
+like($j->{stopped}[0]{reason}, qr/^it is gone on the remote server/, 'why');
+is($j->{refused}[0]{uid}, $uid, 'what was refused');
+is($j->{refused}[0]{attempts}, 1, 'how often');
+like($t, qr/^    \{5\}: it is gone .* \(since \d{4}-\S+ \S+\)$/m, 'as text');
+like($t, qr/^    two words: UID $uid of local \(\d+ kB\): .*; tried 1 time, /m,
+    'the refused one, too');
+$i->status_is(3, 'it is offered once more', '--quiet');
+$before = slurp($i->state_file);
+$i->status_is(3, 'nothing new', '--quiet');
+is(slurp($i->state_file), $before, 'costs no write');
+$lc->delete('{5}');
+$lc->expunge('two words', $uid);
+$i->sync_ok('mended', '--quiet');
+($j) = status(0, 'well again');
+is_deeply([$j->{stopped}, $j->{refused}], [[], []], 'nothing is left');
+my $n = $j->{messages};
+
+# A run that has the state: who it is, and what it has committed so far.
+my $w = Imapsync::Watch->new($i, '--watch=600', '--quiet');
+$w->ready;
+$lc->append('INBOX', message(92));
+soon('a message is copied',
+    sub { $rc->status('INBOX')->{MESSAGES} == $lc->status('INBOX')->{MESSAGES} });
+soon('what a run has committed is seen', sub {
+	JSON::PP->new->decode($i->run('--status', '--json')->{out})
+	    ->{messages} == $n + 1 });
+($j) = status(0, 'while it is watched');
+is($j->{in_use_by}, $i->roles($w->pid)->{store}, 'who has it');
+failed(75, 'busy', undef, qr/in use by process \d+/, 'another run');
+$_->close for $lc, $rc;
+$w->end('TERM');
+
+# --patience makes a check of it.
+status(0, 'not late', '--patience=1d');
+SKIP: {
+	skip 'there is no sqlite3', 4 if !which('sqlite3');
+	system('sqlite3', $i->state_file,
+	    'UPDATE account SET synced = synced - 200000');
+	($j, $t) = status(1, 'late', '--patience=1d');
+	is($j->{error}{kind}, 'late', 'it says so');
+}
+$i->lose_state;
+($j, $t) = status(0, 'no state');
+like($t, qr/^last in sync: never$/m, 'never');
+ok(!defined $i->state_file, 'and none is made');
 
 done_testing;

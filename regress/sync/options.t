@@ -66,7 +66,8 @@ wrong(qr/without a name/, '--delete', '');
 my $help = $i->status_is(0, '--help', '--help')->{out};
 like($help, qr/^ +$_\b/m, "$_ is in the help")
     for qw(--adopt --allow-delete --check --config --debug --delete --dry-run
-    --import --json --notify --patience --rename --repair --retry --syslog
+    --import --json --notify --patience --rename --repair --retry --status
+    --syslog
     --target --two-accounts --version --watch);
 
 # These get as far as the servers, which there are none of.

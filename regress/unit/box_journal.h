@@ -559,6 +559,17 @@ on_taken(const struct msg *msg)
 }
 
 static inline void
+on_stopped(const struct msg *msg)
+{
+	const struct m_store_stopped	*m = msg->rec;
+
+	if (msg->type == M_STORE_STOPPED)
+		jot("store %s: STOPPED %s", m->name, m->text);
+	else
+		jot("store %s: UNSTOPPED", m->name);
+}
+
+static inline void
 on_synced(const struct msg *msg)
 {
 	(void)msg;
@@ -641,6 +652,8 @@ static const struct proto_handler box_handlers[] = {
 	{ M_STORE_SERVER,	1,	on_server },
 	{ M_STORE_SYNCED,	1,	on_synced },
 	{ M_STORE_DELETED,	1,	on_deleted },
+	{ M_STORE_STOPPED,	1,	on_stopped },
+	{ M_STORE_UNSTOPPED,	1,	on_stopped },
 	{ M_NONE,		0,	NULL }
 };
 

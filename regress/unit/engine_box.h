@@ -384,6 +384,8 @@ box_free(void)
 	import_reset(&eng);
 	guard_reset(&eng);
 	copy_reset(&eng);
+	ledger_reset(&eng);
+	free(eng.ledger.text);
 	mbox_reset(&eng.list);
 	for (i = 0; i < nboxes; i++) {
 		for (side = 0; side < SIDES; side++) {
@@ -430,6 +432,7 @@ box_start(void)
 	ask_init(&eng);
 	mbox_init(&eng.list);
 	copy_reset(&eng);
+	ledger_init(&eng);
 	progress_init(&eng);
 	for (i = 0; i < CHANNELS; i++) {
 		if (socketpair(AF_UNIX, SOCK_STREAM, 0, sv) == -1)
@@ -595,6 +598,7 @@ box_again(void)
 	ask_reset(&eng);
 	guard_reset(&eng);
 	copy_reset(&eng);
+	ledger_reset(&eng);
 	for (i = 0; i < nboxes; i++)
 		boxes[i]->name = xstrdup(boxes[i]->mb->name);
 	mbox_reset(&eng.list);

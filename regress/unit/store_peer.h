@@ -55,9 +55,11 @@ struct peer {
 	int			 lifeline;
 	uint32_t		 id;
 	char			 ready;		/* READY_*, 0: nothing came */
+	int64_t			 told_synced;	/* behind it; -1: nothing */
 	int			 done;
 	uint32_t		 count;
 	int64_t			 time;		/* of DONE */
+	uint32_t		 exists;	/* the same */
 	char			 fatal[TEXT_MAX];
 	int			 status;	/* of FATAL; -1 none */
 	struct row		*rows;		/* PAIRED too: flags, now */
@@ -75,6 +77,7 @@ static char		 path[64];	/* of the state, in dir */
 static rlim_t		 fsize = RLIM_INFINITY;	/* for the next store */
 static uint32_t		 patience;		/* the same */
 static const char	*import = "";		/* the same */
+static int		 look;			/* the same */
 
 /* ---- answers ---- */
 
@@ -151,6 +154,7 @@ on_done(const struct msg *msg)
 		p->done = 1;
 		p->count = m->count;
 		p->time = m->time;
+		p->exists = m->exists;
 	}
 }
 
@@ -245,6 +249,16 @@ on_refusal(const struct msg *msg)
 	    (long long)m->next, m->text);
 }
 
+static inline void
+on_stopped(const struct msg *msg)
+{
+	const struct m_engine_stopped	*m = msg->rec;
+	time_t				 now = time(NULL);
+
+	add(msg->arg, "stopped %s: %s%s\n", m->name, m->text,
+	    m->since <= now && m->since > now - 600 ? "" : " (since long)");
+}
+
 static const struct proto_handler handlers[] = {
 	{ M_ENGINE_ROW,		1,	on_row },
 	{ M_ENGINE_PAIRED,	1,	on_paired },
@@ -254,6 +268,7 @@ static const struct proto_handler handlers[] = {
 	{ M_ENGINE_MBOX,	1,	on_mbox },
 	{ M_ENGINE_MARK,	1,	on_mark },
 	{ M_ENGINE_REFUSAL,	1,	on_refusal },
+	{ M_ENGINE_STOPPED,	1,	on_stopped },
 	{ M_ENGINE_DONE,	1,	on_done },
 	{ M_ENGINE_LOG,		1,	on_log },
 	{ M_ENGINE_FATAL,	1,	on_fatal },
@@ -328,6 +343,7 @@ setup(struct peer *p, const char *file, int dryrun, const char *remote)
 	memset(&m, 0, sizeof(m));
 	m.version = PROTO_VERSION;
 	m.dryrun = dryrun;
+	m.look = look;
 	m.patience = patience;
 	m.path = file;
 	m.identity[LOCAL] = ME;
@@ -375,6 +391,10 @@ start(struct peer *p, const char *file, int dryrun, const char *remote)
 	setup(p, file, dryrun, remote);
 	if (read(ready, &p->ready, 1) != 1)
 		p->ready = 0;
+	p->told_synced = -1;
+	if (read(ready, &p->told_synced, sizeof(p->told_synced)) !=
+	    (ssize_t)sizeof(p->told_synced))
+		p->told_synced = -1;
 	close(ready);
 	if (p->ready == READY_OPEN || p->ready == READY_LATE)
 		return 1;

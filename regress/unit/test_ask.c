@@ -50,6 +50,7 @@ GOT(server, M_ENGINE_SERVER)
 GOT(mbox, M_ENGINE_MBOX)
 GOT(mark, M_ENGINE_MARK)
 GOT(refusal, M_ENGINE_REFUSAL)
+GOT(stopped, M_ENGINE_STOPPED)
 GOT(info, M_ENGINE_INFO)
 GOT(row, M_ENGINE_ROW)
 GOT(paired, M_ENGINE_PAIRED)
@@ -81,6 +82,7 @@ static const struct answers	 all = {
 	.changed = got_changed, .stats = got_stats, .offer = got_offer,
 	.uids = got_uids, .server = got_server,
 	.mbox = got_mbox, .mark = got_mark, .refusal = got_refusal,
+	.stopped = got_stopped,
 	.info = got_info, .row = got_row, .paired = got_paired
 };
 
@@ -344,7 +346,8 @@ documented(enum ask_type type)
 		return BIT(M_ENGINE_OFFER);
 	case ASK_LOAD:
 		return BIT(M_ENGINE_SERVER) | BIT(M_ENGINE_MBOX) |
-		    BIT(M_ENGINE_MARK) | BIT(M_ENGINE_REFUSAL);
+		    BIT(M_ENGINE_MARK) | BIT(M_ENGINE_REFUSAL) |
+		    BIT(M_ENGINE_STOPPED);
 	case ASK_IMPORT:
 		return BIT(M_ENGINE_MBOX);
 	case ASK_INFO:

@@ -25,7 +25,9 @@ static const char *const loaded =
     "mark 1 remote first 1 tries 2 77/500 1024 1:10231\n"
     "mark 1 remote first 0 tries 2 77/500 476 10241:14991\n"
     "mark 9 local first 1 tries 0 1/1 1 5:9\n"
-    "refusal 1 local 8 code 8 attempts 3 900 800 1234567890123 too\tbig\n";
+    "refusal 1 local 8 code 8 attempts 3 900 800 1234567890123 too\tbig\n"
+    "stopped a\001b: a reason\n"
+    "stopped b\001c: another reason\n";
 
 /* Every kind of record goes in, and comes out again of a reopened file. */
 static void
@@ -39,6 +41,7 @@ test_new(void)
 				    UIDSET_INIT };
 	struct m_store_markfail	 fail = { 1, REMOTE };
 	struct m_store_refuse	 ref = { 1, LOCAL, 8, 2, 1, 1, 1, 1, "x" };
+	struct m_store_stopped	 stopped = { "a\001b", "a reason" };
 	struct uidset		 set = UIDSET_INIT;
 	struct peer		 p;
 	char			 deep[96], name[128];
@@ -90,6 +93,11 @@ test_new(void)
 	ref = (struct m_store_refuse){ 1, LOCAL, 8, 8, 3, 900, 800,
 	    1234567890123, "too\tbig" };
 	say(&p, M_STORE_REFUSE, &ref);
+	say(&p, M_STORE_STOPPED, &stopped);
+	stopped.name = "b\001c";
+	stopped.text = "another reason";
+	say(&p, M_STORE_STOPPED, &stopped);
+	say(&p, M_STORE_STOPPED, &stopped);
 	ok(commit(&p), "new: committed");
 	ok(load(&p), "new: load");
 	is_str(p.text, loaded, "new: what is told");
@@ -123,6 +131,8 @@ test_remove(void)
 	struct m_store_base	 base = { 1, 2, "\\Flagged" };
 	struct m_store_rebase	 rebase = { 1, REMOTE, 1, "Work",
 				    UIDSET_INIT };
+	struct m_store_stopped	 stopped = { "nowhere", "a reason" };
+	struct m_store_unstopped unstopped = { "nowhere" };
 	struct peer		 p;
 
 	fresh(&p, 10);
@@ -139,6 +149,9 @@ test_remove(void)
 	    "info: %u, %u", p.info.max_local, p.info.max_remote);
 	say(&p, M_STORE_UNMARK, &un);
 	say(&p, M_STORE_UNREFUSE, &unref);
+	say(&p, M_STORE_STOPPED, &stopped);
+	say(&p, M_STORE_UNSTOPPED, &unstopped);
+	say(&p, M_STORE_UNSTOPPED, &unstopped);	/* not an error */
 	drop(&p, REMOTE, 9, 51);
 	say(&p, M_STORE_ADOPT, &adopt);
 	load(&p);

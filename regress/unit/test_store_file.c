@@ -270,7 +270,8 @@ old_file(uint32_t rows, int version)
 
 	fresh(&p, rows);
 	stop(&p);
-	edit("DROP TABLE looked; DROP TABLE server; PRAGMA user_version = 3");
+	edit("DROP TABLE looked; DROP TABLE server; DROP TABLE stopped;"
+	    "PRAGMA user_version = 3");
 	if (version < 3)
 		edit("DROP TABLE account; DROP TABLE lost; DROP TABLE deleted;"
 		    "PRAGMA user_version = 2");
@@ -575,10 +576,83 @@ test_full(void)
 		fatalx("%s", cmd);
 }
 
+/* --status: start, and what LOAD says; 0 if it did not start. */
+static int
+looks(struct peer *p)
+{
+	int	 ret;
+
+	look = 1;
+	ret = start(p, path, 0, YOU) && load(p);
+	look = 0;
+	return ret;
+}
+
+static void
+test_look(void)
+{
+	struct m_store_stopped	 stopped = { "INBOX", "a reason" };
+	struct peer		 p, q;
+	uint64_t		 before;
+	char			 journal[80];
+
+	clean(dir);
+	before = sum(dir);
+	ok(looks(&p) && p.text[0] == '\0' && p.exists == 0 && stop(&p) == 0 &&
+	    sum(dir) == before, "look: no state, and none is made");
+
+	fresh(&q, 10);
+	say(&q, M_STORE_STOPPED, &stopped);
+	synced(&q);
+	commit(&q);
+	ok(looks(&p), "look: while another has it: %s", p.fatal);
+	is_str(p.text, "mbox 1 INBOX adopt 1 sub 2 rows 10 0/1/0/0/ 0/1/0/0/\n"
+	    "stopped INBOX: a reason\n", "look: what it has committed");
+	ok(p.exists == (uint32_t)q.pid && p.time > 0 &&
+	    p.told_synced == p.time, "look: and who that is");
+	stop(&p);
+	drop(&q, LOCAL, 1, 4);
+	ok(looks(&p) && strstr(p.text, "rows 10") != NULL,
+	    "look: what it has not committed is not seen");
+	stop(&p);
+	ok(commit(&q) && looks(&p) && strstr(p.text, "rows 6") != NULL,
+	    "look: and then it is");
+	ok(!rows(&p, LOCAL, "1:9") && reap(&p) == 1 &&
+	    strstr(p.fatal, "not allowed") != NULL,
+	    "look: there is nothing else to ask");
+	stop(&q);
+
+	before = sum(dir);
+	ok(looks(&p) && p.exists == 0 && strstr(p.text, "rows 6") != NULL &&
+	    stop(&p) == 0 && sum(dir) == before,
+	    "look: at a file that nobody has");
+	look = 1;
+	ok(!start(&p, path, 0, "another") && reap(&p) == 1 &&
+	    strstr(p.fatal, "belongs to the pair") != NULL,
+	    "look: at that of another pair: \"%s\"", p.fatal);
+	look = 0;
+	old_file(10, 2);
+	before = sum(dir);
+	ok(looks(&p) && strstr(p.text, "rows 10") != NULL && stop(&p) == 0 &&
+	    sum(dir) == before, "look: at an old one, which stays so");
+
+	/* The header of a journal: the file may be anything between. */
+	snprintf(journal, sizeof(journal), "%s-journal", path);
+	write_at(journal, 0, "\xd9\xd5\x05\xf9\x20\xa1\x63\xd7", 8);
+	ok(!looks(&p) && reap(&p) == 1 &&
+	    strstr(p.fatal, "in the middle of a change") != NULL,
+	    "look: not at what is to be undone: \"%s\"", p.fatal);
+	write_at(journal, 0, "\0\0\0\0\0\0\0\0", 8);
+	ok(looks(&p) && stop(&p) == 0, "look: a journal that is over: %s",
+	    p.fatal);
+	unlink(journal);
+}
+
 int
 main(void)
 {
 	begin();
+	test_look();
 	test_foreign();
 	test_upgrade();
 	test_nobody();

@@ -35,6 +35,7 @@ use File::Temp ();
 use Test::More;
 use Time::HiRes qw(time);
 use Imapsync::Proc qw(tmpdir spawn slurp spew which descendants proc_field);
+use Imapsync::Schema;
 
 my $regress = Cwd::abs_path(File::Basename::dirname(__FILE__) . '/../..');
 my $number = 0;
@@ -138,7 +139,22 @@ sub wait
 	}
 	$r->{status} = $status >> 8;
 	$r->{signal} = $status & 127;
+	check_json($r, $o{killed}) if $run->{args} =~ /--json\b/;
 	return $r;
+}
+
+# All that --json prints in any test is what its schema says.
+sub check_json
+{
+	my ($r, $killed) = @_;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 2;
+	for (split /^/, $r->{out}) {
+		my $why = Imapsync::Schema::wrong($_);
+		fail("--json fits its schema: $why"), diag($_) if $why ne '';
+	}
+	# And it prints something, always.
+	fail('--json prints an object') if $r->{out} eq '' && !$killed;
 }
 
 sub run
