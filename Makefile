@@ -70,7 +70,7 @@ ENGINE =	imapsync/engine/engine.o imapsync/engine/list.o \
 		imapsync/engine/probe.o \
 		imapsync/engine/watch.o imapsync/engine/report.o \
 		imapsync/engine/json.o imapsync/engine/ledger.o \
-		imapsync/engine/status.o imapsync/engine/look.o \
+		imapsync/engine/status.o imapsync/engine/check.o imapsync/engine/look.o \
 		imapsync/engine/loop.o imapsync/engine/events.o \
 		imapsync/engine/end.o imapsync/engine/ask.o \
 		imapsync/engine/progress.o imapsync/engine/names.o \
@@ -263,6 +263,7 @@ clean: clean-regress
 -include imapsync/engine/json.d
 -include imapsync/engine/ledger.d
 -include imapsync/engine/status.d
+-include imapsync/engine/check.d
 -include imapsync/engine/look.d
 -include imapsync/engine/loop.d
 -include imapsync/engine/events.d

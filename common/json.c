@@ -62,6 +62,7 @@ json_error(struct buf *b, const struct json_head *h)
 		[FAULT_PASSWORD] = "password",
 		[FAULT_CONNECT] = "connect",
 		[FAULT_TLS] = "tls",
+		[FAULT_CERTIFICATE] = "certificate",
 		[FAULT_LOGIN] = "login",
 		[FAULT_SERVER] = "server",
 		[FAULT_LOST] = "lost",

@@ -26,7 +26,8 @@ enum fault {
 	FAULT_CONFIGURATION,	/* or a file that it names */
 	FAULT_PASSWORD,		/* password-command */
 	FAULT_CONNECT,		/* a name, a server, proxy or tunnel */
-	FAULT_TLS,		/* a certificate, no version in common ... */
+	FAULT_TLS,		/* no version in common ... */
+	FAULT_CERTIFICATE,	/* it is not trusted, not valid, another one */
 	FAULT_LOGIN,
 	FAULT_SERVER,		/* it lacks or says what can't be worked with */
 	FAULT_LOST,		/* the connection */

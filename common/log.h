@@ -42,6 +42,8 @@ enum log_level {
 #define EX_SYNC_LATER	69
 /* The same: the supervisor has ended the engine, which said nothing more. */
 #define EX_SYNC_CUT	70
+/* --check: the certificate of that side, before anything else is said. */
+#define EX_SYNC_CERT	71	/* + enum side */
 
 /*
  * The sink of this process.  "status" is -1 for a message, else the exit

@@ -108,6 +108,7 @@ static const struct proto_field f_net_setup[] = {
 	U8(m_net_setup, debug, 0, 2),
 	BOOL(m_net_setup, cleartext),
 	BOOL(m_net_setup, has_password),
+	U8(m_net_setup, check, CHECK_NOT, CHECK_PEEK),
 	U32(m_net_setup, timeout),
 	STR(m_net_setup, host, HOST_MAX),
 	STR(m_net_setup, auth, WORDS_MAX),
@@ -266,6 +267,18 @@ static const struct proto_field f_engine_ready[] = {
 	STR(m_engine_ready, tls, SHORT_MAX),
 	STR(m_engine_ready, cipher, SHORT_MAX),
 	STR(m_engine_ready, mechanism, SHORT_MAX),
+	END
+};
+static const struct proto_field f_engine_cert[] = {
+	BOOL(m_engine_cert, verified),
+	U8(m_engine_cert, pinned, PINNED_NOT, PINNED_OTHER),
+	I64(m_engine_cert, notbefore),
+	I64(m_engine_cert, notafter),
+	STR(m_engine_cert, subject, TEXT_MAX),
+	STR(m_engine_cert, issuer, TEXT_MAX),
+	STR(m_engine_cert, pin, WORDS_MAX),
+	STR(m_engine_cert, tls, SHORT_MAX),
+	STR(m_engine_cert, cipher, SHORT_MAX),
 	END
 };
 static const struct proto_field f_engine_mailbox[] = {
@@ -496,6 +509,7 @@ static const struct proto_field f_engine_setup[] = {
 	BOOL(m_engine_setup, watch),
 	BOOL(m_engine_setup, notify),
 	U8(m_engine_setup, again, AGAIN_NO, AGAIN_FAILED),
+	U8(m_engine_setup, peek, 0, 1 + REMOTE),
 	BOOL(m_engine_setup, syslog),
 	U16(m_engine_setup, columns),
 	U32(m_engine_setup, interval),
@@ -750,6 +764,7 @@ static const struct proto_field f_store_unstopped[] = {
 	X(NET_STATS, net_stats, f_none, 0)				\
 	X(NET_LOGOUT, net_logout, f_none, 0)				\
 	X(ENGINE_READY, engine_ready, f_engine_ready, 0)		\
+	X(ENGINE_CERT, engine_cert, f_engine_cert, 0)			\
 	X(ENGINE_MAILBOX, engine_mailbox, f_engine_mailbox, P_MANY)	\
 	X(ENGINE_OPENED, engine_opened, f_engine_opened, 0)		\
 	X(ENGINE_VANISHED, engine_vanished, f_engine_vanished, 0)	\

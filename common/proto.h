@@ -91,6 +91,7 @@ enum proto_type {
 
 	/* to the engine, from a network worker */
 	M_ENGINE_READY,
+	M_ENGINE_CERT,
 	M_ENGINE_MAILBOX,
 	M_ENGINE_OPENED,
 	M_ENGINE_VANISHED,
@@ -191,6 +192,11 @@ enum proxy_type { PROXY_NONE = 0, PROXY_SOCKS5, PROXY_SOCKS5H };
 enum strategy_kind { STRATEGY_AUTO = 0, STRATEGY_QRESYNC, STRATEGY_CONDSTORE,
 	STRATEGY_PLAIN };
 
+/*
+ * --check: the certificate is told.  PEEK: it is not verified, and nobody logs in;
+ * the session ends where it would.
+ */
+enum check { CHECK_NOT = 0, CHECK_CERT, CHECK_PEEK };
 /* M_NET_SETUP: first message; who the server is and how to log in. */
 struct m_net_setup {
 	uint32_t	 version;	/* PROTO_VERSION */
@@ -204,6 +210,7 @@ struct m_net_setup {
 	uint8_t		 cleartext;	/* a password may go over this transport
 					   without TLS: tunnel, loopback, or told so */
 	uint8_t		 has_password;
+	uint8_t		 check;		/* enum check */
 	uint32_t	 timeout;	/* seconds of silence while an answer is due */
 	const char	*host;		/* as configured; for messages and TLS */
 	const char	*auth;		/* mechanisms wanted, blanks between; "": default */
@@ -518,6 +525,23 @@ struct m_engine_offer {
 	const char	*cipher;
 	const char	*key;		/* as SSL_fingerprint takes it; "" no TLS */
 	const char	*mechs;		/* mechanisms, blanks between; "" none */
+};
+
+/*
+ * M_ENGINE_CERT: with "check", once, when the handshake of TLS is over, also if the
+ * certificate is refused then; without TLS when the login would follow, empty.
+ */
+enum pinned { PINNED_NOT = 0, PINNED_YES, PINNED_OTHER };
+struct m_engine_cert {
+	uint8_t		 verified;	/* its chain, time and name */
+	uint8_t		 pinned;	/* enum pinned: SSL_fingerprint */
+	int64_t		 notbefore;	/* seconds since 1970 */
+	int64_t		 notafter;
+	const char	*subject;
+	const char	*issuer;
+	const char	*pin;		/* as SSL_fingerprint takes it */
+	const char	*tls;		/* protocol version; "" none */
+	const char	*cipher;
 };
 
 #define ATTR_NOSELECT		0x001	/* also \NonExistent */
@@ -836,7 +860,8 @@ struct m_engine_uids {
  * the worst answer counts.  modseq and exists are those of the mailbox that the
  * request's handle names, at its last tagged answer (modseq by RFC 7162 section
  * 6, 0: none); 0 elsewhere, but exists of LOAD with "look": the process that has
- * the state, 0 if none.  count: PAIR, the pairs made; LOAD, see DELETED; IMPORT,
+ * the state, 0 if none; of PAIR_ADOPT: messages that both sides have by their keys,
+ * and are no pairs.  count: PAIR, the pairs made; LOAD, see DELETED; IMPORT,
  * the version of the database.
  */
 struct m_engine_done {
@@ -912,6 +937,8 @@ struct m_engine_setup {
 	uint8_t		 watch;		/* stay, and look again */
 	uint8_t		 notify;	/* --notify: both servers must have it */
 	uint8_t		 again;		/* enum again */
+	uint8_t		 peek;		/* --check: 1 + the side whose certificate
+					   is to be looked at, and nothing else */
 	uint8_t		 syslog;	/* also to syslog(3), opened before the lock */
 	uint16_t	 columns;	/* of the terminal on stderr; 0: none */
 	uint32_t	 interval;	/* seconds from one look to the next */

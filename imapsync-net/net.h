@@ -60,6 +60,7 @@ enum phase { P_SETUP = 0, P_SOCKS, P_TLS, P_GREETING, P_LOGIN, P_READY,
 enum login {
 	LOGIN_NOT = 0,		/* the server is not ready for it */
 	LOGIN_WAIT,		/* the engine's last LIST is still to come */
+	LOGIN_NEVER,		/* CHECK_PEEK */
 	LOGIN_SENT,
 	LOGIN_DONE
 };
@@ -97,6 +98,7 @@ struct session {
 	int			 newcaps;	/* told behind the login */
 	uint32_t		 probe;		/* the PROBE to answer; 0: none */
 	int			 probed;	/* there was one */
+	int			 toldcert;	/* CERT was sent */
 	int			 initial;	/* SASL: to be sent at "+" */
 };
 

@@ -68,6 +68,28 @@ socks(struct net *net)
 	net->wipe = 1;
 }
 
+/*
+ * --check: the certificate, once; where it can be cut it is: a name that is so long
+ * is for no eye.
+ */
+static void
+tell_cert(struct net *net)
+{
+	char			 subject[TEXT_MAX], issuer[TEXT_MAX];
+	struct m_engine_cert	 m;
+
+	if (net->setup.check == CHECK_NOT || net->session.toldcert)
+		return;
+	memset(&m, 0, sizeof(m));
+	m.subject = m.issuer = m.pin = m.tls = m.cipher = "";
+	if (stream_tls_cert(net->st, &m) == -1 && net->phase == P_TLS)
+		return;
+	m.subject = net_words(subject, sizeof(subject), m.subject);
+	m.issuer = net_words(issuer, sizeof(issuer), m.issuer);
+	net->session.toldcert = 1;
+	chan_send(&net->chan, M_ENGINE_CERT, 0, &m);
+}
+
 void
 session_tls(struct net *net)
 {
@@ -77,6 +99,7 @@ session_tls(struct net *net)
 	case 0:
 		return;
 	case -1:
+		tell_cert(net);
 		why = stream_error(net->st);
 		/* A certificate, or a clock, may be another one tomorrow. */
 		fatal_ex(strstr(why, "closed the connection") != NULL ||
@@ -85,6 +108,7 @@ session_tls(struct net *net)
 	}
 	net->session.tls = 1;
 	stats_handshake(net);
+	tell_cert(net);
 	log_debug("%s: %s, %s, key %s", net->setup.host,
 	    stream_tls_version(net->st), stream_tls_cipher(net->st),
 	    stream_tls_fingerprint(net->st));
@@ -546,6 +570,12 @@ session_next(struct net *net)
 		cmd_puts(c, "STARTTLS");
 		c->hold = 1;
 		cmd_end(net, c);
+		return;
+	}
+	/* Nobody knows who that is: it is told nothing. */
+	if (net->setup.check == CHECK_PEEK) {
+		net->login = LOGIN_NEVER;
+		tell_cert(net);
 		return;
 	}
 	net->login = LOGIN_WAIT;

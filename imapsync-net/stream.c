@@ -53,6 +53,10 @@ struct stream {
 	int			 first;		/* octet under TLS, or -1 */
 	int			 ended;		/* the socket is at its end */
 	int			 verify;
+	int			 peek;		/* any certificate will do */
+	int			 verified;	/* chain, time and name */
+	enum pinned		 pinned;
+	int			 distrusted;	/* it failed for that */
 	char			*host;		/* the name to verify */
 	char			*pins;
 	struct buf		 peer;		/* certificate, DER */
@@ -196,7 +200,8 @@ stream_tls_prepare(struct stream *s, const struct m_net_setup *su, int ca,
 	free(s->pins);
 	s->host = tlsconf_name(su->host);
 	s->pins = xstrdup(su->ssl_fingerprint);
-	s->verify = su->ssl_verify;
+	s->peek = su->check == CHECK_PEEK;
+	s->verify = su->ssl_verify && !s->peek;
 	s->tls = tlsconf_client(su, &io, ca, cert, key, s->error,
 	    sizeof(s->error));
 	if (s->tls == NULL)
@@ -244,23 +249,24 @@ handshake_failed(struct stream *s)
 	static const struct {
 		const char	*in;
 		const char	*say;
+		int		 distrusted;
 	} texts[] = {
-		{ "has expired", "the certificate has expired" },
+		{ "has expired", "the certificate has expired", 1 },
 		{ "is not yet valid", "the certificate is not yet valid: "
-		    "is the clock right?" },
+		    "is the clock right?", 1 },
 		{ "certificate verification failed", "the certificate's chain "
 		    "is not trusted: SSL_CAfile must hold its authority, or "
-		    "pin it with SSL_fingerprint and SSL_verify = NO" },
+		    "pin it with SSL_fingerprint and SSL_verify = NO", 1 },
 		{ "protocol version", "no TLS version in common: see "
-		    "SSL_protocol_min and SSL_protocol_max" },
+		    "SSL_protocol_min and SSL_protocol_max", 0 },
 		{ "unsupported protocol", "no TLS version in common: see "
-		    "SSL_protocol_min and SSL_protocol_max" },
+		    "SSL_protocol_min and SSL_protocol_max", 0 },
 		{ "no protocols available", "no TLS version in common: see "
-		    "SSL_protocol_min and SSL_protocol_max" },
+		    "SSL_protocol_min and SSL_protocol_max", 0 },
 		{ "handshake failure", "the server refuses our TLS versions, "
-		    "ciphers or certificate" },
+		    "ciphers or certificate", 0 },
 		{ "certificate required", "the server wants a certificate of "
-		    "ours: see SSL_cert and SSL_key" },
+		    "ours: see SSL_cert and SSL_key", 0 },
 	};
 	const char *why = tls_error(s->tls), *say = NULL;
 	size_t i;
@@ -272,8 +278,10 @@ handshake_failed(struct stream *s)
 		say = "the server does not speak TLS here: check type, port "
 		    "and STARTTLS";
 	for (i = 0; say == NULL && i < nitems(texts); i++)
-		if (strstr(why, texts[i].in) != NULL)
+		if (strstr(why, texts[i].in) != NULL) {
 			say = texts[i].say;
+			s->distrusted = texts[i].distrusted;
+		}
 	if (say == NULL && tls_lost(s, why))
 		say = "the server closed the connection in the handshake: if "
 		    "it always does see SSL_protocol_min and SSL_protocol_max";
@@ -299,18 +307,23 @@ peer_check(struct stream *s)
 		return -1;
 	}
 	pin_show(s->pin, spki, len);
-	if (s->pins[strspn(s->pins, " \t")] != '\0' &&
-	    !pin_match(s->pins, spki, len)) {
+	if (s->pins[strspn(s->pins, " \t")] != '\0')
+		s->pinned = pin_match(s->pins, spki, len) ? PINNED_YES :
+		    PINNED_OTHER;
+	if (s->pinned == PINNED_OTHER && !s->peek) {
+		s->distrusted = 1;
 		stream_fail(s, "TLS with %s: the server's key is not one of "
 		    "SSL_fingerprint: it has %s", s->host, s->pin);
 		return -1;
 	}
 	if (s->verify && !tls_peer_cert_contains_name(s->tls, s->host)) {
+		s->distrusted = 1;
 		stream_fail(s, "TLS with %s: the certificate does not hold the "
 		    "name %s: is \"host\" right?  (the key is %s)", s->host,
 		    s->host, s->pin);
 		return -1;
 	}
+	s->verified = s->verify;
 	return 0;
 }
 
@@ -374,6 +387,32 @@ const char *
 stream_tls_fingerprint(const struct stream *s)
 {
 	return s->pin;
+}
+
+int
+stream_distrusted(const struct stream *s)
+{
+	return s->distrusted;
+}
+
+int
+stream_tls_cert(struct stream *s, struct m_engine_cert *m)
+{
+	const char	*text;
+
+	if (s->peer.len == 0)
+		return -1;
+	memset(m, 0, sizeof(*m));
+	m->verified = s->verified;
+	m->pinned = s->pinned;
+	m->notbefore = tls_peer_cert_notbefore(s->tls);
+	m->notafter = tls_peer_cert_notafter(s->tls);
+	m->subject = (text = tls_peer_cert_subject(s->tls)) != NULL ? text : "";
+	m->issuer = (text = tls_peer_cert_issuer(s->tls)) != NULL ? text : "";
+	m->pin = s->pin;
+	m->tls = (text = tls_conn_version(s->tls)) != NULL ? text : "";
+	m->cipher = (text = tls_conn_cipher(s->tls)) != NULL ? text : "";
+	return 0;
 }
 
 const uint8_t *

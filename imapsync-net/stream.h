@@ -48,6 +48,13 @@ int		 stream_handshake(struct stream *);
 /* "TLSv1.3", the cipher, "sha256$hex" of the peer's key; "" without TLS. */
 const char	*stream_tls_version(const struct stream *);
 const char	*stream_tls_cipher(const struct stream *);
+/*
+ * For --check: what the certificate says, also of one that was refused, as long as
+ * the stream lives.  -1: there is none.
+ */
+int		 stream_tls_cert(struct stream *, struct m_engine_cert *);
+/* The handshake has failed because of the certificate. */
+int		 stream_distrusted(const struct stream *);
 const char	*stream_tls_fingerprint(const struct stream *);
 /*
  * The peer's certificate as DER (static until the stream ends), for channel

@@ -207,7 +207,7 @@ conf_trust(struct conf *c, const struct m_net_setup *su,
 	 * therefore verified in peer_check().
 	 */
 	tls_config_insecure_noverifyname(c->cfg);
-	if (!su->ssl_verify) {
+	if (!su->ssl_verify || su->check == CHECK_PEEK) {
 		tls_config_insecure_noverifycert(c->cfg);
 		tls_config_insecure_noverifytime(c->cfg);
 		return 0;

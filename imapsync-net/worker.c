@@ -59,7 +59,8 @@ fault_of(const struct net *net, int status)
 	case P_SOCKS:
 		return FAULT_CONNECT;
 	case P_TLS:
-		return FAULT_TLS;
+		return stream_distrusted(net->st) ? FAULT_CERTIFICATE :
+		    FAULT_TLS;
 	case P_LOGIN:
 		return net->login == LOGIN_SENT ? FAULT_LOGIN : FAULT_SERVER;
 	default:

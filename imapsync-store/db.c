@@ -161,6 +161,14 @@ static const char *const statement[DB_NSTMT] = {
 	[DB_SEEN_OTHERS] = "SELECT"
 	    " EXISTS (SELECT 1 FROM seen_@ WHERE mailbox < ?1) OR"
 	    " EXISTS (SELECT 1 FROM seen_@ WHERE mailbox > ?1)",
+	[DB_SEEN_TWINS] = "SELECT coalesce(sum(min(l.n, r.n)), 0) FROM"
+	    " (SELECT key, count(*) AS n FROM seen_local WHERE mailbox = ?1"
+	    " AND msgid AND NOT EXISTS (SELECT 1 FROM message"
+	    " WHERE mailbox = ?1 AND local = uid) GROUP BY key) l JOIN"
+	    " (SELECT key, count(*) AS n FROM seen_remote WHERE mailbox = ?1"
+	    " AND msgid AND NOT EXISTS (SELECT 1 FROM message"
+	    " WHERE mailbox = ?1 AND remote = uid) GROUP BY key) r"
+	    " ON l.key = r.key",
 	[DB_SEEN_FORGET] = "DELETE FROM seen_@ WHERE mailbox = ?1",
 	[DB_SEEN_CLEAR] = "DELETE FROM seen_@",
 	[DB_REPAIR] = "SELECT m.local, m.remote, m.size, m.key, m.flagset,"

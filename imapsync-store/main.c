@@ -214,8 +214,11 @@ on_taken(const struct msg *msg)
 static void
 on_pair(const struct msg *msg)
 {
+	uint32_t	 n;
+
 	store.id = msg->id;
-	done(db_pair(&store.db, msg->rec));
+	n = db_pair(&store.db, msg->rec);
+	done_at(n, 0, store.db.twins);
 }
 
 static void

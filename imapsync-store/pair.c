@@ -486,6 +486,19 @@ whole(struct db *db, uint32_t mailbox)
 	return n;
 }
 
+/* What both sides have by its key, and is no pair all the same. */
+static uint32_t
+twins(struct db *db, uint32_t mailbox)
+{
+	sqlite3_stmt	*st;
+	int64_t		 n = 0;
+
+	st = db_stmt(db, DB_SEEN_TWINS, LOCAL, DB_INTS(mailbox));
+	while (db_step(db, st))
+		n = sqlite3_column_int64(st, 0);
+	return n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
+}
+
 uint32_t
 db_pair(struct db *db, const struct m_store_pair *m)
 {
@@ -517,6 +530,9 @@ db_pair(struct db *db, const struct m_store_pair *m)
 		db_run(db, DB_RECOUNT, LOCAL, DB_INTS(m->mailbox));
 	else if (m->mode != PAIR_IMPORT)
 		db_count(db, m->mailbox, pairs);
+	db->twins = 0;
+	if (m->mode == PAIR_ADOPT)
+		db->twins = twins(db, m->mailbox);
 	for (s = 0; s < SIDES; s++) {
 		answer_unpaired(db, m->mailbox, s);
 		db_unsee(db, m->mailbox, s);

@@ -96,6 +96,7 @@ enum db_stmt {
 	DB_SEEN_UIDS,
 	DB_SEEN_DIFF,
 	DB_SEEN_OTHERS,
+	DB_SEEN_TWINS,
 	DB_SEEN_FORGET,
 	DB_SEEN_CLEAR,
 	DB_REPAIR,
@@ -120,6 +121,7 @@ struct db {
 	int		 newflagsets;	/* some were added in this session */
 	int		 left;		/* a rule left something out */
 	int64_t		 synced;	/* the last good run; 0: none */
+	uint32_t	 twins;		/* of the last PAIR */
 	uint32_t	 holder;	/* look.c: who has the state; 0: nobody */
 	char		 ready;		/* enum ready; 0: it is not open */
 	struct import	*import;	/* import.c; NULL: none */

@@ -404,6 +404,7 @@ struct sup_opts {
 	int		 dryrun;
 	int		 allow_delete;
 	int		 two_accounts;
+	int		 peek;		/* as in struct m_engine_setup */
 	int		 retry;
 	int		 json;
 	int		 watch;

@@ -591,6 +591,25 @@ watch(struct conf *c, struct sup_opts *o, const char *path)
 	}
 }
 
+/*
+ * --check has met a certificate that it can't verify, and has ended there: another
+ * session shows it, which could not log in if it wanted to.
+ */
+static int
+peek(const char *path, struct sup_opts *o, int side, struct sup_end *end)
+{
+	struct conf	 conf;
+	int		 status = EX_SYNC_ERROR;
+
+	if (sup_stopped())
+		return status;
+	o->peek = 1 + side;
+	if (load_conf(&conf, path) == 0)
+		status = sup_session(&conf, o, end);
+	conf_free(&conf);
+	return status == EX_SYNC_OK ? EX_SYNC_ERROR : status;
+}
+
 static int
 run(const char *path, mode_t mask)
 {
@@ -617,6 +636,8 @@ run(const char *path, mode_t mask)
 		return watch(&conf, o, path);
 	status = sup_session(&conf, o, &end);
 	conf_free(&conf);
+	if (status == EX_SYNC_CERT + LOCAL || status == EX_SYNC_CERT + REMOTE)
+		status = peek(path, o, status - EX_SYNC_CERT, &end);
 	status = exit_status(o, status, &end);
 	if (!end.told)
 		result_print(o, status);

@@ -252,6 +252,8 @@ start_net_setup(struct session *s, int side, struct chan *ch)
 	m.compress = cs->compress;
 	m.pipeline = cs->pipeline;
 	m.strategy = cs->strategy;
+	m.check = s->opts->peek ? CHECK_PEEK : s->opts->command == CMD_CHECK ?
+	    CHECK_CERT : CHECK_NOT;
 	m.debug = s->opts->debug;
 	m.cleartext = cs->cleartext || cs->type == CONN_TUNNEL ||
 	    end->loopback;
@@ -367,6 +369,7 @@ start_engine_opts(struct m_engine_setup *m, const struct sup_opts *o,
 	m->command = o->command;
 	m->target = o->target;
 	m->json = o->json;
+	m->peek = o->peek;
 	m->watch = o->watch;
 	m->notify = o->notify;
 	m->syslog = o->syslog;
@@ -506,12 +509,37 @@ start_prepare(struct session *s)
 	return 0;
 }
 
+/*
+ * --check: one side once more, to look at its certificate.  No secret is asked
+ * for, so that none can be told.
+ */
+static int
+start_peek(struct session *s, int side)
+{
+	int	 bridge[2], r;
+
+	result_at(FAULT_CONNECT, side);
+	conf_wipe(&s->conf->side[side].password);
+	sup_default(1);
+	r = connect_resolve(&s->ends[side], &s->conf->side[side]);
+	sup_default(0);
+	if (r == -1 || connect_all(&s->ends[side], 1) == -1)
+		return EX_SYNC_TEMP;
+	result_at(FAULT_FAILED, -1);
+	start_socketpair(bridge);
+	start_net(s, side, &bridge[side]);
+	close(bridge[OTHER(side)]);
+	return 0;
+}
+
 /* Both servers, and their workers: 0, or the exit status after a message. */
 static int
 start_servers(struct session *s)
 {
 	int	 bridge[2], side, status;
 
+	if (s->opts->peek)
+		return start_peek(s, s->opts->peek - 1);
 	if ((status = start_prepare(s)) != 0)
 		return status;
 	for (side = 0; side < SIDES; side++) {

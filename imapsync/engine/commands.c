@@ -14,16 +14,10 @@
 #include <stdio.h>
 
 #include "engine.h"
-#include "sandbox.h"
-#include "say.h"
 
 /* ---- --check ---- */
 
-static const struct {
-	uint32_t	 cap;
-	const char	*name;
-	const char	*use;		/* what it costs to have none */
-} extensions[] = {
+const struct extension cmd_extensions[] = {
 	{ CAP_UIDPLUS,	"UIDPLUS", "deletions wait while other messages are "
 	    "marked \\Deleted" },
 	{ CAP_QRESYNC,	"QRESYNC", "it does not tell what was deleted" },
@@ -37,7 +31,8 @@ static const struct {
 	{ CAP_NOTIFY,	"NOTIFY", "--notify falls back to IDLE" },
 	{ CAP_IDLE,	"IDLE", "--watch only looks from time to time" },
 	{ CAP_OBJECTID,	"OBJECTID", "a mailbox that was replaced is noticed "
-	    "less surely" }
+	    "less surely" },
+	{ 0, NULL, NULL }
 };
 
 /* What is used, why, what it costs and what is not promised. */
@@ -138,24 +133,19 @@ check_cost(struct engine *e, int side)
 		    "deletes nothing and says so");
 }
 
-static int
-check_side(struct engine *e, int side)
+int
+cmd_check_side(struct engine *e, int side)
 {
 	const struct m_engine_ready	*r = &e->srv[side].ready;
+	const struct extension		*x;
 	int				 bad = 0;
-	size_t				 i;
 
-	report_out("%s: %s, logged in by %s", side_name[side], e->want.cfg.host[side],
-	    r->mechanism);
-	if (r->tls[0] != '\0')
-		report_out("    TLS: %s, %s", r->tls, r->cipher);
-	for (i = 0; i < nitems(extensions); i++) {
-		if (r->caps & extensions[i].cap) {
-			report_out("    %-17s yes", extensions[i].name);
+	for (x = cmd_extensions; x->name != NULL; x++) {
+		if (r->caps & x->cap) {
+			report_out("    %-17s yes", x->name);
 			continue;
 		}
-		report_out("    %-17s no: %s", extensions[i].name,
-		    extensions[i].use);
+		report_out("    %-17s no: %s", x->name, x->use);
 	}
 	check_strategy(r);
 	if (!e->srv[side].list_failed)
@@ -168,77 +158,6 @@ check_side(struct engine *e, int side)
 		bad = 1;
 	}
 	return bad;
-}
-
-/* What its server says that it is. */
-static const char *
-check_virtual(const struct mbox *mb)
-{
-	uint32_t	 attrs = mb->s[LOCAL].told.attrs |
-			    mb->s[REMOTE].told.attrs;
-
-	return attrs & ATTR_ALL ? "\\All" : attrs & ATTR_FLAGGED ?
-	    "\\Flagged" : "\\Important";
-}
-
-static void
-check_mbox(struct engine *e, struct mbox *mb)
-{
-	const char	*name = name_show(e, mb->name);
-	char		 other[NAME_MAX_LEN];
-	int		 side;
-
-	if (list_virtual(e, mb)) {
-		report_out("    %s: left out, it shows messages of other mailboxes (%s); "
-		    "see virtual-mailboxes", name, check_virtual(mb));
-		return;
-	}
-	if (mb->skip || (!mbox_present(mb, LOCAL) && !mbox_present(mb, REMOTE)))
-		return;
-	if (mbox_present(mb, LOCAL) && mbox_present(mb, REMOTE)) {
-		report_out("    %s: %u messages on local, %u on remote%s", name,
-		    mb->s[LOCAL].told.messages, mb->s[REMOTE].told.messages,
-		    mb->id == 0 ? "; not synchronised so far" : "");
-		return;
-	}
-	side = mbox_present(mb, LOCAL) ? LOCAL : REMOTE;
-	if (mb->id != 0)
-		report_out("    %s: gone on %s, left alone on %s", name,
-		    side_name[OTHER(side)], side_name[side]);
-	else if (name_server(e, OTHER(side), mb->name, other) == -1)
-		report_out("    %s: skipped, %s can't have this name", name,
-		    side_name[OTHER(side)]);
-	else if (!rules_allow(e, OTHER(side), PROP_NEW))
-		report_out("    %s: only on %s, where it stays (direction, propagate)",
-		    name, side_name[side]);
-	else
-		report_out("    %s: %u messages on %s; will be created on %s", name,
-		    mb->s[side].told.messages, side_name[side],
-		    side_name[OTHER(side)]);
-}
-
-static int
-cmd_check(struct engine *e)
-{
-	struct mbox	*mb;
-	int		 bad = 0, side;
-
-	for (side = 0; side < SIDES; side++)
-		bad |= check_side(e, side);
-	report_out("last in sync: %s", progress_synced(e));
-	report_out("sandbox: %s", sandbox_describe());
-	report_out("mailboxes:");
-	FOREACH_MBOX(mb, &e->list)
-		check_mbox(e, mb);
-	if (bad) {
-		report_out("These servers can't be synchronised as they are: see what "
-		    "is MISSING above.");
-		e->end.status = EX_SYNC_ERROR;
-		ledger_fault(e, FAULT_SERVER, -1, "these servers can't be "
-		    "synchronised as they are");
-	} else
-		report_out("All that is needed is there.");
-	return 0;
 }
 
 /* ---- --delete and --rename ---- */
@@ -632,12 +551,6 @@ cmd_rename(struct engine *e)
 int
 cmd_run(struct engine *e)
 {
-	switch (e->want.cfg.command) {
-	case CMD_CHECK:
-		return cmd_check(e);
-	case CMD_DELETE:
-		return cmd_delete(e);
-	default:
-		return cmd_rename(e);
-	}
+	return e->want.cfg.command == CMD_DELETE ? cmd_delete(e) :
+	    cmd_rename(e);
 }

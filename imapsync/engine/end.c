@@ -32,6 +32,18 @@ end_status(const struct engine *e)
 }
 
 int
+end_peek(const struct engine *e)
+{
+	int	 side = e->ledger.side;
+
+	if (e->command != CMD_CHECK || e->want.cfg.peek || e->end.asked ||
+	    e->ledger.fault != FAULT_CERTIFICATE ||
+	    (side != LOCAL && side != REMOTE) || e->srv[side].has_cert)
+		return 0;
+	return EX_SYNC_CERT + side;
+}
+
+int
 ended(const struct engine *e)
 {
 	return e->end.phase != END_NONE;

@@ -23,6 +23,8 @@ engine_sink(int status, enum log_level level, const char *mailbox,
 {
 	struct engine	*e = &engine;
 
+	if (status < 0 && level == LOG_LV_WARN && check_warned(e, text))
+		return;
 	if (status < 0) {
 		progress_log(e, level, NULL, mailbox, text);
 		return;
@@ -160,16 +162,20 @@ engine_run(struct engine *e)
 		return probe_run(e);
 	if (e->want.cfg.command == CMD_STATUS)
 		return status_run(e);
+	if (e->want.cfg.peek)
+		return check_peek(e);
 	if (list_run(e) == -1)
 		return -1;
+	if (e->command == CMD_CHECK && (n = check_servers(e)) != 1)
+		return n;
 	if (e->want.cfg.command == CMD_IMPORT) {
 		if (import_run(e) == -1)
 			return -1;
 		/* The rest is a run like any other. */
 		e->want.cfg.command = CMD_SYNC;
 	}
-	if (e->want.cfg.command != CMD_SYNC &&
-	    e->want.cfg.command != CMD_REPAIR)
+	if (e->want.cfg.command == CMD_DELETE ||
+	    e->want.cfg.command == CMD_RENAME)
 		return cmd_run(e);
 	watch_hint(e);
 	if (rename_run(e) == -1 || compare_run(e) == -1)
@@ -185,6 +191,10 @@ engine_run(struct engine *e)
 		return -1;
 	if (gone_run(e) == -1)
 		return -1;
+	if (e->command == CMD_CHECK) {
+		check_report(e);
+		return 0;
+	}
 	if (e->want.cfg.dryrun) {
 		report_plan(e);
 		return 0;
@@ -243,6 +253,7 @@ engine_main(void)
 	loop_setup(e);
 	log_init(engine_sink, e->want.cfg.debug);
 	e->command = e->want.cfg.command;
+	report_json(e->want.cfg.json);
 	e->ledger.began = time(NULL);
 	loop_start(e);
 
@@ -257,7 +268,9 @@ engine_main(void)
 			engine_salvage(e);
 		}
 		e->exec.target = -1;
-		if (e->command != CMD_STATUS)
+		if (e->command == CMD_CHECK && ended(e))
+			check_failed(e);
+		else if (e->command != CMD_STATUS && e->command != CMD_CHECK)
 			report_pass(e, began);
 		e->passes++;
 	} while (e->want.cfg.watch && !ended(e) && watch_wait(e) == 0);
@@ -265,5 +278,5 @@ engine_main(void)
 	if (ended(e))
 		json_last(e);
 	loop_finish(e);
-	_exit(end_status(e));
+	_exit(end_peek(e) != 0 ? end_peek(e) : end_status(e));
 }

@@ -68,6 +68,10 @@ struct wanted {
 struct server {
 	int		 is_ready;
 	struct m_engine_ready ready;	/* once is_ready; strings are copies */
+	int		 has_cert;	/* --check */
+	struct m_engine_cert cert;	/* likewise */
+	struct sess	*inbox;		/* --check: it was opened, or NULL */
+	char		*noinbox;	/* or why it was not */
 	char		 delim;		/* 0: NIL, or not known yet */
 	struct m_engine_server last;	/* as the state knows it */
 	int		 list_failed;	/* --check: its LIST was not OK */
@@ -156,6 +160,13 @@ struct watching {
 	int64_t		 next_look;	/* ms */
 };
 
+/* check.c: what there is to warn of. */
+struct checking {
+	char		**warnings;
+	size_t		 n;
+	int		 bad;		/* they can't be synchronised */
+};
+
 /* progress.c: what a pass said, so that a watch says it once. */
 struct said {
 	RB_ENTRY(said)	 entry;
@@ -224,6 +235,7 @@ struct engine {
 	struct watching	 watch;
 	struct progress	 progress;
 	struct ledger	 ledger;
+	struct checking	 check;
 	uint32_t	 holder;	/* --status: who has the state; 0 nobody */
 	int		 command;	/* enum run_command: what was asked for */
 	int64_t		 synced;	/* the last good run; 0: none */
@@ -247,6 +259,11 @@ void		 end_hurry(struct engine *, int64_t ms);
  * have ended its tunnel, and be on its way to us.
  */
 void		 end_lost(struct engine *, int side, const char *words);
+/*
+ * --check ends here without a word, so that another session looks at a
+ * certificate: its status, or 0.
+ */
+int		 end_peek(const struct engine *);
 /* Exit status so far. */
 int		 end_status(const struct engine *);
 int64_t		 end_now(void);	/* milliseconds, monotonic */

@@ -112,6 +112,25 @@ h_ready(const struct msg *msg)
 		    m->cipher[0] != '\0' ? ", " : "", m->cipher);
 }
 
+static void
+h_cert(const struct msg *msg)
+{
+	struct source			*src = msg->arg;
+	const struct m_engine_cert	*m = msg->rec;
+	struct server			*s = &src->e->srv[src->chan];
+
+	if (src->e->want.cfg.command != CMD_CHECK || s->has_cert)
+		fatalx("the %s worker tells of a certificate that it was not "
+		    "asked for", side_name[src->chan]);
+	s->has_cert = 1;
+	s->cert = *m;
+	s->cert.subject = xstrdup(m->subject);
+	s->cert.issuer = xstrdup(m->issuer);
+	s->cert.pin = xstrdup(m->pin);
+	s->cert.tls = xstrdup(m->tls);
+	s->cert.cipher = xstrdup(m->cipher);
+}
+
 /* It owes an answer, and waits for its server, or for the other worker. */
 static void
 h_alive(const struct msg *msg)
@@ -129,6 +148,7 @@ h_alive(const struct msg *msg)
 const struct proto_handler events_net[] = {
 	{ M_ENGINE_ALIVE,	1, h_alive },
 	{ M_ENGINE_READY,	1, h_ready },
+	{ M_ENGINE_CERT,	1, h_cert },
 	{ M_ENGINE_LOG,		1, h_log },
 	{ M_ENGINE_FATAL,	1, h_fatal },
 	{ M_ENGINE_MAILBOX,	1, ask_answer },

@@ -13,8 +13,8 @@
  */
 #include "engine.h"
 
-static void
-put_figures(struct buf *b, const struct figures *f)
+void
+json_figures(struct buf *b, const struct figures *f)
 {
 	buf_printf(b, "{\"copied\":%llu,\"octets\":%llu,\"flags\":%llu,"
 	    "\"deleted\":%llu,\"moved\":%llu,\"created\":%s}",
@@ -46,7 +46,7 @@ put_server(struct engine *e, struct buf *b, int side)
 	    "\"total\":", e->srv[side].stats.turns,
 	    (unsigned long long)e->srv[side].stats.sent,
 	    (unsigned long long)e->srv[side].stats.received);
-	put_figures(b, &sum);
+	json_figures(b, &sum);
 	buf_puts(b, "}");
 }
 
@@ -68,7 +68,7 @@ put_mbox(struct engine *e, struct buf *b, struct mbox *mb)
 	for (side = 0; side < SIDES; side++) {
 		progress_figures(e, mb, side, &f);
 		buf_printf(b, ",\"%s\":", side_name[side]);
-		put_figures(b, &f);
+		json_figures(b, &f);
 	}
 	buf_puts(b, "}");
 }
@@ -201,6 +201,7 @@ json_report(struct engine *e, int64_t ms)
 void
 json_last(struct engine *e)
 {
-	if (e->want.cfg.json && !e->ledger.told && !e->want.cfg.again)
+	if (e->want.cfg.json && !e->ledger.told && !e->want.cfg.again &&
+	    end_peek(e) == 0)
 		json_report(e, (time(NULL) - e->ledger.began) * 1000);
 }

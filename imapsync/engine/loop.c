@@ -300,8 +300,9 @@ loop_start(struct engine *e)
 		    !(e->want.cfg.target & (i == LOCAL ? TARGET_LOCAL :
 		    TARGET_REMOTE))))
 			ask_closed(e, i);
-		/* What the state says needs no server. */
-		if (e->command == CMD_STATUS && i != STORE)
+		/* What the state says needs no server; a certificate is one's. */
+		if (i != STORE && (e->command == CMD_STATUS ||
+		    (e->want.cfg.peek && i != e->want.cfg.peek - 1)))
 			ask_closed(e, i);
 	}
 	chan_nofds(&e->control);

@@ -55,6 +55,7 @@ struct mbox {
 	uint8_t		 adopt;		/* to be paired by content */
 	uint8_t		 adopt_asked;	/* --adopt named it */
 	uint8_t		 repair;	/* --repair looks at all of it */
+	uint8_t		 shown;		/* --check tells of it */
 	uint8_t		 skip;		/* filtered out, or named and skipped */
 	uint8_t		 hinted;	/* a server told of news in it */
 	uint8_t		 dirty;
@@ -76,6 +77,7 @@ struct mbox {
 	struct rows_remote rows_r;
 	struct mbox_work *w;
 	uint32_t	 npaired;
+	uint32_t	 ntwins;	/* that both sides have, and were not */
 	uint32_t	 overflow;	/* local UID with more flags than can be */
 };
 RB_HEAD(mboxes, mbox);

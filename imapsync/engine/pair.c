@@ -333,6 +333,7 @@ adopt_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 	finish_paired(e, mb);
 	mb->adopt = 0;
 	mb->npaired += m->count;
+	mb->ntwins += m->exists;
 }
 
 int

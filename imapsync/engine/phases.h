@@ -386,7 +386,14 @@ void		 report_line(struct engine *, const struct mbox *,
 		    __attribute__((__format__(printf, 3, 4)));
 /* What was done; the pass began at that time (ms). */
 void		 report_pass(struct engine *, int64_t began);
-/* A line on standard output, through vis(3). */
+/*
+ * What was done to a mailbox or, in a dry run, is to be, into
+ * line[LOG_TEXT_MAX]: "" if nothing.
+ */
+void		 report_describe(struct engine *, const struct mbox *,
+		    char *line);
+/* A line on standard output, through vis(3); none with --json. */
+void		 report_json(int on);
 void		 report_out(const char *, ...)
 		    __attribute__((__format__(printf, 1, 2)));
 /* The object of --json; the session's fault is in it from now on. */
@@ -396,17 +403,41 @@ void		 json_report(struct engine *, int64_t ms);
  * that was in none so far.
  */
 void		 json_last(struct engine *);
+/* What was done on a side of a mailbox, or would be. */
+void		 json_figures(struct buf *, const struct figures *);
 /* What all objects begin with. */
 void		 json_begin(struct engine *, struct buf *, int64_t ms);
 /* ,"refused":[...] with what the state knows besides if "all". */
 void		 json_refused(struct engine *, struct buf *, int all);
 
-/* ---- status.c, commands.c, probe.c, watch.c ---- */
+/* ---- commands.c, check.c, status.c, probe.c, watch.c ---- */
+
+/* What a server may offer, with name NULL at the end. */
+struct extension {
+	uint32_t	 cap;		/* CAP_* */
+	const char	*name;
+	const char	*use;		/* what it costs to have none */
+};
+extern const struct extension	 cmd_extensions[];
+/* Print what that server offers: 1 if it can't be worked with. */
+int		 cmd_check_side(struct engine *, int side);
+
+/*
+ * --check: what the two servers are; 1 if a run can be planned, 0 if not, or -1 if
+ * it has to end.  Behind the plan of a dry run: what it would do.  The session has
+ * ended early: what is known.  With "peek": the certificate.
+ */
+int		 check_servers(struct engine *);
+void		 check_report(struct engine *);
+void		 check_failed(struct engine *);
+int		 check_peek(struct engine *);
+/* A warning for the report: 1, or 0 if it is to be said as ever. */
+int		 check_warned(struct engine *, const char *);
 
 /* --status: what the state says.  0, or -1 if it can't be had. */
 int		 status_run(struct engine *);
 
-/* --check, --delete, --rename: after LIST. */
+/* --delete, --rename: after LIST. */
 int		 cmd_run(struct engine *);
 /* Behind list_run(): of which mailboxes news has come ("hinted"). */
 void		 watch_hint(struct engine *);

@@ -401,7 +401,9 @@ progress_stop(struct engine *e, struct mbox *mb, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	log_warnx("%s: %s", name_show(e, mb->name), text);
+	/* The report has it beside the mailbox. */
+	if (e->command != CMD_CHECK)
+		log_warnx("%s: %s", name_show(e, mb->name), text);
 	ledger_stopped(e, mb->name, text);
 	mb->stopped = 1;
 	e->partial = 1;

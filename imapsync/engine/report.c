@@ -33,6 +33,14 @@ part(char *line, const char *fmt, ...)
 	strlcat(line, one, LOG_TEXT_MAX);
 }
 
+static int	 report_isjson;
+
+void
+report_json(int on)
+{
+	report_isjson = on;
+}
+
 void
 report_out(const char *fmt, ...)
 {
@@ -44,7 +52,8 @@ report_out(const char *fmt, ...)
 	va_end(ap);
 	strnvis(safe, text, sizeof(safe),
 	    VIS_CSTYLE | VIS_NL | VIS_TAB | VIS_NOSLASH);
-	dprintf(STDOUT_FILENO, "%s\n", safe);
+	if (!report_isjson)
+		dprintf(STDOUT_FILENO, "%s\n", safe);
 }
 
 /* What went to other mailboxes. */
@@ -66,9 +75,8 @@ describe_moved(struct engine *e, const struct mbox *mb, int side, char *line)
 	}
 }
 
-/* What was done to a mailbox or, in a dry run, is to be: "" if nothing. */
-static void
-describe(struct engine *e, const struct mbox *mb, char *line)
+void
+report_describe(struct engine *e, const struct mbox *mb, char *line)
 {
 	struct figures	 f[SIDES];
 	int		 dry = e->want.cfg.dryrun, side;
@@ -133,7 +141,7 @@ report_plan(struct engine *e)
 	FOREACH_MBOX(mb, &e->list) {
 		if (mb->skip || mb->stopped)
 			continue;
-		describe(e, mb, line);
+		report_describe(e, mb, line);
 		if (line[0] == '\0')
 			continue;
 		report_line(e, mb, "%s", line);
@@ -225,7 +233,7 @@ report_pass(struct engine *e, int64_t began)
 
 	progress_clear(e);
 	FOREACH_MBOX(mb, &e->list) {
-		describe(e, mb, line);
+		report_describe(e, mb, line);
 		if (line[0] == '\0')
 			continue;
 		any = 1;

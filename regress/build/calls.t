@@ -60,6 +60,7 @@ my %layers = (
 		[qw(recover rename repair verify watch)],
 		[qw(learn)],
 		[qw(commands execute follow gone probe status)],
+		[qw(check)],
 		[qw(engine)],
 	],
 );

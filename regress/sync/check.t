@@ -14,6 +14,7 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
+use JSON::PP ();
 use Test::More;
 use Imapsync::Cert;
 use Imapsync::Compare qw(everything);
@@ -52,6 +53,7 @@ sub check
 	return $r->{out};
 }
 
+my $r;
 my ($lc, $rc) = ($local->client, $remote->client);
 $lc->append_many('INBOX', map { { body => message($_) } } 1 .. 3);
 $lc->create('here');
@@ -75,6 +77,23 @@ my $new = '3 messages on local, 0 on remote; not synchronised so far';
 like($out, qr/^    INBOX: $new$/m, 'INBOX');
 like($out, qr/^    here: 1 messages? on local; will be created on remote$/m,
     'to be created');
+like($out, qr/^    INBOX: .*\n        a run would do: 3 to copy to remote$/m,
+    'what a run would do');
+like($out, qr/^    a\.b: .*\n        left alone: skipped: .* delimiter/m,
+    'and what not');
+like($out, qr/^warning: 1 mailbox of the local server can't be on the remote /m,
+    'which is warned of');
+like($out, qr{^    delimiter: /$}m, 'the delimiters');
+like($out, qr/^    delimiter: \.$/m, 'both');
+is(() = $out =~ /^    INBOX: opened read-only, \d messages$/mg, 2,
+    'INBOX is opened on both');
+like($out, qr/^    certificate: .*CN=/m, 'whose certificate');
+like($out, qr/^    issued by: .*CN=/m, 'issued by whom');
+like($out, qr/^    valid: \d{4}-\d\d-\d\d to \d{4}-\d\d-\d\d \(-?\d+ days left\)$/m,
+    'how long');
+like($out, qr/^    verified: yes$/m, 'verified');
+my ($pin) = $out =~ /^    its pin: SSL_fingerprint = (sha256\$[0-9a-f]{64})$/m;
+ok($pin, 'its pin');
 like($out, qr/^    there: 0 messages on remote; will be created on local$/m,
     'there');
 like($out, qr/^    a\.b: skipped, remote can't have this name$/m,
@@ -102,6 +121,28 @@ like($out, qr/^    there: gone on remote, left alone on local$/m, 'gone');
 like($out, qr/^    new: only on remote, where it stays/m, 'the direction');
 $i->change(conf => { direction => undef });
 
+# As JSON; its schema is looked at wherever it is printed.
+$i->change(conf => { 'list-mailbox' => '"*" "nosuch.*"',
+    'watch-mailbox' => 'INBOX nothere' });
+$r = $i->sync_ok('--json', '--check', '--json');
+is($r->{err}, '', 'nothing on standard error');
+my $json = JSON::PP->new->decode($r->{out});
+is($json->{command}, 'check', 'the command');
+is($json->{remote}{certificate}{pin}, $pin, 'the pin');
+ok($json->{remote}{certificate}{verified}, 'verified');
+is($json->{'local'}{certificate}, undef, 'none without TLS');
+ok($json->{remote}{extensions}{QRESYNC}, 'an extension');
+is($json->{'local'}{inbox}, 3, 'INBOX');
+my ($there) = grep { $_->{name} eq 'there' } @{ $json->{mailboxes} };
+ok($there->{stopped}, 'a mailbox that is gone');
+is($there->{messages}{remote}, undef, 'is not there');
+like($there->{reason}, qr/^it is gone on the remote server/, 'why');
+like("@{ $json->{warnings} }", qr/list-mailbox: .* "nosuch\.\*"/,
+    'a pattern that matches nothing');
+like("@{ $json->{warnings} }", qr/watch-mailbox: .* "nothere"/,
+    'a mailbox to watch that is not there');
+$i->change(conf => { 'list-mailbox' => undef, 'watch-mailbox' => undef });
+
 # What is missing is named, for both servers.
 sub with_caps
 {
@@ -117,7 +158,7 @@ sub with_caps
 my $less = with_caps('UIDPLUS|QRESYNC|LIST-EXTENDED|LIST-STATUS|LITERAL\+|' .
     'MULTIAPPEND|IDLE|NOTIFY');
 my $j = Imapsync::Imapsync->new(local => $local, remote => $less);
-my $r = $j->sync_ok('without what can be done without', '--check');
+$r = $j->sync_ok('without what can be done without', '--check');
 like($r->{out}, qr/^    $_ +no: \S/m, "$_ is missed")
     for qw(UIDPLUS QRESYNC LIST-EXTENDED LIST-STATUS LITERAL\+
     MULTIAPPEND IDLE NOTIFY);
@@ -153,7 +194,61 @@ sub fails
 fails(1, qr/^remote: .*(?:AUTHENTICATIONFAILED|[Aa]uthentication failed)/m,
     'a wrong password', password => 's3cret');
 fails(75, qr/^remote: /m, 'no server there', port => free_port());
-fails(1, qr/^remote: .*certificate/m, 'a certificate of nobody we know',
-    SSL_CAfile => Imapsync::Cert->new(name => 'x', ca => 'other')->ca);
+
+# A certificate of nobody we know: it is shown, and nobody logs in.
+my $other = Imapsync::Cert->new(name => 'x', ca => 'other')->ca;
+fails(1, qr/^remote: .*certificate's chain/m, 'a certificate of nobody we know',
+    SSL_CAfile => $other);
+$j = Imapsync::Imapsync->new(local => $local,
+    remote => $remote->section(SSL_CAfile => $other));
+$r = $j->status_is(1, 'the same', '--check', '--debug');
+like($r->{out}, qr/^remote: localhost, not logged in$/m, 'it is shown');
+like($r->{out}, qr/^    verified: NO$/m, 'as not verified');
+like($r->{out}, qr/^    its pin: SSL_fingerprint = \Q$pin\E$/m, 'with its pin');
+like($r->{out}, qr/^No password was sent\./m, 'and says so');
+unlike($r->{err}, qr/remote: C: \S+ (?:LOGIN|AUTHENTICATE)/, 'which is true');
+$r = $j->status_is(1, 'as JSON', '--check', '--json');
+$json = JSON::PP->new->decode($r->{out});
+is_deeply([@{ $json->{error} }{qw(kind side)}], ['certificate', 'remote'],
+    'what has failed');
+is($json->{remote}{certificate}{pin}, $pin, 'the pin');
+is($json->{remote}{mechanism}, undef, 'without a login');
+$r = $j->status_is(1, 'a run says it in one line', '--json', '--quiet');
+$json = JSON::PP->new->decode($r->{out});
+is($json->{error}{kind}, 'certificate', 'a kind of its own');
+# A password that can't be had is not asked for either.
+$j->change(remote => $remote->section(SSL_CAfile => $other,
+    password => undef, 'password-command' => "echo x >>$j->{home}/asked; echo x"));
+$j->run('--check');
+is(slurp("$j->{home}/asked"), "x\n", 'the password is asked for once');
+# That pin, taken over.
+$j->change(remote => $remote->section(SSL_CAfile => undef, SSL_verify => 'NO',
+    SSL_fingerprint => $pin));
+$r = $j->sync_ok('pinned', '--check');
+like($r->{out}, qr/^    its pin: .* \(as configured\)$/m, 'it fits');
+unlike($r->{out}, qr/^warning: .*SSL_verify/m, 'no warning');
+$j->change(remote => $remote->section(SSL_CAfile => undef,
+    SSL_verify => 'NO'));
+$r = $j->sync_ok('neither verified nor pinned', '--check');
+like($r->{out}, qr/^warning: remote: .* add SSL_fingerprint = \Q$pin\E$/m,
+    'is warned of');
+$j->change(remote => $remote->section(SSL_CAfile => undef, SSL_verify => 'NO',
+    SSL_fingerprint => 'sha256$' . '0' x 64));
+$r = $j->status_is(1, 'another pin', '--check');
+like($r->{out}, qr/^    its pin: .*\Q$pin\E \(ANOTHER ONE is configured\)$/m,
+    'the true one is shown');
+unlike($r->{out}, qr/logged in by/, 'without a login');
+
+# Mail that would be there twice: neither size nor date agree.
+($lc, $rc) = ($local->client, $remote->client);
+$_->create('twins') for $lc, $rc;
+$lc->append('twins', message(50), date => '01-Jan-2020 10:00:00 +0000');
+$rc->append('twins', message(50) . "one line more\r\n",
+    date => '02-Jan-2020 10:00:00 +0000');
+$_->close for $lc, $rc;
+$j = Imapsync::Imapsync->new(local => $local, remote => $remote);
+$r = $j->sync_ok('twins', '--check', 'twins');
+like($r->{out}, qr/^warning: 1 message with the same header fields .*twins\)$/m,
+    'are warned of');
 
 done_testing;

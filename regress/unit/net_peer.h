@@ -96,6 +96,16 @@ on_mailbox(const struct msg *msg)
 }
 
 static inline void
+on_cert(const struct msg *msg)
+{
+	const struct m_engine_cert	*m = msg->rec;
+
+	buf_printf(line(msg), " %s%s%s\n", m->pin[0] != '\0' ? m->pin : "none",
+	    m->verified ? " verified" : "", m->pinned == PINNED_YES ?
+	    " pinned" : m->pinned == PINNED_OTHER ? " another pin" : "");
+}
+
+static inline void
 on_opened(const struct msg *msg)
 {
 	const struct m_engine_opened	*m = msg->rec;
@@ -263,6 +273,7 @@ on_fatal(const struct msg *msg)
 
 static const struct proto_handler	 events[] = {
 	{ M_ENGINE_READY,	1,	on_ready },
+	{ M_ENGINE_CERT,	1,	on_cert },
 	{ M_ENGINE_MAILBOX,	1,	on_mailbox },
 	{ M_ENGINE_OPENED,	1,	on_opened },
 	{ M_ENGINE_VANISHED,	1,	on_vanished },

@@ -495,6 +495,8 @@ test_fatal(void)
 	close(ready);
 }
 
+static uint32_t	 twins;		/* of the last PAIR */
+
 /* One case of pairing: run it and compare pairs and what is left. */
 static void
 paired(struct peer *p, int how, const char *want, const char *left_local,
@@ -505,6 +507,7 @@ paired(struct peer *p, int how, const char *want, const char *left_local,
 
 	pair(p, how);
 	count = p->count;
+	twins = p->exists;
 	is_str(set_text(&p->uids[LOCAL]), left_local, what);
 	is_str(set_text(&p->uids[REMOTE]), left_remote, what);
 	rows(p, LOCAL, "1:4294967295");
@@ -547,6 +550,8 @@ test_pair(void)
 	seen(&p, REMOTE, 4, 10, 100, 5, 1, "");
 	paired(&p, PAIR_ADOPT, "1-1", "2:4", "2:4",
 	    "adopt: another size, Message-ID and date are asked for");
+	ok(twins == 1, "adopt: one of them has its key on both sides: %u",
+	    twins);
 
 	seen(&p, LOCAL, 1, 7, 100, 5, 1, "");
 	seen(&p, LOCAL, 2, 7, 300, 5, 1, "");
@@ -554,6 +559,7 @@ test_pair(void)
 	seen(&p, REMOTE, 2, 7, 100, 6, 1, "");
 	paired(&p, PAIR_ADOPT, "1-2 2-1", "", "",
 	    "adopt: equal size goes first");
+	ok(twins == 0, "adopt: what is paired is none: %u", twins);
 
 	seen(&p, LOCAL, 1, 7, 300, 5, 0, "");
 	seen(&p, LOCAL, 2, 7, 100, 5, 0, "");

@@ -436,6 +436,68 @@ test_pins(void)
 	try("no pin", &good, &su, "ca", NONE, NULL);
 }
 
+/* What --check tells of a certificate: whether the handshake is good or not. */
+static void
+told(const char *what, const struct server *srv, struct m_net_setup *su,
+    const char *ca, int shakes, int verified, int pinned, int distrusted)
+{
+	struct m_engine_cert	 m;
+	struct stream		*s;
+	pid_t			 pid;
+	int			 fd, r;
+
+	pid = s_start(srv, &fd);
+	s = stream_new(fd);
+	r = shake(s, su, ca, NULL, NULL) == 1;
+	ok(r == shakes && stream_distrusted(s) == distrusted,
+	    "told: %s: %d %s", what, r, stream_error(s));
+	r = stream_tls_cert(s, &m);
+	if (verified == -1)
+		ok(r == -1, "told: %s: nothing", what);
+	else
+		ok(r == 0 && m.verified == verified && m.pinned == pinned &&
+		    strcmp(m.pin, stream_tls_fingerprint(s)) == 0 &&
+		    strstr(m.subject, "CN=") != NULL && m.issuer[0] != '\0' &&
+		    m.notbefore > 0 && m.notafter > 0 &&
+		    m.cipher[0] != '\0', "told: %s: %d %d %s", what,
+		    m.verified, m.pinned, m.subject);
+	stream_free(s);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+static void
+test_told(void)
+{
+	struct m_net_setup	 su = setup();
+	struct server		 expired = { "expired", "secure", 0, S_ECHO };
+	struct server		 other = { "other", "secure", 0, S_ECHO };
+	struct server		 clear = { "good", "secure", 0, S_CLEAR };
+	char			 wrong[128];
+
+	su.check = CHECK_CERT;
+	told("good", &good, &su, "ca", 1, 1, PINNED_NOT, 0);
+	told("another name", &other, &su, "ca", 0, 0, PINNED_NOT, 1);
+	told("another authority", &good, &su, "ca2", 0, -1, 0, 1);
+	told("expired", &expired, &su, "ca", 0, -1, 0, 1);
+	told("no TLS", &clear, &su, "ca", 0, -1, 0, 0);
+	su.ssl_fingerprint = pin_good;
+	told("pinned", &good, &su, "ca", 1, 1, PINNED_YES, 0);
+	strlcpy(wrong, pin_good, sizeof(wrong));
+	wrong[70] = wrong[70] == '0' ? '1' : '0';
+	su.ssl_fingerprint = wrong;
+	told("another pin", &good, &su, "ca", 0, 0, PINNED_OTHER, 1);
+	su.ssl_fingerprint = "";
+	su.ssl_verify = 0;
+	told("not verified", &good, &su, "ca", 1, 0, PINNED_NOT, 0);
+	su.ssl_verify = 1;
+	su.check = CHECK_PEEK;
+	told("looked at", &good, &su, "ca2", 1, 0, PINNED_NOT, 0);
+	told("looked at: expired", &expired, &su, "ca", 1, 0, PINNED_NOT, 0);
+	su.ssl_fingerprint = wrong;
+	told("looked at: another pin", &good, &su, "ca", 1, 0, PINNED_OTHER, 0);
+}
+
 static void
 test_versions(void)
 {
@@ -828,6 +890,7 @@ main(void)
 	test_sni();
 	test_chain();
 	test_pins();
+	test_told();
 	test_versions();
 	test_prepare();
 	test_client_cert();

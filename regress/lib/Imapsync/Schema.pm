@@ -98,6 +98,15 @@ my %keywords;
 		}
 		return '';
 	},
+	additionalProperties => sub {
+		my ($v, $want, $at) = @_;
+
+		for (sort keys %$v) {
+			my $why = fits($v->{$_}, $want, "$at.$_");
+			return $why if $why ne '';
+		}
+		return '';
+	},
 	items => sub {
 		my ($v, $want, $at) = @_;
 
