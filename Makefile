@@ -41,7 +41,7 @@ ALL_CFLAGS =	-std=gnu99 ${WARN} ${WERROR} ${CPPFLAGS_${OS}} ${PKG_CFLAGS} \
 		-Icommon -I. -MMD ${CFLAGS} ${EXTRA_CFLAGS}
 ALL_LDFLAGS =	${LDFLAGS} ${LIBDIRS_${OS}} ${EXTRA_LDFLAGS}
 
-COMMON =	common/buf.o common/flags.o common/imsg.o common/json.o common/log.o \
+COMMON =	common/buf.o common/flags.o common/imsg.o common/json.o common/log.o common/notify.o \
 		common/say.o common/proto.o common/sandbox-linux.o common/sandbox-openbsd.o \
 		common/uidset.o
 LIBCOMMON =	common/libcommon.a
@@ -144,7 +144,8 @@ MAN1 =		man/imapsync.1
 MAN5 =		man/imapsync.conf.5
 MAN8 =		man/imapsync-net.8 man/imapsync-store.8
 EXAMPLES =	etc/imapsync.conf etc/crontab etc/dovecot-local.conf \
-		etc/dovecot-local-2.4.conf etc/imapsync.schema.json
+		etc/dovecot-local-2.4.conf etc/imapsync.schema.json \
+		etc/imapsync.logrotate etc/imapsync.newsyslog
 
 # Manuals and samples name the paths of /usr/local: where it goes to is put in.
 PATHS =		sed -e 's|/usr/local/share/examples/imapsync|${EXAMPLEDIR}|g' \
@@ -209,6 +210,7 @@ clean: clean-regress
 -include common/imsg.d
 -include common/json.d
 -include common/log.d
+-include common/notify.d
 -include common/say.d
 -include common/proto.d
 -include common/sandbox-linux.d

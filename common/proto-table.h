@@ -508,6 +508,8 @@ static const struct proto_field f_engine_setup[] = {
 	BOOL(m_engine_setup, json),
 	BOOL(m_engine_setup, watch),
 	BOOL(m_engine_setup, notify),
+	BOOL(m_engine_setup, service),
+	U32(m_engine_setup, watchdog),
 	U8(m_engine_setup, again, AGAIN_NO, AGAIN_FAILED),
 	U8(m_engine_setup, peek, 0, 1 + REMOTE),
 	BOOL(m_engine_setup, syslog),
@@ -799,6 +801,7 @@ static const struct proto_field f_store_unstopped[] = {
 	X(ENGINE_STOP, engine_stop, f_none, 0)				\
 	X(ENGINE_LOOK, engine_look, f_none, 0)				\
 	X(ENGINE_STATUS, engine_status, f_none, 0)			\
+	X(ENGINE_LOGFILE, engine_logfile, f_none, P_FD)			\
 	X(STORE_SETUP, store_setup, f_store_setup, 0)			\
 	X(STORE_LOAD, store_load, f_none, 0)				\
 	X(STORE_IMPORT, store_import, f_none, 0)			\

@@ -50,6 +50,7 @@
 #define FD_ENGINE_REMOTE 6
 #define FD_ENGINE_STORE	7
 #define FD_ENGINE_LOG	8
+#define FD_ENGINE_NOTIFY 9	/* see notify.h; without a log 8 is the same */
 
 /* The state is open, or in use by another run; LATE: the patience is over. */
 enum ready { READY_OPEN = 'r', READY_LATE = 'l', READY_BUSY = 'b',
@@ -132,6 +133,7 @@ enum proto_type {
 	M_ENGINE_STOP,
 	M_ENGINE_LOOK,
 	M_ENGINE_STATUS,
+	M_ENGINE_LOGFILE,
 
 	/* to the store, from the supervisor (no DONE) */
 	M_STORE_SETUP,
@@ -936,6 +938,8 @@ struct m_engine_setup {
 	uint8_t		 json;		/* the result on standard output */
 	uint8_t		 watch;		/* stay, and look again */
 	uint8_t		 notify;	/* --notify: both servers must have it */
+	uint8_t		 service;	/* FD_ENGINE_NOTIFY is open */
+	uint32_t	 watchdog;	/* ms: as notify_watchdog() */
 	uint8_t		 again;		/* enum again */
 	uint8_t		 peek;		/* --check: 1 + the side whose certificate
 					   is to be looked at, and nothing else */
@@ -975,6 +979,8 @@ struct m_engine_go { uint8_t unused; };
 struct m_engine_stop { uint8_t unused; };
 struct m_engine_look { uint8_t unused; };
 struct m_engine_status { uint8_t unused; };
+/* M_ENGINE_LOGFILE: the log in place of the old one, a descriptor. */
+struct m_engine_logfile { uint8_t unused; };
 
 #include "storemsg.h"
 #include "codec.h"

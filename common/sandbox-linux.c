@@ -32,6 +32,7 @@
 
 #include "bounds.h"
 #include "log.h"
+#include "proto.h"
 #include "sandbox.h"
 
 /*
@@ -203,6 +204,12 @@ static const struct sb_rule sb_syslog[] = {
 	    { { 4, UINT64_MAX, 0 }, { 5, SB_INT, 0 } } },
 	NO("socket", EACCES),
 	NO("connect", EACCES),
+	END
+};
+
+/* The engine whose log may be another file later: from the supervisor alone. */
+static const struct sb_rule sb_logfile[] = {
+	OK_INT("recvmsg", 0, FD_CHANNEL),
 	END
 };
 
@@ -421,28 +428,23 @@ sandbox_store(const char *dir)
 }
 
 void
-sandbox_engine(void)
+sandbox_engine(int with)
 {
-	const struct sb_rule *const	 tables[] = {
-		sb_base, sb_nofiles, sb_engine, NULL
-	};
+	const struct sb_rule	*tables[6] = { sb_base, sb_nofiles, sb_engine };
+	size_t			 n = 3;
 
+	if (with & SANDBOX_SYSLOG)
+		tables[n++] = sb_syslog;
+	if (with & SANDBOX_LOGFILE)
+		tables[n++] = sb_logfile;
+	tables[n] = NULL;
 	sb_lock(NULL, tables, MEMORY_MAX);
 }
 
 void
-sandbox_engine_syslog(void)
+sandbox_supervisor(const char *logfile)
 {
-	const struct sb_rule *const	 tables[] = {
-		sb_base, sb_nofiles, sb_engine, sb_syslog, NULL
-	};
-
-	sb_lock(NULL, tables, MEMORY_MAX);
-}
-
-void
-sandbox_supervisor(void)
-{
+	(void)logfile;
 }
 
 void

@@ -87,19 +87,13 @@ sandbox_store(const char *dir)
 	sb_pledge("stdio rpath wpath cpath flock");
 }
 
+/* sendsyslog(2) is a part of stdio. */
 void
-sandbox_engine(void)
+sandbox_engine(int with)
 {
 	tzset();
 	sb_limits(MEMORY_MAX);
-	sb_pledge("stdio");
-}
-
-/* sendsyslog(2) is a part of stdio. */
-void
-sandbox_engine_syslog(void)
-{
-	sandbox_engine();
+	sb_pledge(with & SANDBOX_LOGFILE ? "stdio recvfd" : "stdio");
 }
 
 /*
@@ -110,9 +104,11 @@ sandbox_engine_syslog(void)
  * whether somebody types a password.
  */
 void
-sandbox_supervisor(void)
+sandbox_supervisor(const char *logfile)
 {
 	sb_unveil("/", "rx");
+	if (logfile != NULL)
+		sb_unveil(logfile, "rwc");
 	sb_unveil("/dev/null", "rw");
 	sb_unveil(NULL, NULL);
 	sb_pledge("stdio rpath wpath cpath tty proc exec inet dns sendfd");

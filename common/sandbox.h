@@ -27,18 +27,21 @@ void		 sandbox_early(void);
 void		 sandbox_net(void);
 /* The store: files in the one directory "dir" (absolute), no sockets. */
 void		 sandbox_store(const char *dir);
-/* The engine: the descriptors that it has, and no others. */
-void		 sandbox_engine(void);
 /*
- * The same, with a syslog(3) that was opened before (LOG_NDELAY).  If the log's
- * daemon goes away later the messages are lost.
+ * The engine: the descriptors that it has, and no others, but with
+ *	SYSLOG		a syslog(3) that was opened before (LOG_NDELAY); if the log's
+ *			daemon goes away later the messages are lost
+ *	LOGFILE		those that the supervisor sends it by FD_CHANNEL
  */
-void		 sandbox_engine_syslog(void);
+#define SANDBOX_SYSLOG	0x01
+#define SANDBOX_LOGFILE	0x02
+void		 sandbox_engine(int with);
 /*
  * The supervisor, once the configuration is read: OpenBSD's pledge; nothing on
- * Linux, where a tunnel's command would inherit it.
+ * Linux, where a tunnel's command would inherit it.  The log (or NULL) may be
+ * opened again.
  */
-void		 sandbox_supervisor(void);
+void		 sandbox_supervisor(const char *logfile);
 /* The same for --init, which makes files where the user wants them. */
 void		 sandbox_init(void);
 /*

@@ -24,7 +24,7 @@ static void
 ignore_signals(void)
 {
 	static const int	 sigs[] = { SIGINT, SIGTERM, SIGHUP, SIGPIPE,
-				    SIGUSR1 };
+				    SIGUSR1, SIGUSR2 };
 	unsigned		 i;
 
 	for (i = 0; i < nitems(sigs); i++)

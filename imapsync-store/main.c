@@ -174,7 +174,7 @@ on_setup(const struct msg *msg)
 	db_open(&store.db, m);
 	chan_nofds(&store.chan);
 	if (store.db.dir == NULL)
-		sandbox_engine();	/* all in memory: no files at all */
+		sandbox_engine(0);	/* all in memory: no files at all */
 	else
 		sandbox_store(store.db.dir);
 	store.chan.state = m->look ? STATE_LOOK : STATE_OPEN;
@@ -355,7 +355,7 @@ int
 main(int argc, char *argv[], char *envp[])
 {
 	const int	 ignored[] = { SIGINT, SIGTERM, SIGHUP, SIGPIPE,
-			    SIGUSR1, SIGXFSZ };
+			    SIGUSR1, SIGUSR2, SIGXFSZ };
 	size_t		 i;
 
 	(void)argc;

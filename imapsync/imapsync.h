@@ -215,7 +215,7 @@ struct spawn {
 	const char	*path;
 	const char	*argv0;
 	const char	*arg;		/* or NULL */
-	int		 fds[6];	/* become FD_CHANNEL and those behind */
+	int		 fds[7];	/* become FD_CHANNEL and those behind */
 	size_t		 nfds;
 	int		 engine;	/* keeps stdout, stderr, TZ ... */
 };
@@ -424,7 +424,9 @@ struct sup_opts {
 	char		*import;	/* --import FILE, absolute; or NULL */
 	char	       **adopt;
 	size_t		 nadopt;
-	int		 logfd;		/* -1: none */
+	int		 logfd;		/* -1: none; a number that stays */
+	char		*logfile;	/* its path, or NULL */
+	int		 notifyfd;	/* see notify.h; -1: none */
 };
 
 extern const char *const sup_names[PROCS];	/* "the store" */

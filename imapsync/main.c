@@ -22,6 +22,7 @@
 #include <stdio.h>
 
 #include "imapsync.h"
+#include "notify.h"
 #include "roles.h"
 #include "say.h"
 #include "sandbox.h"
@@ -624,6 +625,8 @@ run(const char *path, mode_t mask)
 		return EX_SYNC_ERROR;
 	}
 	o->logfd = open_log(&conf);
+	if (o->logfd != -1)
+		o->logfile = xstrdup(conf.logfile);
 	if (conf.syslog && !isatty(STDERR_FILENO))
 		o->syslog = 1;
 	if (o->syslog)
@@ -631,7 +634,12 @@ run(const char *path, mode_t mask)
 	o->columns = find_columns(o);
 	await_init(o->columns, o->logfd);
 	sup_init(mask, o);
-	sandbox_supervisor();
+	/* A single run has nothing to tell a manager but its end. */
+	if (o->watch) {
+		o->notifyfd = notify_open();
+		notify_say("STATUS=connecting");
+	}
+	sandbox_supervisor(o->logfile);
 	if (o->watch)
 		return watch(&conf, o, path);
 	status = sup_session(&conf, o, &end);
@@ -674,7 +682,7 @@ main(int argc, char **argv)
 	open_stdio();
 	mask = umask(077);
 	sandbox_early();
-	o->logfd = -1;
+	o->logfd = o->notifyfd = -1;
 	result_begin();
 	parse_options(argc, argv, o, &config);
 	log_init(main_sink, o->debug);
@@ -683,6 +691,7 @@ main(int argc, char **argv)
 	status = o->command == CMD_PROBE ? init(path, config, mask) :
 	    run(path, mask);
 	free(o->adopt);
+	free(o->logfile);
 	free(o->import);
 	free(path);
 	free(self);

@@ -91,7 +91,8 @@ static void
 spawn_signals(void (*handler)(int))
 {
 	static const int	 signals[] = { SIGINT, SIGTERM, SIGHUP,
-				    SIGUSR1, COMPAT_SIGINFO, SIGPIPE };
+				    SIGUSR1, SIGUSR2, COMPAT_SIGINFO,
+				    SIGPIPE };
 	struct sigaction	 sa;
 	sigset_t		 none;
 	size_t			 i;

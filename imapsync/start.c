@@ -18,6 +18,7 @@
 #include <stdio.h>
 
 #include "imapsync.h"
+#include "notify.h"
 #include "pathnames.h"
 #include "roles.h"
 
@@ -372,6 +373,8 @@ start_engine_opts(struct m_engine_setup *m, const struct sup_opts *o,
 	m->peek = o->peek;
 	m->watch = o->watch;
 	m->notify = o->notify;
+	m->service = o->notifyfd != -1;
+	m->watchdog = notify_watchdog();
 	m->syslog = o->syslog;
 	m->columns = o->columns;
 	m->interval = o->interval;
@@ -448,8 +451,11 @@ start_engine(struct session *s)
 		sp.fds[FD_ENGINE_LOCAL - FD_CHANNEL + i] = s->chan[i];
 	}
 	sp.nfds = FD_ENGINE_LOG - FD_CHANNEL;
-	if (s->opts->logfd != -1)
-		sp.fds[sp.nfds++] = s->opts->logfd;
+	if (s->opts->logfd != -1 || s->opts->notifyfd != -1)
+		sp.fds[sp.nfds++] = s->opts->logfd != -1 ? s->opts->logfd :
+		    s->opts->notifyfd;
+	if (s->opts->notifyfd != -1)
+		sp.fds[sp.nfds++] = s->opts->notifyfd;
 	start_socketpair(sv);
 	start_spawn(s, P_ENGINE, &sp, sv[1]);
 	for (i = 0; i < SUP_CHANNELS; i++)

@@ -24,6 +24,7 @@
 #include <time.h>
 
 #include "imapsync.h"
+#include "notify.h"
 
 #define GRACE_MS	12000	/* for the engine to end */
 #define LIFELINE_MS	2000	/* for the others to end once it is closed */
@@ -44,6 +45,7 @@ static volatile sig_atomic_t	 sup_signal;	/* the first */
 static volatile sig_atomic_t	 sup_count;	/* SIGINT, SIGTERM so far */
 static volatile sig_atomic_t	 sup_hup;
 static volatile sig_atomic_t	 sup_usr1;
+static volatile sig_atomic_t	 sup_usr2;
 static int			 sup_hush;	/* for the log alone ... */
 static int			 sup_away;	/* ... in any case */
 
@@ -63,6 +65,9 @@ sup_handler(int sig)
 		break;
 	case SIGCHLD:
 		break;
+	case SIGUSR2:
+		sup_usr2 = 1;
+		break;
 	default:	/* SIGUSR1, and SIGINFO if that is another one */
 		sup_usr1 = 1;
 		break;
@@ -73,7 +78,8 @@ void
 sup_init(mode_t umask_at_start, const struct sup_opts *opts)
 {
 	static const int	 signals[] = { SIGINT, SIGTERM, SIGHUP,
-				    SIGUSR1, COMPAT_SIGINFO, SIGCHLD };
+				    SIGUSR1, SIGUSR2, COMPAT_SIGINFO,
+				    SIGCHLD };
 	struct sigaction	 old, sa;
 	size_t			 i;
 
@@ -162,6 +168,12 @@ sup_ppoll(struct pollfd *pfd, nfds_t n, int64_t ms)
 	return ppoll(pfd, n, ms < 0 ? NULL : &ts, &sup_mask);
 }
 
+static int
+sup_has_engine(void)
+{
+	return sup_current != NULL && sup_current->procs[P_ENGINE].running;
+}
+
 int
 sup_poll(struct pollfd *pfd, nfds_t n, int ms)
 {
@@ -174,7 +186,11 @@ sup_poll(struct pollfd *pfd, nfds_t n, int ms)
 		for (i = 0; i < n; i++)
 			all[i] = pfd[i];
 		more = errs_pollfds(all + n);
-		count = sup_ppoll(all, n + more, await_due(left));
+		/* An engine tells by itself that it is alive. */
+		if (!sup_has_engine())
+			notify_alive();
+		count = sup_ppoll(all, n + more, sup_has_engine() ?
+		    await_due(left) : notify_due(await_due(left)));
 		await_turn();
 		if (count == -1) {
 			if (sup_usr1 && await_status())
@@ -254,11 +270,51 @@ sup_hushed(void)
 	return sup_hush;
 }
 
+/*
+ * SIGUSR2: the log was moved away.  The new file takes the number of the old one,
+ * which is kept if there can't be one.
+ */
+static int
+sup_reopen(void)
+{
+	const struct sup_opts	*o = sup_options;
+	int			 fd;
+
+	sup_usr2 = 0;
+	if (o->logfd == -1)
+		return -1;
+	fd = open(o->logfile, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC |
+	    O_NOCTTY, 0600);
+	if (fd == -1 || dup3(fd, o->logfd, O_CLOEXEC) == -1) {
+		log_warn("logfile %s: the old one is written to", o->logfile);
+		if (fd != -1)
+			close(fd);
+		return -1;
+	}
+	close(fd);
+	return 0;
+}
+
+/* What the manager of services shows meanwhile. */
+static void
+sup_pause_notify(int64_t ms, const char *reason)
+{
+	char		 at[16] = "?";
+	struct tm	*tm;
+	time_t		 when = time(NULL) + ms / 1000;
+
+	if ((tm = localtime(&when)) != NULL)
+		strftime(at, sizeof(at), "%H:%M:%S", tm);
+	notify_say("READY=1\nSTATUS=waiting until %s (%s)", at, reason);
+}
+
 void
 sup_pause(int64_t ms, const char *reason)
 {
 	int64_t	 clock = sup_wall() - sup_now(), left, until = sup_now() + ms;
 	char	 text[200];
+
+	sup_pause_notify(ms, reason);
 
 	await_begin(AWAIT_TOLD, "waiting before the next try");
 	while (!sup_stopped() && !sup_hup && (left = until - sup_now()) > 0) {
@@ -270,9 +326,13 @@ sup_pause(int64_t ms, const char *reason)
 		if (sup_usr1)
 			log_warnx("%s", text);
 		sup_usr1 = 0;
+		if (sup_usr2)
+			(void)sup_reopen();
 		await_text("%s", text);
 		sup_poll(NULL, 0, (int)(left < PAUSE_MS ? left : PAUSE_MS));
 	}
+	if (sup_hup)
+		notify_reloading();
 	sup_hup = 0;
 	await_end();
 }
@@ -384,9 +444,12 @@ sup_signals(struct session *s)
 	struct m_engine_stop	 stop = { 0 };
 	struct m_engine_look	 look = { 0 };
 	struct m_engine_status	 status = { 0 };
+	struct m_engine_logfile	 logfile = { 0 };
+	int			 fd;
 
 	if (sup_count > s->signals) {
 		s->signals = sup_count;
+		notify_say("STOPPING=1\nSTATUS=ending");
 		if (s->phase >= SUP_LIFELINE)
 			sup_phase(s, SUP_TERM);
 		else if (s->signals > 1)
@@ -397,8 +460,13 @@ sup_signals(struct session *s)
 			sup_phase(s, SUP_GRACE);
 		}
 	}
-	if (s->has_ctl && sup_hup)
+	if (s->has_ctl && sup_hup) {
+		notify_reloading();
 		chan_send(&s->ctl, M_ENGINE_LOOK, 0, &look);
+	}
+	if (sup_usr2 && sup_reopen() == 0 && s->has_ctl && (fd =
+	    fcntl(sup_options->logfd, F_DUPFD_CLOEXEC, 0)) != -1)
+		chan_send_fd(&s->ctl, M_ENGINE_LOGFILE, 0, &logfile, fd);
 	if (s->has_ctl && sup_usr1)
 		chan_send(&s->ctl, M_ENGINE_STATUS, 0, &status);
 	sup_flush(s);

@@ -239,6 +239,8 @@ struct engine {
 	uint32_t	 holder;	/* --status: who has the state; 0 nobody */
 	int		 command;	/* enum run_command: what was asked for */
 	int64_t		 synced;	/* the last good run; 0: none */
+	int		 logfd;		/* -1: none */
+	int64_t		 changed;	/* when a pass has done something; 0 */
 	uint32_t	 passes;	/* that this session has made */
 	int		 args_done;	/* arguments have become patterns */
 	int		 filtered;	/* LIST may leave out what is there */

@@ -11,6 +11,7 @@
  * words; the supervisor.
  */
 #include "engine.h"
+#include "notify.h"
 
 /* ---- from the workers ---- */
 
@@ -102,6 +103,8 @@ h_ready(const struct msg *msg)
 	s->ready.tls = xstrdup(m->tls);
 	s->ready.cipher = xstrdup(m->cipher);
 	s->ready.mechanism = xstrdup(m->mechanism);
+	if (e->srv[OTHER(src->chan)].is_ready)
+		notify_say("READY=1\nSTATUS=connected");
 	if (e->want.cfg.again && e->srv[OTHER(src->chan)].is_ready) {
 		e->want.cfg.again = AGAIN_NO;
 		log_warnx("both servers are back");
@@ -204,6 +207,9 @@ h_setup(const struct msg *msg)
 		c->reference[side] = xstrdup(m->reference[side]);
 		c->host[side] = xstrdup(m->host[side]);
 	}
+	src->e->logfd = m->haslog ? FD_ENGINE_LOG : -1;
+	if (m->service)
+		notify_attach(FD_ENGINE_NOTIFY, m->watchdog);
 	c->state = xstrdup(m->state);
 	c->prefix = xstrdup(m->prefix);
 	c->ignore = xstrdup(m->ignore);
@@ -297,6 +303,21 @@ h_status(const struct msg *msg)
 	progress_status(src->e);
 }
 
+/* The log has been moved away, and made anew. */
+static void
+h_logfile(const struct msg *msg)
+{
+	struct source	*src = msg->arg;
+	struct engine	*e = src->e;
+
+	if (!e->want.cfg.haslog) {
+		close(msg->fd);
+		return;
+	}
+	close(e->logfd);
+	e->logfd = msg->fd;
+}
+
 /* A signal may come before GO. */
 #define EVENTS_ANY	(EVENTS_START | EVENTS_RUN)
 
@@ -307,5 +328,6 @@ const struct proto_handler events_control[] = {
 	{ M_ENGINE_STOP,	EVENTS_ANY, h_stop },
 	{ M_ENGINE_LOOK,	EVENTS_ANY, h_look },
 	{ M_ENGINE_STATUS,	EVENTS_ANY, h_status },
+	{ M_ENGINE_LOGFILE,	EVENTS_ANY, h_logfile },
 	{ M_NONE,		0, NULL }
 };

@@ -14,6 +14,7 @@
 #include <stdio.h>
 
 #include "engine.h"
+#include "notify.h"
 #include "sandbox.h"
 #include "say.h"
 
@@ -163,7 +164,8 @@ poll_once(struct engine *e, int timeout)
 	pfd[CHANNELS + 1].fd = FD_LIFELINE;
 	pfd[CHANNELS + 1].events = POLLIN;
 
-	if (poll(pfd, nitems(pfd), timeout) == -1) {
+	notify_alive();
+	if (poll(pfd, nitems(pfd), (int)notify_due(timeout)) == -1) {
 		if (errno == EINTR)
 			return;
 		fatal("poll");
@@ -305,12 +307,13 @@ loop_start(struct engine *e)
 		    (e->want.cfg.peek && i != e->want.cfg.peek - 1)))
 			ask_closed(e, i);
 	}
-	chan_nofds(&e->control);
-	if (e->want.cfg.syslog) {
+	/* Of a log that is to be another file. */
+	if (!e->want.cfg.haslog)
+		chan_nofds(&e->control);
+	if (e->want.cfg.syslog)
 		say_open_syslog();
-		sandbox_engine_syslog();
-	} else
-		sandbox_engine();
+	sandbox_engine((e->want.cfg.syslog ? SANDBOX_SYSLOG : 0) |
+	    (e->want.cfg.haslog ? SANDBOX_LOGFILE : 0));
 	log_debug("engine: %s", sandbox_describe());
 }
 

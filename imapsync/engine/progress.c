@@ -361,7 +361,7 @@ progress_say(struct engine *e, enum log_level level, const char *line)
 	    c->patience != 0 && !c->late;
 	away = c->haslog || (c->syslog && level != LOG_LV_DEBUG);
 	progress_clear(e);
-	say_print(c->haslog ? FD_ENGINE_LOG : -1, !quiet &&
+	say_print(e->logfd, !quiet &&
 	    (level >= LOG_LV_WARN || (!away && !c->quiet)), line);
 	if (c->syslog && level != LOG_LV_DEBUG)
 		say_syslog(level, line);

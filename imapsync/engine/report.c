@@ -240,6 +240,8 @@ report_pass(struct engine *e, int64_t began)
 		if (!e->want.cfg.dryrun)
 			log_info("%s: %s", name_show(e, mb->name), line);
 	}
+	if (any)
+		e->changed = time(NULL);
 	if (!e->want.cfg.dryrun)
 		report_summary(e, ms);
 	report_refused(e);

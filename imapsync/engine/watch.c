@@ -12,7 +12,10 @@
  * NOTIFY for all mailboxes or by IDLE for one; whatever they say, every
  * "interval" seconds there is a full look.
  */
+#include <stdio.h>
+
 #include "engine.h"
+#include "notify.h"
 
 #define SLEEP_MS	60000	/* one wait, and a jump of the clock */
 #define POLL_MS		10000	/* further watch-mailbox: STATUS so often */
@@ -342,6 +345,30 @@ watch_sleep(struct engine *e, int64_t ms)
 	return 0;
 }
 
+/* For the manager of services: what is watched, and how it stands. */
+static void
+watch_notify(struct engine *e)
+{
+	char		 last[64] = "", left[32] = "";
+	unsigned int	 n = 0, stopped = 0;
+	struct mbox	*mb;
+	struct tm	*tm;
+	time_t		 when = e->changed;
+
+	FOREACH_MBOX(mb, &e->list) {
+		n += !mb->skip && (mbox_present(mb, LOCAL) ||
+		    mbox_present(mb, REMOTE));
+		stopped += mb->stopped;
+	}
+	if (stopped > 0)
+		snprintf(left, sizeof(left), "; %u left alone", stopped);
+	if (when != 0 && (tm = localtime(&when)) != NULL)
+		strftime(last, sizeof(last), time(NULL) - when < 86400 ?
+		    "; last change %H:%M" : "; last change %Y-%m-%d", tm);
+	notify_say("READY=1\nSTATUS=watching %u mailbox%s%s%s", n,
+	    n == 1 ? "" : "es", left, last);
+}
+
 int
 watch_wait(struct engine *e)
 {
@@ -350,6 +377,7 @@ watch_wait(struct engine *e)
 
 	e->watch.next_look = end_now() + (int64_t)e->want.cfg.interval * 1000;
 	brake(e);
+	watch_notify(e);
 	e->watch.on = 1;
 	while (!e->watch.changed && end_now() < e->watch.next_look) {
 		for (side = 0; side < SIDES; side++)

@@ -133,6 +133,21 @@ for my $version ('2.3', '2.4') {
 		ok(-d "$tmp/joe/Maildir/.x.y z/cur", "$conf: in ~/Maildir");
 	}
 }
+# ---- the log ----
+
+SKIP: {
+	my ($rotate) = grep { -x } map { which($_) // () } 'logrotate',
+	    '/usr/sbin/logrotate';
+	skip('there is no logrotate', 1) unless defined $rotate;
+	my $text = slurp("$etc/imapsync.logrotate") =~ s/^\s*su .*\n//mr =~
+	    s{/home/joe/\S+ \{}{$tmp/log \{}r;
+	spew("$tmp/rotate", $text, 0644);
+	is(system("$rotate -d -s $tmp/state $tmp/rotate >$tmp/out 2>&1"), 0,
+	    'logrotate takes it') or diag(slurp("$tmp/out"));
+}
+like(slurp("$etc/imapsync.newsyslog"),
+    qr{^/\S+\s+\w+:\w+\s+600\s+\d+\s+\d+\s+\*\s+Z\s+"pkill -USR2 .*"$}m,
+    'a line for newsyslog.conf(5)');
 
 # ---- packages ----
 

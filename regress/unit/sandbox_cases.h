@@ -339,6 +339,15 @@ t_recvmsg(void)
 }
 
 static int
+t_recvmsg_channel(void)
+{
+	struct msghdr	 msg;
+
+	memset(&msg, 0, sizeof(msg));
+	return RESULT(recvmsg(FD_CHANNEL, &msg, MSG_DONTWAIT));
+}
+
+static int
 t_execve(void)
 {
 	char	*argv[] = { NULL };

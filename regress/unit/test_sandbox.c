@@ -38,6 +38,7 @@
 #include "bounds.h"
 #include "imsg.h"
 #include "log.h"
+#include "proto.h"
 #include "sandbox.h"
 #include "tap.h"
 
@@ -47,7 +48,8 @@
 #define STORE	0x2
 #define ENGINE	0x4
 #define LOGGER	0x8	/* an engine that has syslog(3) open */
-#define ENGINES	(ENGINE | LOGGER)
+#define MOVED	0x10	/* one whose log may be another file later */
+#define ENGINES	(ENGINE | LOGGER | MOVED)
 #define ALL	(NET | STORE | ENGINES)
 
 /* What a case must come to: 0, an errno, or death by a signal. */
@@ -115,6 +117,9 @@ static const struct {
 	{ "send with an address", t_sendto_addr, ALL, KILLED, 0 },
 	{ "sendmsg", t_sendmsg, ALL, KILLED, 0 },
 	{ "recvmsg", t_recvmsg, ALL, KILLED, 0 },
+	{ "recvmsg of the channel", t_recvmsg_channel, ALL & ~MOVED, KILLED,
+	    0 },
+	{ "recvmsg of the channel", t_recvmsg_channel, MOVED, ENOTSOCK, 0 },
 	{ "execve", t_execve, ALL, KILLED, 0 },
 	{ "fork", t_fork, ALL, KILLED, 0 },
 	{ "kill of the parent", t_kill, ALL, KILLED, 0 },
@@ -171,7 +176,8 @@ static const char *
 role_name(int role)
 {
 	return role == NET ? "net" : role == STORE ? "store" :
-	    role == ENGINE ? "engine" : "engine with syslog";
+	    role == ENGINE ? "engine" : role == LOGGER ?
+	    "engine with syslog" : "engine with a log";
 }
 
 static void
@@ -184,10 +190,9 @@ lock_as(int role, uid_t uid)
 		sandbox_net();
 	else if (role == STORE)
 		sandbox_store(dir);
-	else if (role == ENGINE)
-		sandbox_engine();
 	else
-		sandbox_engine_syslog();
+		sandbox_engine(role == LOGGER ? SANDBOX_SYSLOG :
+		    role == MOVED ? SANDBOX_LOGFILE : 0);
 }
 
 /* What became of a child, in terms of "expected" above. */
@@ -209,6 +214,9 @@ descriptors(void)
 {
 	int	 i, sv[2];
 
+	/* In place of the channel something that is none. */
+	if (dup2(STDIN_FILENO, FD_CHANNEL) == -1)
+		fatal("dup2");
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, sock) == -1 ||
 	    socketpair(AF_UNIX, SOCK_STREAM, 0, sv) == -1 ||
 	    pipe(pipes) == -1 || (tcp = socket(AF_INET, SOCK_STREAM, 0)) == -1)
@@ -370,7 +378,7 @@ test_supervisor(void)
 	if ((pid = fork()) == -1)
 		fatal("fork");
 	if (pid == 0) {
-		sandbox_supervisor();
+		sandbox_supervisor(NULL);
 		_exit(t_open_own() || t_socket() || t_fork());
 	}
 	is_num(outcome(pid), 0, "the supervisor may do all that");
@@ -470,7 +478,7 @@ main(void)
 	for (i = 0; i < n; i++) {
 		set_up(uids[i]);
 		test_supervisor();
-		for (role = NET; role <= LOGGER; role <<= 1) {
+		for (role = NET; role <= MOVED; role <<= 1) {
 			test_cases(role, uids[i], relaxed, landlock);
 			test_stop(role, uids[i]);
 			test_status(role, uids[i], relaxed);

@@ -128,18 +128,25 @@ main(void)
 	check("store", "unveil(/var/lib/x, rwc); unveil(NULL, NULL); "
 	    "pledge(stdio rpath wpath cpath flock); ");
 	ok(data_limit == STORE_MEMORY_MAX, "store: a limit");
-	sandbox_engine();
+	sandbox_engine(0);
 	ok(data_limit == MEMORY_MAX, "engine: a limit");
 	check("engine", "pledge(stdio); ");
-	sandbox_engine_syslog();
+	sandbox_engine(SANDBOX_SYSLOG);
 	check("engine with syslog", "pledge(stdio); ");
-	sandbox_supervisor();
+	sandbox_engine(SANDBOX_LOGFILE);
+	check("engine with a log", "pledge(stdio recvfd); ");
+	sandbox_supervisor(NULL);
 	check("supervisor", "unveil(/, rx); unveil(/dev/null, rw); "
 	    "unveil(NULL, NULL); "
 	    "pledge(stdio rpath wpath cpath tty proc exec inet dns sendfd); ");
 	sandbox_init();
 	check("--init", "pledge(stdio rpath wpath cpath tty proc exec inet dns "
 	    "sendfd); ");
+	sandbox_supervisor("/home/joe/log");
+	check("supervisor with a log", "unveil(/, rx); "
+	    "unveil(/home/joe/log, rwc); unveil(/dev/null, rw); "
+	    "unveil(NULL, NULL); "
+	    "pledge(stdio rpath wpath cpath tty proc exec inet dns sendfd); ");
 	is_str(sandbox_describe(), "pledge, unveil", "described");
 	is_num(status_of(0, "/x"), 0, "locked");
 	is_num(status_of(0, "x"), 1, "the store's directory is absolute");
