@@ -41,9 +41,10 @@ ALL_CFLAGS =	-std=gnu99 ${WARN} ${WERROR} ${CPPFLAGS_${OS}} ${PKG_CFLAGS} \
 		-Icommon -I. -MMD ${CFLAGS} ${EXTRA_CFLAGS}
 ALL_LDFLAGS =	${LDFLAGS} ${LIBDIRS_${OS}} ${EXTRA_LDFLAGS}
 
-COMMON =	common/buf.o common/flags.o common/imsg.o common/json.o common/log.o common/notify.o \
-		common/say.o common/proto.o common/sandbox-linux.o common/sandbox-openbsd.o \
-		common/uidset.o
+COMMON =	common/buf.o common/flags.o common/imsg.o common/json.o \
+		common/log.o common/near.o common/notify.o common/say.o \
+		common/show.o common/proto.o common/sandbox-linux.o \
+		common/sandbox-openbsd.o common/uidset.o common/utf7.o
 LIBCOMMON =	common/libcommon.a
 
 MAIN =		imapsync/main.o imapsync/conf.o imapsync/confval.o \
@@ -73,8 +74,8 @@ ENGINE =	imapsync/engine/engine.o imapsync/engine/list.o \
 		imapsync/engine/status.o imapsync/engine/check.o imapsync/engine/look.o \
 		imapsync/engine/loop.o imapsync/engine/events.o \
 		imapsync/engine/end.o imapsync/engine/ask.o \
-		imapsync/engine/progress.o imapsync/engine/names.o \
-		imapsync/engine/mbox.o
+		imapsync/engine/progress.o imapsync/engine/which.o \
+		imapsync/engine/names.o imapsync/engine/mbox.o
 NET =		imapsync-net/worker.o imapsync-net/loop.o \
 		imapsync-net/setup.o imapsync-net/lex.o \
 		imapsync-net/parse.o imapsync-net/fetch.o \
@@ -210,12 +211,15 @@ clean: clean-regress
 -include common/imsg.d
 -include common/json.d
 -include common/log.d
+-include common/near.d
 -include common/notify.d
 -include common/say.d
+-include common/show.d
 -include common/proto.d
 -include common/sandbox-linux.d
 -include common/sandbox-openbsd.d
 -include common/uidset.d
+-include common/utf7.d
 -include imapsync/main.d
 -include imapsync/conf.d
 -include imapsync/confval.d
@@ -273,6 +277,7 @@ clean: clean-regress
 -include imapsync/engine/ask.d
 -include imapsync/engine/progress.d
 -include imapsync/engine/names.d
+-include imapsync/engine/which.d
 -include imapsync/engine/mbox.d
 -include imapsync-net/main.d
 -include imapsync-net/worker.d

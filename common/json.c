@@ -14,20 +14,38 @@
 #include "json.h"
 #include "proto.h"
 #include "say.h"
+#include "show.h"
+#include "utf7.h"
 
+/*
+ * In UTF-8 (RFC 8259 section 8.1).  It may be a server's choice: what is not fit to
+ * be shown is \\uXXXX, and so is an octet that is no UTF-8, so that the result is
+ * always valid.
+ */
 void
 json_str(struct buf *b, const char *s)
 {
-	const unsigned char	*p;
+	const char	*p = s;
+	int32_t		 c;
 
 	buf_puts(b, "\"");
-	for (p = (const unsigned char *)s; *p != '\0'; p++) {
-		if (*p == '"' || *p == '\\')
-			buf_printf(b, "\\%c", *p);
-		else if (*p < 0x20 || *p >= 0x7f)
-			buf_printf(b, "\\u%04x", *p);
+	for (; *s != '\0'; s = p) {
+		if ((c = utf8_next(&p)) == -1)
+			c = (unsigned char)*p++;
+		else if (c >= 0x80 && !show_hidden(c)) {
+			buf_add(b, s, p - s);
+			continue;
+		}
+		if (c == '"' || c == '\\')
+			buf_printf(b, "\\%c", c);
+		else if (c >= 0x10000)
+			buf_printf(b, "\\u%04x\\u%04x",
+			    0xd800 + ((c - 0x10000) >> 10),
+			    0xdc00 + ((c - 0x10000) & 0x3ff));
+		else if (c < 0x20 || c >= 0x7f)
+			buf_printf(b, "\\u%04x", c);
 		else
-			buf_add(b, p, 1);
+			buf_add(b, s, 1);
 	}
 	buf_puts(b, "\"");
 }

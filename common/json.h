@@ -53,8 +53,8 @@ struct json_head {
 };
 
 /*
- * A string.  Names are octets of a server's choosing: what is not ASCII becomes
- * \\u00XX, so that the result is always valid.
+ * A string, in UTF-8.  Names are octets of a server's choosing: what is no UTF-8,
+ * or not fit to be shown, becomes \\uXXXX, so that the result is always valid.
  */
 void		 json_str(struct buf *, const char *);
 /* Seconds since 1970 in UTC, "2026-11-26T23:04:58Z"; null if not above 0. */

@@ -14,20 +14,14 @@
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
-#include <vis.h>
 
 #include "say.h"
 #include "proto.h"
+#include "show.h"
 
 #define SAFE_SIZE	((LOG_TEXT_MAX + NAME_MAX_LEN) * 4)
 
 static int	 syslog_on;
-
-static void
-make_safe(char *safe, size_t size, const char *text)
-{
-	strnvis(safe, text, size, VIS_CSTYLE | VIS_NL | VIS_TAB | VIS_NOSLASH);
-}
 
 void
 say_write(int fd, const char *s, size_t len)
@@ -48,7 +42,7 @@ say_print(int logfd, int tostderr, const char *text)
 	time_t		 now = time(NULL);
 	size_t		 n = 0;
 
-	make_safe(safe, sizeof(safe) - 1, text);
+	show_text(safe, text, sizeof(safe) - 1);
 	strlcat(safe, "\n", sizeof(safe));
 	if (tostderr)
 		say_write(STDERR_FILENO, safe, strlen(safe));
@@ -97,6 +91,6 @@ say_syslog(enum log_level level, const char *text)
 
 	if (!syslog_on || level == LOG_LV_DEBUG)
 		return;
-	make_safe(safe, sizeof(safe), text);
+	show_text(safe, text, sizeof(safe));
 	syslog(priority[level], "%s", safe);
 }

@@ -10,7 +10,7 @@
 /*
  * Where text leaves the program: standard error, the log file, syslog(3).  The
  * supervisor and the engine use it; a worker's words go through the engine.
- * Each text is vis(3)ed here and written as one line, since what it holds may be
+ * Each text goes through show_text() here and written as one line, since what it holds may be
  * a server's choice.
  */
 #ifndef SAY_H

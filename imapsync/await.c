@@ -19,6 +19,7 @@
 
 #include "imapsync.h"
 #include "say.h"
+#include "show.h"
 
 #define SHOW_S		3	/* seconds until the line is there */
 #define RETRY_MS	1000	/* somebody is asked for a password: later */
@@ -87,9 +88,10 @@ await_format(const char *fmt, va_list ap)
 	char	 text[TEXT_LEN];
 
 	vsnprintf(text, sizeof(text), fmt, ap);
-	log_vis(await.text, text, sizeof(await.text));
-	snprintf(await.line, sizeof(await.line), CLEAR "%.*s",
-	    await_columns > 0 ? await_columns - 1 : 0, await.text);
+	show_text(await.text, text, sizeof(await.text));
+	strlcpy(text, await.text, sizeof(text));
+	snprintf(await.line, sizeof(await.line), CLEAR "%s",
+	    show_cut(text, await_columns > 0 ? await_columns - 1 : 0));
 	snprintf(await.status, sizeof(await.status), "%sstatus: %s\n",
 	    await_columns > 0 ? CLEAR : "", await.text);
 }

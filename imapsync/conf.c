@@ -21,7 +21,9 @@
 #include <stdio.h>
 
 #include "imapsync.h"
+#include "near.h"
 #include "pathnames.h"
+#include "utf7.h"
 
 #define CONF_MAX	(1024 * 1024)	/* octets of a file */
 #define VALUE_MAX	1000		/* of a value that travels in a frame */
@@ -86,7 +88,7 @@ static const struct key {
 	FUNC("flags-interval",	0, confval_flags),
 	BOOL("cleartext",	cleartext),
 	FUNC("timeout",		0, confval_timeout),
-	STR("list-reference",	KEY_EMPTY, reference),
+	FUNC("list-reference",	KEY_EMPTY, confval_reference),
 	FUNC("SSL_protocols",	0, confval_protocols),
 	FUNC("SSL_protocol_min", 0, confval_protocol_min),
 	FUNC("SSL_protocol_max", 0, confval_protocol_max),
@@ -101,8 +103,6 @@ static const struct key {
 	FUNC("SSL_hostname",	KEY_EMPTY, confval_hostname)
 };
 #define KEYS	nitems(keys)
-
-#define NEAR_MAX	32	/* octets of a word that can be near one */
 
 /* One error; they are printed in the order of the lines. */
 struct conf_error {
@@ -160,70 +160,6 @@ conf_wipe(char **s)
 	*s = NULL;
 }
 
-/* ---- words that are near ---- */
-
-static int
-conf_equal(char a, char b)
-{
-	return tolower((unsigned char)a) == tolower((unsigned char)b);
-}
-
-/*
- * How many octets must be put in, left out, changed or swapped with their
- * neighbour to make one word of the other; case does not matter.
- */
-static size_t
-conf_distance(const char *a, size_t alen, const char *b, size_t blen)
-{
-	size_t	 row[3][NEAR_MAX + 1], *up2 = row[0], *up = row[1];
-	size_t	*now = row[2], *old, i, j, least;
-
-	if (alen > NEAR_MAX || blen > NEAR_MAX)
-		return NEAR_MAX;
-	for (j = 0; j <= blen; j++)
-		up[j] = j;
-	for (i = 1; i <= alen; i++) {
-		now[0] = i;
-		for (j = 1; j <= blen; j++) {
-			least = up[j - 1] + !conf_equal(a[i - 1], b[j - 1]);
-			if (up[j] + 1 < least)
-				least = up[j] + 1;
-			if (now[j - 1] + 1 < least)
-				least = now[j - 1] + 1;
-			if (i > 1 && j > 1 && conf_equal(a[i - 1], b[j - 2]) &&
-			    conf_equal(a[i - 2], b[j - 1]) &&
-			    up2[j - 2] + 1 < least)
-				least = up2[j - 2] + 1;
-			now[j] = least;
-		}
-		old = up2;
-		up2 = up;
-		up = now;
-		now = old;
-	}
-	return up[blen];
-}
-
-/*
- * Is a word near a known one, or its beginning?  One letter in four may be
- * wrong, three at most.  Returns the distance, or NEAR_MAX.
- */
-static size_t
-conf_near(const char *word, size_t len, const char *known)
-{
-	size_t	 klen = strlen(known), d, most = klen / 4;
-
-	if (most < 1)
-		most = 1;
-	if (most > 3)
-		most = 3;
-	if ((d = conf_distance(word, len, known, klen)) <= most)
-		return d;
-	if (len >= 4 && len < klen && strncasecmp(word, known, len) == 0)
-		return klen - len;
-	return NEAR_MAX;
-}
-
 /* ---- lines ---- */
 
 /* [SECTION], without blanks around. */
@@ -245,8 +181,8 @@ conf_section(struct parser *ps, const char *s, size_t len)
 		ps->section = SEC_DEFAULT;
 	else {
 		ps->skip = 1;
-		if (conf_near(s, len, "local") < NEAR_MAX ||
-		    conf_near(s, len, "remote") < NEAR_MAX)
+		if (near_word(s, len, "local") < NEAR_MAX ||
+		    near_word(s, len, "remote") < NEAR_MAX)
 			conf_error(ps, ps->line, "unknown section [%.*s]: "
 			    "there are [local] and [remote]", (int)len, s);
 		else
@@ -254,7 +190,11 @@ conf_section(struct parser *ps, const char *s, size_t len)
 			    "[local] and [remote]");
 		return;
 	}
-	ps->seen[ps->section] = ps->line;
+	if (ps->seen[ps->section] != 0 && ps->section != SEC_DEFAULT)
+		conf_error(ps, ps->line, "a second [%.*s]: the first is in "
+		    "line %d", (int)len, s, ps->seen[ps->section]);
+	else
+		ps->seen[ps->section] = ps->line;
 }
 
 /*
@@ -268,7 +208,7 @@ conf_unknown(struct parser *ps, const char *s, size_t len)
 	size_t		 d, i, least = NEAR_MAX;
 
 	for (i = 0; i < KEYS; i++)
-		if ((d = conf_near(s, len, keys[i].name)) < least) {
+		if ((d = near_word(s, len, keys[i].name)) < least) {
 			least = d;
 			known = keys[i].name;
 		}

@@ -18,6 +18,7 @@
 #include <stdio.h>
 
 #include "imapsync.h"
+#include "utf7.h"
 
 #define TLS_V(minor)	(0x0300 + (minor) + 1)	/* TLS_V(2): TLS 1.2 */
 
@@ -507,9 +508,8 @@ val_quoted(struct conf_ctx *ctx, const char **s, char *name, size_t size)
 				return val_fail(ctx, "\\x01 in a pattern");
 			if (c == '\0')
 				c = NAME_SEP;
-		} else if (c >= 0x7f)
-			return val_fail(ctx, "names must be written in "
-			    "modified UTF-7");
+		} else if (c == 0x7f)
+			return val_fail(ctx, "a control character");
 		if (n + 1 >= size)
 			return val_fail(ctx, "a pattern that is too long");
 		name[n++] = c;
@@ -528,7 +528,7 @@ val_unquoted(struct conf_ctx *ctx, const char **s, char *name, size_t size)
 	n = strcspn(*s, " \t\"");
 	for (i = 0; i < n; i++) {
 		c = (unsigned char)(*s)[i];
-		if (c <= ' ' || c >= 0x7f || strchr("(){\\", c) != NULL)
+		if (c <= ' ' || c == 0x7f || strchr("(){\\", c) != NULL)
 			return val_fail(ctx, "a character that must stand in "
 			    "double quotes");
 	}
@@ -558,6 +558,9 @@ val_pattern(struct conf_ctx *ctx, const char **s, char *name, size_t size)
 		return -1;
 	if (name[0] == '\0')
 		return val_fail(ctx, "an empty pattern");
+	if (!utf8_valid(name))
+		return val_fail(ctx, "a name that is neither UTF-8 nor "
+		    "modified UTF-7");
 	if (**s != '\0' && **s != ' ' && **s != '\t')
 		return val_fail(ctx, "blanks between patterns expected");
 	return 1;
@@ -597,6 +600,28 @@ confval_watch(struct conf_ctx *ctx, const char *val)
 		val_push(&c->watch, &c->nwatch, name);
 	}
 	return r;
+}
+
+/*
+ * What a server gets: modified UTF-7.  It cannot be asked first which of two
+ * readings it has, so what may be UTF-7 is.
+ */
+int
+confval_reference(struct conf_ctx *ctx, const char *val)
+{
+	char	 text[NAME_TEXT_MAX], utf7[NAME_MAX_LEN];
+
+	if (strlen(val) >= sizeof(utf7))
+		return val_fail(ctx, "a reference that is too long");
+	if (utf7_decode(val, text) == 0) {
+		val_set(&ctx->side->reference, val);
+		return 0;
+	}
+	if (utf7_encode(val, utf7) == -1)
+		return val_fail(ctx, "a reference that is neither UTF-8 nor "
+		    "modified UTF-7, or too long");
+	val_set(&ctx->side->reference, utf7);
+	return 0;
 }
 
 int
@@ -781,13 +806,8 @@ confval_duration(const char *val)
 int
 confval_ignore(struct conf_ctx *ctx, const char *val)
 {
-	const char	*p;
-	char		*ere;
+	char	*ere;
 
-	for (p = val; *p != '\0'; p++)
-		if ((unsigned char)*p >= 0x7f)
-			return val_fail(ctx, "names are matched in modified "
-			    "UTF-7: ASCII expected");
 	if ((ere = pattern_translate(val, ctx->why, sizeof(ctx->why))) == NULL)
 		return -1;
 	if (strlen(ere) >= NAME_MAX_LEN) {

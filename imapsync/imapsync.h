@@ -136,6 +136,7 @@ int		 confval_fingerprint(struct conf_ctx *, const char *);
 int		 confval_hostname(struct conf_ctx *, const char *);
 int		 confval_patterns(struct conf_ctx *, const char *);
 int		 confval_watch(struct conf_ctx *, const char *);
+int		 confval_reference(struct conf_ctx *, const char *);
 int		 confval_selectors(struct conf_ctx *, const char *);
 int		 confval_ignore(struct conf_ctx *, const char *);
 int		 confval_prefix(struct conf_ctx *, const char *);

@@ -26,6 +26,8 @@
 #include "roles.h"
 #include "say.h"
 #include "sandbox.h"
+#include "show.h"
+#include "utf7.h"
 
 #define INTERVAL	60	/* --watch: seconds from look to look */
 #define INTERVAL_NOTIFY	900	/* where servers tell what happens anywhere */
@@ -170,6 +172,9 @@ check_mailbox(const char *name)
 		if (iscntrl((unsigned char)*p))
 			usage_error("a mailbox with a control character in "
 			    "its name");
+	if (!utf8_valid(name))
+		usage_error("a mailbox whose name is neither UTF-8 nor "
+		    "modified UTF-7");
 }
 
 /* OPT_ADOPT to OPT_WATCH are those that don't go with all others. */
@@ -680,6 +685,7 @@ main(int argc, char **argv)
 		engine_main();
 
 	open_stdio();
+	show_init();
 	mask = umask(077);
 	sandbox_early();
 	o->logfd = o->notifyfd = -1;

@@ -9,16 +9,30 @@
 
 /*
  * Perl regular expressions to POSIX.  A bracket expression is evaluated to the
- * set of octets that it stands for and written anew, so that \d, \D, negation
- * and quoting inside brackets need no cases of their own.
+ * set of characters that it stands for and written anew, so that \d, \D, negation
+ * and quoting inside brackets need no cases of their own.  The result is matched
+ * octet by octet, against names in UTF-8: a character that is not ASCII is a group
+ * of octets.
  */
 #include <ctype.h>
 #include <regex.h>
 #include <stdio.h>
 
 #include "imapsync.h"
+#include "utf7.h"
 
-#define OCTETS	256
+#define CODES	128		/* of ASCII */
+#define OTHERS_MAX	64	/* other characters in brackets */
+/* Any character that is not ASCII; none of its octets could be another's first. */
+#define BEYOND	"[\302-\364][\200-\277]+"
+
+/* The members of a bracket expression. */
+struct set {
+	uint8_t		 ascii[CODES];
+	int		 all;		/* all others, or ... */
+	uint32_t	 other[OTHERS_MAX];
+	size_t		 nother;
+};
 
 struct pattern {
 	const char	*p;		/* what is still to be read */
@@ -53,10 +67,18 @@ pat_putc(struct pattern *pt, int c)
 	buf_add(&pt->out, &ch, 1);
 }
 
-/* The octet c, outside brackets. */
+/* The character c, outside brackets. */
 static void
 pat_literal(struct pattern *pt, int c)
 {
+	char	 text[4];
+
+	if (c >= CODES) {
+		pat_putc(pt, '(');
+		buf_add(&pt->out, text, utf8_put(text, c));
+		pat_putc(pt, ')');
+		return;
+	}
 	if (c == '\0')
 		c = NAME_SEP;
 	if (strchr(".[\\()*+?{|^$", c) != NULL)
@@ -72,7 +94,7 @@ pat_hexval(int c)
 	return tolower(c) - 'a' + 10;
 }
 
-/* \xHH, \x{H...}: behind the x.  The octet, or -1. */
+/* \xHH, \x{H...}: behind the x.  The character, or -1. */
 static int
 pat_hex(struct pattern *pt)
 {
@@ -81,21 +103,32 @@ pat_hex(struct pattern *pt)
 	pt->p += braces;
 	for (n = 0; isxdigit((unsigned char)*pt->p) && (n < 2 || braces); n++) {
 		v = v * 16 + pat_hexval((unsigned char)*pt->p++);
-		if (v > 0xff)
-			return pat_fail(pt, "a code above \\xFF: names are "
-			    "in modified UTF-7");
+		if (v > 0x10ffff)
+			return pat_fail(pt, "a code above \\x{10FFFF}, the "
+			    "last character");
 	}
 	if (braces && *pt->p++ != '}')
 		return pat_fail(pt, "\\x{ without }");
+	if (v >= 0xd800 && v <= 0xdfff)
+		return pat_fail(pt, "a code that is no character");
 	return v;
 }
 
+/* The next character of the expression itself, or -1. */
+static int
+pat_next(struct pattern *pt)
+{
+	int32_t	 c = utf8_next(&pt->p);
+
+	return c == -1 ? pat_fail(pt, "an octet that is no UTF-8") : c;
+}
+
 /*
- * The escape behind a backslash, if it is one octet: 1 and the octet; 0 if it
- * is something else; -1 if it is malformed.
+ * The escape behind a backslash, if it is one character: 1 and which; 0 if it is
+ * something else; -1 if it is malformed.
  */
 static int
-pat_octet(struct pattern *pt, int *octet)
+pat_single(struct pattern *pt, int *code)
 {
 	static const char	 from[] = "tnrfae", to[] = "\t\n\r\f\a\033";
 	const char		*s;
@@ -105,19 +138,21 @@ pat_octet(struct pattern *pt, int *octet)
 		return pat_fail(pt, "a backslash at the end");
 	if (c == 'x') {
 		pt->p++;
-		return (*octet = pat_hex(pt)) == -1 ? -1 : 1;
+		return (*code = pat_hex(pt)) == -1 ? -1 : 1;
 	}
 	if (c == '0') {
-		*octet = 0;
+		*code = 0;
 		for (n = 0; n < 3 && *pt->p >= '0' && *pt->p <= '7'; n++)
-			*octet = *octet * 8 + *pt->p++ - '0';
-		return *octet > 0xff ? pat_fail(pt, "an octal code above "
+			*code = *code * 8 + *pt->p++ - '0';
+		return *code > 0xff ? pat_fail(pt, "an octal code above "
 		    "\\377") : 1;
 	}
-	if ((s = strchr(from, c)) != NULL)
-		*octet = to[s - from];
+	if (c < CODES && (s = strchr(from, c)) != NULL)
+		*code = to[s - from];
+	else if (c >= CODES)
+		return (*code = pat_next(pt)) == -1 ? -1 : 1;
 	else if (!isalnum(c))
-		*octet = c;
+		*code = c;
 	else
 		return 0;
 	pt->p++;
@@ -126,7 +161,7 @@ pat_octet(struct pattern *pt, int *octet)
 
 /* Add the class that a letter (\d) or a name ([:digit:]) stands for. */
 static int
-pat_class(uint8_t *set, const char *name, size_t len, int negate)
+pat_class(struct set *set, const char *name, size_t len, int negate)
 {
 	static const struct {
 		const char	*name;
@@ -149,17 +184,18 @@ pat_class(uint8_t *set, const char *name, size_t len, int negate)
 			break;
 	if (i == nitems(classes))
 		return -1;
-	for (c = 1; c < OCTETS; c++) {
+	for (c = 1; c < CODES; c++) {
 		in = classes[i].is(c) != 0 || (name[0] == 'w' && c == '_');
 		if (in != negate)
-			set[c] = 1;
+			set->ascii[c] = 1;
 	}
+	set->all |= negate;
 	return 0;
 }
 
 /* \d, \D, \w, \W, \s, \S, \h, \H: 1 if c is such a letter. */
 static int
-pat_letter(uint8_t *set, int c)
+pat_letter(struct set *set, int c)
 {
 	static const struct {
 		int		 letter;
@@ -185,20 +221,20 @@ pat_plain(int c)
 	return strchr("[]^-", c) == NULL;
 }
 
-/* Write the members 1 to 255, runs of three and more as ranges. */
+/* Write the members that are ASCII, runs of three and more as ranges. */
 static void
-pat_members(struct pattern *pt, const uint8_t *set)
+pat_members(struct pattern *pt, const uint8_t *ascii)
 {
 	size_t	 start = pt->out.len;
 	int	 c, end;
 
-	if (set[']'])
+	if (ascii[']'])
 		pat_putc(pt, ']');
-	for (c = 1; c < OCTETS; c = end + 1) {
+	for (c = 1; c < CODES; c = end + 1) {
 		end = c;
-		if (!set[c] || !pat_plain(c))
+		if (!ascii[c] || !pat_plain(c))
 			continue;
-		while (end + 1 < OCTETS && set[end + 1] && pat_plain(end + 1))
+		while (end + 1 < CODES && ascii[end + 1] && pat_plain(end + 1))
 			end++;
 		pat_putc(pt, c);
 		if (end > c + 1)
@@ -206,54 +242,99 @@ pat_members(struct pattern *pt, const uint8_t *set)
 		if (end > c)
 			pat_putc(pt, end);
 	}
-	if (set['['])
+	if (ascii['['])
 		pat_putc(pt, '[');
-	if (set['^'] && pt->out.len == start && set['-'])
+	if (ascii['^'] && pt->out.len == start && ascii['-'])
 		buf_puts(&pt->out, "-^");
 	else {
-		if (set['^'])
+		if (ascii['^'])
 			pat_putc(pt, '^');
-		if (set['-'])
+		if (ascii['-'])
 			pat_putc(pt, '-');
 	}
 }
 
-/* Write a set of octets as an expression. */
-static int
-pat_set(struct pattern *pt, const uint8_t *set)
+/* Write a set of ASCII as an expression; there is at least one member. */
+static void
+pat_ascii(struct pattern *pt, const uint8_t *ascii, int n, int last)
 {
-	uint8_t	 not[OCTETS];
-	int	 c, n = 0, last = 0;
+	if (n == 1) {
+		pat_literal(pt, last);
+		return;
+	}
+	pat_putc(pt, '[');
+	pat_members(pt, ascii);
+	pat_putc(pt, ']');
+}
 
-	for (c = 1; c < OCTETS; c++) {
-		not[c] = !set[c];
-		if (set[c]) {
+/*
+ * Will what is now written be repeated without bounds?  Then octets will do, as
+ * nothing that follows can match the rest of a character.
+ */
+static int
+pat_repeats(const struct pattern *pt)
+{
+	return *pt->p == '*' || *pt->p == '+';
+}
+
+/* All octets but these. */
+static void
+pat_octets(struct pattern *pt, const uint8_t *ascii)
+{
+	uint8_t	 not[CODES];
+	int	 c, n = 0;
+
+	for (c = 1; c < CODES; c++)
+		n += not[c] = !ascii[c];
+	if (n == 0) {
+		pat_putc(pt, '.');
+		return;
+	}
+	buf_puts(&pt->out, "[^");
+	pat_members(pt, not);
+	pat_putc(pt, ']');
+}
+
+/* Write a set of characters as an expression. */
+static int
+pat_set(struct pattern *pt, const struct set *set)
+{
+	size_t	 i;
+	int	 c, n = 0, last = 0, others = set->all || set->nother > 0;
+
+	for (c = 1; c < CODES; c++)
+		if (set->ascii[c]) {
 			n++;
 			last = c;
 		}
-	}
-	if (n == 0)
+	if (n == 0 && !others)
 		return pat_fail(pt, "a bracket expression that matches "
 		    "nothing");
-	if (n == 1)
-		pat_literal(pt, last);
-	else if (n == OCTETS - 1)
-		pat_putc(pt, '.');
-	else if (set[OCTETS - 1]) {
-		buf_puts(&pt->out, "[^");
-		pat_members(pt, not);
-		pat_putc(pt, ']');
-	} else {
-		pat_putc(pt, '[');
-		pat_members(pt, set);
-		pat_putc(pt, ']');
+	if (!others) {
+		pat_ascii(pt, set->ascii, n, last);
+		return 0;
 	}
+	if (set->all && pat_repeats(pt)) {
+		pat_octets(pt, set->ascii);
+		return 0;
+	}
+	pat_putc(pt, '(');
+	if (n > 0)
+		pat_ascii(pt, set->ascii, n, last);
+	if (set->all)
+		buf_puts(&pt->out, n > 0 ? "|" BEYOND : BEYOND);
+	for (i = 0; i < set->nother && !set->all; i++) {
+		if (n > 0 || i > 0)
+			pat_putc(pt, '|');
+		pat_literal(pt, set->other[i]);
+	}
+	pat_putc(pt, ')');
 	return 0;
 }
 
 /* [:name:] or [:^name:] at p: 1, 0 if it is none, -1 if the name is unknown. */
 static int
-pat_posix(struct pattern *pt, uint8_t *set)
+pat_posix(struct pattern *pt, struct set *set)
 {
 	const char	*name = pt->p + 2, *end;
 	int		 negate;
@@ -269,18 +350,18 @@ pat_posix(struct pattern *pt, uint8_t *set)
 	return 1;
 }
 
-/* One member of a bracket: its octet, -2 if it was a class, -1 on error. */
+/* One member of a bracket: the character, -2 if it was a class, -1 on error. */
 static int
-pat_member(struct pattern *pt, uint8_t *set)
+pat_member(struct pattern *pt, struct set *set)
 {
 	int	 c, r;
 
 	if ((r = pat_posix(pt, set)) != 0)
 		return r == 1 ? -2 : -1;
 	if (*pt->p != '\\')
-		return (unsigned char)*pt->p++;
+		return pat_next(pt);
 	pt->p++;
-	if ((r = pat_octet(pt, &c)) != 0)
+	if ((r = pat_single(pt, &c)) != 0)
 		return r == 1 ? c : -1;
 	c = (unsigned char)*pt->p++;
 	if (pat_letter(set, c))
@@ -290,57 +371,77 @@ pat_member(struct pattern *pt, uint8_t *set)
 	return pat_failc(pt, "\\", c);
 }
 
+/* Add all from lo to hi. */
+static int
+pat_range(struct pattern *pt, struct set *set, int lo, int hi)
+{
+	if (lo > hi)
+		return pat_fail(pt, "a range in brackets that runs "
+		    "backwards");
+	/* No name has the octet that stands for NUL here. */
+	for (; lo <= hi && lo < CODES; lo++)
+		if (lo != NAME_SEP)
+			set->ascii[lo == 0 ? NAME_SEP : lo] = 1;
+	for (; lo <= hi; lo++) {
+		if (set->nother == OTHERS_MAX)
+			return pat_fail(pt, "brackets with more than 64 "
+			    "characters that are not ASCII");
+		set->other[set->nother++] = lo;
+	}
+	return 0;
+}
+
 /* A bracket expression, behind its '['. */
 static int
 pat_bracket(struct pattern *pt)
 {
-	uint8_t	 set[OCTETS];
-	int	 c, hi, lo, first = 1, negate;
+	struct set	 set;
+	int		 c, hi, lo, first = 1, negate;
 
-	memset(set, 0, sizeof(set));
+	memset(&set, 0, sizeof(set));
 	if ((negate = *pt->p == '^'))
 		pt->p++;
 	for (; *pt->p != ']' || first; first = 0) {
 		if (*pt->p == '\0')
 			return pat_fail(pt, "[ without ]");
-		if ((lo = pat_member(pt, set)) == -1)
+		if ((lo = pat_member(pt, &set)) == -1)
 			return -1;
 		if (lo == -2)
 			continue;
 		hi = lo;
 		if (pt->p[0] == '-' && pt->p[1] != ']' && pt->p[1] != '\0') {
 			pt->p++;
-			if ((hi = pat_member(pt, set)) == -1)
+			if ((hi = pat_member(pt, &set)) == -1)
 				return -1;
 			if (hi == -2) {
 				/* [a-\d]: the hyphen is one */
-				set['-'] = 1;
+				set.ascii['-'] = 1;
 				hi = lo;
 			}
 		}
-		if (lo > hi)
-			return pat_fail(pt, "a range in brackets that runs "
-			    "backwards");
-		/* No name has the octet that stands for NUL here. */
-		for (c = lo; c <= hi; c++)
-			if (c != NAME_SEP)
-				set[c == 0 ? NAME_SEP : c] = 1;
+		if (pat_range(pt, &set, lo, hi) == -1)
+			return -1;
 	}
 	pt->p++;
-	for (c = 1; negate && c < OCTETS; c++)
-		set[c] = !set[c];
-	return pat_set(pt, set);
+	if (negate && set.nother > 0)
+		return pat_fail(pt, "[^...] with a character that is not "
+		    "ASCII has no counterpart in POSIX expressions");
+	for (c = 1; negate && c < CODES; c++)
+		set.ascii[c] = !set.ascii[c];
+	if (negate)
+		set.all = !set.all;
+	return pat_set(pt, &set);
 }
 
 /* Behind a backslash, outside brackets. */
 static int
 pat_escape(struct pattern *pt)
 {
-	uint8_t	 set[OCTETS];
-	int	 c, r;
+	struct set	 set;
+	int		 c, r;
 
 	pt->atom = 1;
-	if ((r = pat_octet(pt, &c)) == -1)
+	if ((r = pat_single(pt, &c)) == -1)
 		return -1;
 	if (r == 1) {
 		pat_literal(pt, c);
@@ -350,9 +451,9 @@ pat_escape(struct pattern *pt)
 	if (isdigit(c))
 		return pat_fail(pt, "back-references (\\1) have no "
 		    "counterpart in POSIX expressions");
-	memset(set, 0, sizeof(set));
-	if (pat_letter(set, c))
-		return pat_set(pt, set);
+	memset(&set, 0, sizeof(set));
+	if (pat_letter(&set, c))
+		return pat_set(pt, &set);
 	pt->atom = 0;
 	if (c == 'A')
 		pat_putc(pt, '^');
@@ -448,6 +549,13 @@ pat_char(struct pattern *pt)
 		return pat_quantifier(pt, 1);
 	if (c == '{' && (len = pat_bounds(pt->p)) > 0)
 		return pat_quantifier(pt, len);
+	if (c >= CODES) {
+		if ((c = pat_next(pt)) == -1)
+			return -1;
+		pt->atom = 1;
+		pat_literal(pt, c);
+		return 0;
+	}
 	pt->p++;
 	switch (c) {
 	case '\\':
@@ -471,7 +579,10 @@ pat_char(struct pattern *pt)
 		return 0;
 	case '.':
 		pt->atom = 1;
-		pat_putc(pt, c);
+		if (pat_repeats(pt))
+			pat_putc(pt, c);
+		else
+			buf_puts(&pt->out, "([\001-\177]|" BEYOND ")");
 		return 0;
 	default:
 		pt->atom = 1;

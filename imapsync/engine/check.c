@@ -410,7 +410,7 @@ put_mbox(struct engine *e, struct buf *b, struct mbox *mb)
 	int			 side;
 
 	buf_puts(b, "{\"name\":");
-	json_str(b, name_show(e, mb->name));
+	json_str(b, name_plain(e, mb->name, 1));
 	buf_printf(b, ",\"known\":%s,\"stopped\":%s",
 	    json_bool(mb->id != 0 && !mb->isnew), json_bool(mb->stopped));
 	put_text(b, "reason", mb->stopped && s != NULL && s->found ? s->text :

@@ -173,7 +173,7 @@ targets(const struct engine *e, int side)
 static void
 cmd_name(struct engine *e, const char *arg, char *name)
 {
-	name_arg(e, arg, name);
+	which_mbox(e, arg, name);
 	/* But the state may forget what it knows of it. */
 	if (strcmp(name, "INBOX") == 0 && (e->want.cfg.command != CMD_DELETE ||
 	    e->want.cfg.target != TARGET_DATABASE))
@@ -358,8 +358,9 @@ cmd_delete(struct engine *e)
 		cmd_name(e, e->want.args[i], name);
 		if ((mb = mbox_find(&e->list, name)) == NULL ||
 		    !exists_on_target(e, mb))
-			fatalx("there is no mailbox \"%s\" to delete",
-			    name_show(e, name));
+			fatalx("there is no mailbox \"%s\" to delete%s",
+			    name_show(e, name), mb == NULL ?
+			    which_near(e, name) : "");
 		for (side = 0; side < SIDES; side++)
 			delete_check(e, mb, side);
 		recover_hold(mb);
@@ -510,8 +511,9 @@ rename_check(struct engine *e, const char *old, const char *new)
 			found = 1;
 	}
 	if (!found)
-		fatalx("there is no mailbox \"%s\" to rename",
-		    name_show(e, old));
+		fatalx("there is no mailbox \"%s\" to rename%s",
+		    name_show(e, old), mbox_find(&e->list, old) == NULL ?
+		    which_near(e, old) : "");
 }
 
 static int

@@ -57,11 +57,12 @@ compare_adopt(struct engine *e)
 	size_t		 i;
 
 	for (i = 0; i < e->want.nadopts; i++) {
-		name_arg(e, e->want.adopts[i], name);
+		which_mbox(e, e->want.adopts[i], name);
 		if ((mb = mbox_find(&e->list, name)) == NULL || mb->skip ||
 		    !mbox_present(mb, LOCAL) || !mbox_present(mb, REMOTE))
 			fatalx("--adopt: there is no mailbox \"%s\" that both "
-			    "servers have", name_show(e, name));
+			    "servers have%s", name_show(e, name),
+			    mb == NULL ? which_near(e, name) : "");
 		mb->adopt = mb->adopt_asked = mb->dirty = 1;
 		mbox_begin(mb);
 		if (mb->id != 0)
@@ -262,7 +263,7 @@ compare_mbox(struct engine *e, struct mbox *mb)
 	subscribe_plan(e, mb);
 }
 
-static void
+static int
 compare_check_args(struct engine *e)
 {
 	struct mbox	*mb;
@@ -272,12 +273,18 @@ compare_check_args(struct engine *e)
 		FOREACH_MBOX(mb, &e->list)
 			if ((mbox_present(mb, LOCAL) ||
 			    mbox_present(mb, REMOTE)) &&
-			    name_match(e->want.patterns[i], mb->name))
+			    which_reads(e->want.patterns[i], mb->name))
 				break;
-		if (mb == NULL)
-			fatalx("neither server has a mailbox \"%s\"",
-			    name_show(e, e->want.patterns[i]));
+		if (mb != NULL)
+			continue;
+		/* Only what matches was listed. */
+		if (list_names(e) == -1)
+			return -1;
+		fatalx("neither server has a mailbox \"%s\"%s",
+		    name_show(e, e->want.patterns[i]),
+		    which_near(e, e->want.patterns[i]));
 	}
+	return 0;
 }
 
 int
@@ -286,7 +293,8 @@ compare_run(struct engine *e)
 	struct mbox	*mb;
 
 	compare_names(e);
-	compare_check_args(e);
+	if (compare_check_args(e) == -1)
+		return -1;
 	compare_adopt(e);
 	FOREACH_MBOX(mb, &e->list)
 		if (!mb->skip)

@@ -14,6 +14,7 @@
 #include "engine.h"
 #include "roles.h"
 #include "sandbox.h"
+#include "show.h"
 
 static struct engine	 engine;
 
@@ -249,6 +250,7 @@ engine_main(void)
 	signal(SIGUSR2, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
 	setproctitle("engine");
+	show_init();
 	engine_init(e);
 	log_init(engine_sink, 0);
 	loop_setup(e);

@@ -28,6 +28,7 @@
 
 #include "ask.h"
 #include "json.h"
+#include "utf7.h"
 
 /* ---- what each file keeps ---- */
 
@@ -310,8 +311,9 @@ int		 name_server(struct engine *, int side, const char *, char *out);
 /* The same before LIST has told the delimiter: with the one of the last run. */
 int		 name_guess(struct engine *, int side, const char *, char *out);
 /*
- * A mailbox of the command line or configuration, in the local server's
- * spelling, to a neutral name in out[NAME_MAX_LEN]; wildcards stay.
+ * A mailbox of the command line or configuration, with the local server's
+ * delimiter, to one with NAME_SEP in out[NAME_MAX_LEN]; all else stays.  For the
+ * mailbox that is meant: which_mbox().
  */
 void		 name_arg(struct engine *, const char *, char *out);
 /* Patterns: NAME_SEP becomes the side's delimiter.  Allocated. */
@@ -319,17 +321,56 @@ char		*name_pattern(struct engine *, int side, const char *);
 int		 name_match(const char *pattern, const char *neutral);
 int		 name_inbox_reference(struct engine *, int side);
 /*
- * UTF-8 to modified UTF-7 (RFC 3501 section 5.1.3) in out[NAME_MAX_LEN]: 0, or
- * -1 if it is no UTF-8 or too long.
+ * A neutral name in UTF-8, in out[NAME_TEXT_MAX]; as it is if it is not proper
+ * modified UTF-7.
  */
-int		 name_utf7(const char *, char *out);
+void		 name_text(const char *neutral, char *out);
 /*
- * A neutral name as the user knows it (local delimiter); untrusted all the same.
+ * A neutral name as the user knows it: with the local delimiter, in UTF-8 where
+ * the locale has it and all of the name can be shown; untrusted all the same.
  * In static storage, good for two calls.
  */
 const char	*name_show(struct engine *, const char *neutral);
-/* The same as one word for a shell: in static storage, good for one call. */
-const char	*name_quote(struct engine *, const char *neutral);
+/*
+ * With the local delimiter, and in UTF-8 (decoded) or as servers spell it
+ * whatever the locale is: in static storage, good for one call.
+ */
+const char	*name_plain(struct engine *, const char *neutral, int decoded);
+
+/* ---- which.c: which mailbox a user means ---- */
+
+/*
+ * A mailbox of the command line or configuration, in modified UTF-7 or UTF-8, to
+ * its neutral name in out[NAME_MAX_LEN]: if it can be read as both, the one that
+ * exists, and of two that do the one that servers spell so.
+ */
+void		 which_mbox(struct engine *, const char *, char *out);
+/*
+ * A neutral name as one word for a shell, by which which_mbox() finds it: in
+ * static storage, good for one call.
+ */
+const char	*which_quote(struct engine *, const char *neutral);
+/*
+ * How a pattern (with NAME_SEP) matches a neutral name: as servers spell it, or
+ * in UTF-8; 0 if it does not.
+ */
+#define READ_SPELT	1
+#define READ_TEXT	2
+int		 which_reads(const char *pattern, const char *neutral);
+/* How it matches any that a server has listed. */
+int		 which_found(struct engine *, const char *pattern);
+/*
+ * What to ask servers for, so that all is listed that which_reads() may match,
+ * and perhaps more: into asks[], how many of them (0: it can match nothing).
+ */
+size_t		 which_asks(const char *pattern, char asks[2][NAME_MAX_LEN]);
+/* Skip what was listed only because it was asked for more than is meant. */
+void		 which_select(struct engine *);
+/*
+ * "; did you mean ...?" with the mailbox whose name is nearest to a neutral one
+ * that nobody has, or "": in static storage, untrusted.
+ */
+const char	*which_near(struct engine *, const char *neutral);
 
 /* ---- ledger.c: what a run leaves to be told ---- */
 

@@ -53,7 +53,8 @@ h_log(const struct msg *msg)
 	if (log_flood(src->e, src->chan))
 		return;
 	progress_log(src->e, m->level, component(src->chan),
-	    m->mailbox[0] != '\0' ? m->mailbox : NULL, m->text);
+	    m->mailbox[0] != '\0' ? name_show(src->e, m->mailbox) : NULL,
+	    m->text);
 }
 
 /* Those that a worker has; one that was taken over must not choose ours. */

@@ -100,7 +100,7 @@ above(struct moves *moves, const struct move *m, enum move_kind kind)
 static void
 hold_likely(struct engine *e, struct moves *moves, struct move *m)
 {
-	char	 old[NAME_MAX_LEN * 4 + 3];
+	char	 old[NAME_TEXT_MAX * 4 + 3];
 	int	 told = OTHER(m->target);
 
 	hold(m);
@@ -109,7 +109,7 @@ hold_likely(struct engine *e, struct moves *moves, struct move *m)
 		ledger_stopped(e, m->mb->name, above_stopped);
 		return;
 	}
-	strlcpy(old, name_quote(e, m->mb->name), sizeof(old));
+	strlcpy(old, which_quote(e, m->mb->name), sizeof(old));
 	progress_stop(e, m->mb, "it is gone on the %s server, which has %s "
 	    "with the same UIDVALIDITY and %s: if it was renamed there, run "
 	    "with --rename --target=%s,database %s %s to rename it on the %s "
@@ -118,7 +118,7 @@ hold_likely(struct engine *e, struct moves *moves, struct move *m)
 	    "neither of the two is synchronised", side_name[told],
 	    name_show(e, m->to->name), m->asked > 0 ? "the same messages" :
 	    "nothing in it", side_name[m->target], old,
-	    name_quote(e, m->to->name), side_name[m->target], old);
+	    which_quote(e, m->to->name), side_name[m->target], old);
 }
 
 static void

@@ -26,7 +26,7 @@
 static void
 gone_advice(struct engine *e, struct mbox *mb, int side, const char *why)
 {
-	const char	*name = name_quote(e, mb->name);
+	const char	*name = which_quote(e, mb->name);
 
 	mb->gone = 0;
 	progress_stop(e, mb, "it is gone on the %s server and was left alone on "
@@ -260,7 +260,7 @@ delete_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 		    "yourself, or empty it and run with --delete "
 		    "--target=database %s to forget that it was there",
 		    side_name[OTHER(r->side)], side_name[r->side], m->text,
-		    name_quote(e, r->mb->name));
+		    which_quote(e, r->mb->name));
 		return;
 	}
 	log_info("%s: the mailbox was deleted on %s, as on %s",

@@ -13,6 +13,17 @@
  */
 #include "engine.h"
 
+/* A mailbox: in UTF-8, and beside it as servers spell it. */
+static void
+put_name(struct engine *e, struct buf *b, const char *key,
+    const struct mbox *mb)
+{
+	buf_printf(b, "\"%s\":", key);
+	json_str(b, name_plain(e, mb->name, 1));
+	buf_puts(b, ",\"utf7\":");
+	json_str(b, name_plain(e, mb->name, 0));
+}
+
 void
 json_figures(struct buf *b, const struct figures *f)
 {
@@ -57,8 +68,8 @@ put_mbox(struct engine *e, struct buf *b, struct mbox *mb)
 	struct figures		 f;
 	int			 side;
 
-	buf_puts(b, "{\"name\":");
-	json_str(b, name_show(e, mb->name));
+	buf_puts(b, "{");
+	put_name(e, b, "name", mb);
 	buf_printf(b, ",\"stopped\":%s,\"reason\":", json_bool(mb->stopped));
 	if (mb->stopped && stop != NULL && stop->found)
 		json_str(b, stop->text);
@@ -85,8 +96,8 @@ json_refused(struct engine *e, struct buf *b, int all)
 	FOREACH_MBOX(mb, &e->list)
 		for (side = 0; side < SIDES; side++)
 			RB_FOREACH(f, refusals, &mb->s[side].known.refusals) {
-				buf_printf(b, "%s{\"mailbox\":", sep);
-				json_str(b, name_show(e, mb->name));
+				buf_printf(b, "%s{", sep);
+				put_name(e, b, "mailbox", mb);
 				buf_printf(b, ",\"side\":\"%s\",\"uid\":%u,"
 				    "\"size\":%llu,\"text\":", side_name[side],
 				    f->uid, (unsigned long long)f->size);
@@ -113,7 +124,7 @@ put_acts(struct engine *e, struct buf *b, int renamed)
 		if ((a->to != NULL) != renamed)
 			continue;
 		buf_printf(b, "%s{\"mailbox\":", sep);
-		json_str(b, name_show(e, a->name));
+		json_str(b, name_plain(e, a->name, 1));
 		buf_puts(b, ",\"side\":");
 		if (a->side == -1)
 			buf_puts(b, "null");
@@ -121,7 +132,7 @@ put_acts(struct engine *e, struct buf *b, int renamed)
 			json_str(b, side_name[a->side]);
 		if (renamed) {
 			buf_puts(b, ",\"to\":");
-			json_str(b, name_show(e, a->to));
+			json_str(b, name_plain(e, a->to, 1));
 		} else
 			buf_printf(b, ",\"messages\":%u", a->messages);
 		buf_puts(b, "}");

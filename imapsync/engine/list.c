@@ -354,31 +354,33 @@ list_side(struct engine *e, int side)
 	char		*inbox[1] = { name };
 	struct wanted	*w = &e->want;
 	struct namelist	 known;
-	char		**list;
-	size_t		 i;
+	char		asks[2][NAME_MAX_LEN], **list;
+	size_t		 i, k, n = 0, nasks;
 	int		 extra = 0;
 
 	if ((w->cfg.reference[side][0] != '\0' || e->filtered) &&
 	    e->srv[side].delim == '\0')
 		list_send(e, side, w->cfg.reference[side], 0, 0, NULL, 0,
 		    NULL, &delim_answers);
-	list = xcalloc(w->npatterns, sizeof(*list));
+	list = xcalloc(2 * w->npatterns, sizeof(*list));
 	for (i = 0; i < w->npatterns; i++) {
-		list[i] = name_pattern(e, side, w->patterns[i]);
+		nasks = which_asks(w->patterns[i], asks);
+		for (k = 0; k < nasks; k++)
+			list[n++] = name_pattern(e, side, asks[k]);
 		if (name_match(w->patterns[i], "INBOX"))
 			extra = name_inbox_reference(e, side);
 	}
 	list_known(e, side, 0, &known);
 	list_send(e, side, w->cfg.reference[side], w->cfg.selectors, !extra,
-	    list, w->npatterns, &known, &first_answers);
+	    list, n, &known, &first_answers);
 	namelist_free(&known);
 	if (extra) {
 		list_known(e, side, 1, &known);
 		list_send(e, side, "", 0, 1, inbox, 1, &known, &first_answers);
 		namelist_free(&known);
 	}
-	for (i = 0; i < w->npatterns; i++)
-		free(list[i]);
+	while (n-- > 0)
+		free(list[n]);
 	free(list);
 }
 
@@ -412,7 +414,72 @@ list_servers(struct engine *e)
 	return 0;
 }
 
+/* ---- all that there is ---- */
+
+static void
+names_done(struct engine *e, struct req *r, const struct m_engine_done *m)
+{
+	(void)e;
+	(void)r;
+	(void)m;
+}
+
+int
+list_names(struct engine *e)
+{
+	static const struct answers	 to = {
+		.mailbox = got_name, .done = names_done
+	};
+	static char			 all[] = "*";
+	char				*list[1] = { all };
+	int				 side;
+
+	for (side = 0; side < SIDES; side++)
+		list_send(e, side, e->want.cfg.reference[side], 0, 1, list, 1,
+		    &to);
+	return loop_wait(e, -1);
+}
+
 /* ---- filters ---- */
+
+/*
+ * A name with a blank, written without its quotes, is two patterns: "Items" then
+ * matches nothing.
+ */
+static void
+list_unmatched(struct engine *e)
+{
+	const struct wanted	*w = &e->want;
+	const char		*near;
+	size_t			 i;
+
+	if (w->nargs > 0 || w->cfg.command == CMD_DELETE ||
+	    w->cfg.command == CMD_RENAME || e->srv[LOCAL].list_failed ||
+	    e->srv[REMOTE].list_failed)
+		return;
+	for (i = 0; i < w->npatterns; i++) {
+		if (strcmp(w->patterns[i], "*") == 0 ||
+		    which_found(e, w->patterns[i]))
+			continue;
+		near = which_near(e, w->patterns[i]);
+		log_warnx("list-mailbox: no mailbox matches \"%s\"%s%s",
+		    name_show(e, w->patterns[i]), near, near[0] == '\0' &&
+		    w->npatterns > 1 ? " (a name with a blank in it stands in "
+		    "double quotes)" : "");
+	}
+}
+
+/* It matches the expression, as servers spell it or in UTF-8. */
+static int
+list_ignored(const regex_t *reg, const char *name)
+{
+	char	 text[NAME_TEXT_MAX];
+
+	if (regexec(reg, name, 0, NULL, 0) == 0)
+		return 1;
+	name_text(name, text);
+	return strcmp(text, name) != 0 && regexec(reg, text, 0, NULL, 0) == 0;
+}
 
 static void
 list_ignore(struct engine *e)
@@ -432,7 +499,7 @@ list_ignore(struct engine *e)
 	if (regcomp(&reg, re, fl) != 0)
 		fatalx("ignore-mailbox can't be compiled");
 	FOREACH_MBOX(mb, &e->list)
-		if (regexec(&reg, mb->name, 0, NULL, 0) == 0)
+		if (list_ignored(&reg, mb->name))
 			mb->skip = 1;
 	regfree(&reg);
 }
@@ -447,7 +514,9 @@ list_virtual(const struct engine *e, const struct mbox *mb)
 	    e->want.cfg.command == CMD_RENAME)
 		return 0;
 	for (i = 0; i < e->want.npatterns; i++)
-		if (strcmp(e->want.patterns[i], mb->name) == 0)
+		if (strcmp(e->want.patterns[i], mb->name) == 0 ||
+		    (strpbrk(e->want.patterns[i], "*%") == NULL &&
+		    which_reads(e->want.patterns[i], mb->name)))
 			return 0;
 	return ((mb->s[LOCAL].told.attrs | mb->s[REMOTE].told.attrs) &
 	    ATTR_VIRTUAL) != 0;
@@ -646,6 +715,8 @@ list_run(struct engine *e)
 	if (list_servers(e) == -1)
 		return -1;
 	list_note(e);
+	which_select(e);
+	list_unmatched(e);
 	list_ignore(e);
 	if (list_by_name(e) == -1)
 		return -1;

@@ -27,11 +27,11 @@ look_opened(struct engine *e, struct req *r, const struct m_engine_done *m)
 const char *
 look_advice(struct engine *e, const struct mbox *mb)
 {
-	static char	 text[NAME_MAX_LEN * 4 + 128];
+	static char	 text[NAME_TEXT_MAX * 4 + 128];
 
 	snprintf(text, sizeof(text), "see that it is the right mailbox, then "
 	    "run with --adopt %s to pair its messages anew",
-	    name_quote(e, mb->name));
+	    which_quote(e, mb->name));
 	return text;
 }
 

@@ -11,6 +11,7 @@
  * have in common (design: without the reference, the delimiter as NAME_SEP).
  */
 #include "engine.h"
+#include "show.h"
 
 /* The reference is INBOX and the delimiter, so that LIST leaves INBOX out. */
 int
@@ -103,38 +104,48 @@ name_arg(struct engine *e, const char *arg, char *out)
 			*p = NAME_SEP;
 }
 
-const char *
-name_show(struct engine *e, const char *neutral)
+void
+name_text(const char *neutral, char *out)
 {
-	static char	 buf[2][NAME_MAX_LEN];
-	static int	 i;
-	char		*p;
+	if (utf7_decode(neutral, out) == -1)
+		strlcpy(out, neutral, NAME_TEXT_MAX);
+}
 
-	i = !i;
-	strlcpy(buf[i], neutral, sizeof(buf[i]));
-	for (p = buf[i]; *p != '\0'; p++)
+/* The local server's delimiter where a neutral name has one. */
+static char *
+name_delimit(struct engine *e, char *name)
+{
+	char	*p, delim = e->srv[LOCAL].delim;
+
+	for (p = name; *p != '\0'; p++)
 		if (*p == NAME_SEP)
-			*p = e->srv[LOCAL].delim != '\0' ?
-			    e->srv[LOCAL].delim : '/';
-	return buf[i];
+			*p = delim != '\0' ? delim : '/';
+	return name;
 }
 
 const char *
-name_quote(struct engine *e, const char *neutral)
+name_show(struct engine *e, const char *neutral)
 {
-	static char	 buf[NAME_MAX_LEN * 4 + 3];
-	const char	*p = name_show(e, neutral);
-	size_t		 n = 0;
+	static char	 buf[2][NAME_TEXT_MAX];
+	static int	 i;
 
-	buf[n++] = '\'';
-	for (; *p != '\0'; p++) {
-		if (*p == '\'')
-			n += strlcpy(buf + n, "'\\'", sizeof(buf) - n);
-		buf[n++] = *p;
-	}
-	buf[n++] = '\'';
-	buf[n] = '\0';
-	return buf;
+	i = !i;
+	name_text(neutral, buf[i]);
+	if (!show_utf8() || !show_printable(buf[i]))
+		strlcpy(buf[i], neutral, sizeof(buf[i]));
+	return name_delimit(e, buf[i]);
+}
+
+const char *
+name_plain(struct engine *e, const char *neutral, int decoded)
+{
+	static char	 buf[NAME_TEXT_MAX];
+
+	if (decoded)
+		name_text(neutral, buf);
+	else
+		strlcpy(buf, neutral, sizeof(buf));
+	return name_delimit(e, buf);
 }
 
 char *
@@ -148,124 +159,35 @@ name_pattern(struct engine *e, int side, const char *pattern)
 	return s;
 }
 
-/* ---- modified UTF-7 ---- */
-
-/* The next code point of UTF-8 (RFC 3629), and advance: -1 if there is none. */
-static int32_t
-utf8_next(const unsigned char **p)
-{
-	const unsigned char	*s = *p;
-	int32_t			 c = s[0], min;
-	int			 i, n;
-
-	if (c < 0x80) {
-		*p += 1;
-		return c;
-	}
-	n = c >= 0xf0 ? 3 : c >= 0xe0 ? 2 : 1;
-	if (c < 0xc2 || c > 0xf4)
-		return -1;
-	c &= 0x3f >> n;
-	for (i = 1; i <= n; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return -1;
-		c = c << 6 | (s[i] & 0x3f);
-	}
-	min = n == 1 ? 0x80 : n == 2 ? 0x800 : 0x10000;
-	if (c < min || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
-		return -1;
-	*p += n + 1;
-	return c;
-}
-
-static const char	 utf7_letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-			    "abcdefghijklmnopqrstuvwxyz0123456789+,";
-
-/* Modified BASE64 of UTF-16: code units go in, letters come out. */
-struct shift {
-	char		*out;
-	size_t		 len;
-	uint32_t	 bits;
-	int		 nbits;
-	int		 on;
-};
-
-static void
-utf7_put(struct shift *s, char c)
-{
-	if (s->len < NAME_MAX_LEN)
-		s->out[s->len] = c;
-	s->len++;
-}
-
-static void
-utf7_unit(struct shift *s, uint32_t unit)
-{
-	if (!s->on)
-		utf7_put(s, '&');
-	s->on = 1;
-	s->bits = s->bits << 16 | unit;
-	for (s->nbits += 16; s->nbits >= 6; s->nbits -= 6)
-		utf7_put(s, utf7_letters[s->bits >> (s->nbits - 6) & 0x3f]);
-}
-
-static void
-utf7_off(struct shift *s)
-{
-	if (!s->on)
-		return;
-	if (s->nbits > 0)
-		utf7_put(s, utf7_letters[s->bits << (6 - s->nbits) & 0x3f]);
-	utf7_put(s, '-');
-	s->on = s->nbits = 0;
-	s->bits = 0;
-}
-
-int
-name_utf7(const char *name, char *out)
-{
-	const unsigned char	*p = (const unsigned char *)name;
-	struct shift		 s = { .out = out };
-	int32_t			 c;
-
-	while (*p != '\0') {
-		if ((c = utf8_next(&p)) == -1)
-			return -1;
-		if (c >= 0x20 && c < 0x7f) {
-			utf7_off(&s);
-			utf7_put(&s, c);
-			if (c == '&')
-				utf7_put(&s, '-');
-		} else if (c >= 0x10000) {
-			utf7_unit(&s, 0xd800 + ((c - 0x10000) >> 10));
-			utf7_unit(&s, 0xdc00 + ((c - 0x10000) & 0x3ff));
-		} else
-			utf7_unit(&s, c);
-	}
-	utf7_off(&s);
-	if (s.len >= NAME_MAX_LEN)
-		return -1;
-	out[s.len] = '\0';
-	return 0;
-}
-
-/* RFC 3501 section 6.3.8, on neutral names and patterns. */
+/*
+ * RFC 3501 section 6.3.8, on neutral names and patterns.  on[j] says whether the
+ * first j octets of the pattern match what was read of the name: a server that
+ * chooses names can't make it take longer.
+ */
 int
 name_match(const char *pat, const char *name)
 {
-	for (; *pat != '\0'; pat++) {
-		if (*pat != '*' && *pat != '%') {
-			if (*pat != *name)
-				return 0;
-			name++;
-			continue;
-		}
-		for (;; name++) {
-			if (name_match(pat + 1, name))
-				return 1;
-			if (*name == '\0' || (*pat == '%' && *name == NAME_SEP))
-				return 0;
+	char	 on[NAME_TEXT_MAX];
+	size_t	 j, len = strlen(pat);
+	int	 before, now;
+
+	if (len >= sizeof(on))
+		return 0;
+	for (on[0] = 1, j = 0; j < len; j++)
+		on[j + 1] = on[j] && (pat[j] == '*' || pat[j] == '%');
+	for (; *name != '\0'; name++) {
+		before = on[0];
+		for (on[0] = 0, j = 0; j < len; j++) {
+			now = on[j + 1];
+			if (pat[j] == '*' || (pat[j] == '%' &&
+			    *name != NAME_SEP))
+				on[j + 1] = now || on[j];
+			else if (pat[j] == '%')
+				on[j + 1] = on[j];
+			else
+				on[j + 1] = before && pat[j] == *name;
+			before = now;
 		}
 	}
-	return *name == '\0';
+	return on[len];
 }

@@ -112,6 +112,11 @@ int		 list_run(struct engine *);
 /* What the state knows, and nothing else. */
 int		 list_state(struct engine *);
 /*
+ * List all mailboxes that there are, beside those that are known, to name one in
+ * an error: 0, or -1 if the run has to end.
+ */
+int		 list_names(struct engine *);
+/*
  * A mailbox that shows messages of others (RFC 6154 \All, \Flagged; RFC 8457
  * \Important) and is left out for that: unless the state has it, a pattern or
  * argument is its name, or virtual-mailboxes wants all.

@@ -14,10 +14,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <time.h>
-#include <vis.h>
 
 #include "engine.h"
 #include "say.h"
+#include "show.h"
 
 #define TICK_MS		200	/* how often the line is drawn anew */
 #define WAIT_MS		3000	/* silence that looks like a hang */
@@ -143,6 +143,15 @@ progress_size(uint64_t n, char *buf)
 	return buf;
 }
 
+/* In the place of the line that stands there. */
+static void
+draw_line(const char *text)
+{
+	say_write(STDERR_FILENO, "\r", 1);
+	say_write(STDERR_FILENO, text, strlen(text));
+	say_write(STDERR_FILENO, "\033[K", 3);
+}
+
 static void
 draw(struct engine *e, int side, uint64_t done, uint64_t all, uint64_t octets,
     int64_t ms)
@@ -238,17 +247,15 @@ waits_for(struct engine *e, char *dst, size_t size)
 static int
 draw_wait(struct engine *e, int64_t now)
 {
-	char	 what[NAME_MAX_LEN + 128], line[256], safe[sizeof(line)];
+	char	 what[NAME_TEXT_MAX + 128], line[sizeof(what) + 16];
+	char	 safe[4 * sizeof(line)];
 
 	if (now - e->ask.heard < WAIT_MS || e->watch.on ||
 	    !waits_for(e, what, sizeof(what)))
 		return 0;
-	snprintf(line, sizeof(line), "waiting for %.200s", what);
-	log_vis(safe, line, sizeof(safe));
-	if (strlen(safe) > e->want.cfg.columns)
-		safe[e->want.cfg.columns] = '\0';
-	snprintf(line, sizeof(line), "\r%.240s\033[K", safe);
-	say_write(STDERR_FILENO, line, strlen(line));
+	snprintf(line, sizeof(line), "waiting for %s", what);
+	show_text(safe, line, sizeof(safe));
+	draw_line(show_cut(safe, e->want.cfg.columns - 1));
 	e->progress.drawn = DRAWN_WAIT;
 	return 1;
 }
@@ -495,7 +502,7 @@ progress_status(struct engine *e)
 	unsigned long long	 copied = 0, octets = 0;
 	unsigned int		 n = 0, dirty = 0;
 	struct mbox		*mb;
-	char			 line[512], what[NAME_MAX_LEN + 128];
+	char			 line[LOG_TEXT_MAX], what[NAME_TEXT_MAX + 128];
 	int			 side;
 
 	FOREACH_MBOX(mb, &e->list) {

@@ -11,9 +11,9 @@
  */
 #include <stdarg.h>
 #include <stdio.h>
-#include <vis.h>
 
 #include "engine.h"
+#include "show.h"
 
 static void	 part(char *, const char *, ...)
 		    __attribute__((__format__(printf, 2, 3)));
@@ -22,7 +22,7 @@ static void	 part(char *, const char *, ...)
 static void
 part(char *line, const char *fmt, ...)
 {
-	char	 one[NAME_MAX_LEN * 4 + 128];
+	char	 one[NAME_TEXT_MAX * 4 + 128];
 	va_list	 ap;
 
 	va_start(ap, fmt);
@@ -64,13 +64,12 @@ describe_moved(struct engine *e, const struct mbox *mb, int side, char *line)
 	const char		*fmt = e->want.cfg.dryrun ?
 				    "%u to move to %s on %s" :
 				    "%u moved to %s on %s";
-	char			 name[NAME_MAX_LEN * 4];
+	char			 name[NAME_TEXT_MAX * 4];
 	int			 i;
 
 	for (i = 0; out != NULL && i < OUTGOING_MAX && out[i].n > 0; i++) {
-		strnvis(name, out[i].to != NULL ? name_show(e,
-		    out[i].to->name) : "other mailboxes", sizeof(name),
-		    VIS_CSTYLE | VIS_NL | VIS_TAB | VIS_NOSLASH);
+		show_text(name, out[i].to != NULL ? name_show(e,
+		    out[i].to->name) : "other mailboxes", sizeof(name));
 		part(line, fmt, out[i].n, name, side_name[side]);
 	}
 }
@@ -122,10 +121,8 @@ report_line(struct engine *e, const struct mbox *mb, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
-	strnvis(safe[0], name_show(e, mb->name), sizeof(safe[0]),
-	    VIS_CSTYLE | VIS_NL | VIS_TAB | VIS_NOSLASH);
-	strnvis(safe[1], line, sizeof(safe[1]),
-	    VIS_CSTYLE | VIS_NL | VIS_TAB | VIS_NOSLASH);
+	show_text(safe[0], name_show(e, mb->name), sizeof(safe[0]));
+	show_text(safe[1], line, sizeof(safe[1]));
 	if (!e->want.cfg.json)
 		dprintf(STDOUT_FILENO, "%s: %s\n", safe[0], safe[1]);
 }

@@ -128,7 +128,7 @@ put_stops(struct engine *e, struct buf *b)
 
 	RB_FOREACH(s, stops, &e->ledger.stops) {
 		buf_printf(b, "%s{\"mailbox\":", sep);
-		json_str(b, name_show(e, s->name));
+		json_str(b, name_plain(e, s->name, 1));
 		buf_puts(b, ",\"reason\":");
 		json_str(b, s->text);
 		buf_puts(b, ",\"since\":");
@@ -151,7 +151,7 @@ put_marks(struct engine *e, struct buf *b)
 		if (!k->set)
 			continue;
 		buf_printf(b, "%s{\"mailbox\":", sep);
-		json_str(b, name_show(e, mb->name));
+		json_str(b, name_plain(e, mb->name, 1));
 		buf_printf(b, ",\"to\":\"%s\",\"messages\":%llu,\"tries\":%u,"
 		    "\"since\":", side_name[side],
 		    (unsigned long long)uidset_count(&k->uids), k->tries);
@@ -171,7 +171,7 @@ put_lost(struct engine *e, struct buf *b)
 		if (mb->strikes.count == 0)
 			continue;
 		buf_printf(b, "%s{\"mailbox\":", sep);
-		json_str(b, name_show(e, mb->name));
+		json_str(b, name_plain(e, mb->name, 1));
 		buf_printf(b, ",\"side\":\"%s\",\"count\":%u}",
 		    side_name[mb->strikes.side], mb->strikes.count);
 		sep = ",";

@@ -168,7 +168,7 @@ told_mbox(struct engine *e, int side, const char *name, char *out)
 
 	if (name_neutral(e, side, name, out) == 0)
 		mb = mbox_find(&e->list, out);
-	if (mb == NULL && name_utf7(name, utf7) == 0 &&
+	if (mb == NULL && utf7_encode(name, utf7) == 0 &&
 	    name_neutral(e, side, utf7, out) == 0)
 		mb = mbox_find(&e->list, out);
 	if (mb == NULL)
@@ -253,7 +253,7 @@ watch_mbox(struct engine *e, int side, size_t k)
 	size_t		 i;
 
 	for (i = 0; i < e->want.nwatches; i++) {
-		name_arg(e, e->want.watches[i], name);
+		which_mbox(e, e->want.watches[i], name);
 		if ((mb = mbox_find(&e->list, name)) == NULL || mb->skip ||
 		    !mbox_present(mb, side))
 			continue;

@@ -46,7 +46,7 @@ my %layers = (
 	],
 	'imapsync/engine' => [
 		[qw(end mbox names)],
-		[qw(ask plan)],
+		[qw(ask plan which)],
 		[qw(ledger)],
 		[qw(progress)],
 		[qw(refusal)],

@@ -49,8 +49,8 @@ sub json
 	my $r = $i->status_is($status, $what, '--json', @args);
 
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	like($r->{out}, qr/\A\{[\x20-\x7e]*\}\n\z/, 'one line of ASCII');
-	my $j = eval { JSON::PP->new->decode($r->{out}) };
+	like($r->{out}, qr/\A\{[^\x00-\x1f\x7f]*\}\n\z/, 'one line');
+	my $j = eval { JSON::PP->new->utf8->decode($r->{out}) };
 	ok($j, 'is JSON') or diag($@, $r->{out});
 	keys_are($j, 'version command status dry_run began ended seconds ' .
 	    'last_good error local remote mailboxes renamed deleted refused',
@@ -65,8 +65,8 @@ sub json
 		keys_are($j->{$side}{total}, $counts, "$side, total");
 		my %sum = map { $_ => 0 } qw(copied octets flags deleted moved);
 		for my $box (@{ $j->{mailboxes} }) {
-			keys_are($box, 'name stopped reason paired local remote',
-			    'a mailbox');
+			keys_are($box, 'name utf7 stopped reason paired local ' .
+			    'remote', 'a mailbox');
 			keys_are($box->{$side}, $counts, "a mailbox, $side");
 			ok(boolean($box->{$_}), "$_ is a boolean")
 			    for 'stopped';
@@ -78,7 +78,7 @@ sub json
 			like($j->{$side}{$_}, qr/^[1-9]\d*$/, "$side, $_");
 		}
 	}
-	keys_are($_, 'mailbox side uid size text', 'a refused message')
+	keys_are($_, 'mailbox utf7 side uid size text', 'a refused message')
 	    for @{ $j->{refused} };
 	return ($j, $r);
 }
@@ -86,7 +86,7 @@ sub json
 sub box
 {
 	my ($j, $name) = @_;
-	my ($box) = grep { $_->{name} eq $name } @{ $j->{mailboxes} };
+	my ($box) = grep { $_->{utf7} eq $name } @{ $j->{mailboxes} };
 
 	return $box // fail("no mailbox $name");
 }

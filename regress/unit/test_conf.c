@@ -126,6 +126,8 @@ test_values(void)
 	    "STARTTLS = no\n"
 	    "compress = on\n"
 	    "list-reference = perso/\n"
+	    "username = me\n"
+	    "strategy = plain\n"
 	    "[remote]\n"
 	    "host=IMAP.Example.ORG\n"
 	    "proxy=socks5h://me:se:cr@et@[::1]:9050\n"
@@ -314,6 +316,45 @@ test_protocols(void)
 	}
 }
 
+/* Names in UTF-8 and in modified UTF-7. */
+static void
+test_spelling(void)
+{
+	static const struct {
+		const char	*text, *reference;	/* NULL: refused */
+	} tests[] = {
+		{ "B\303\274ro/", "B&APw-ro/" }, { "B&APw-ro/", "B&APw-ro/" },
+		{ "R&D/", "R&-D/" }, { "R&-D/", "R&-D/" }, { "", "" },
+		{ "B\374ro/", NULL }
+	};
+	struct conf	 c;
+	char		 text[300];
+	size_t		 i;
+
+	for (i = 0; i < nitems(tests); i++) {
+		snprintf(text, sizeof(text), SECTIONS "list-reference = %s\n",
+		    tests[i].text);
+		if (*parse(&c, text) != '\0')
+			ok(tests[i].reference == NULL, "refused");
+		else
+			is_str(c.side[REMOTE].reference, tests[i].reference !=
+			    NULL ? tests[i].reference : "(refused)",
+			    "list-reference");
+		conf_free(&c);
+	}
+	is_str(parse(&c, "list-mailbox = Entw\303\274* \"\303\204 \\xc3\\x9c\"\n"
+	    SECTIONS), "", "UTF-8, and octet by octet");
+	ok(c.npatterns == 2 && strcmp(c.patterns[0], "Entw\303\274*") == 0 &&
+	    strcmp(c.patterns[1], "\303\204 \303\234") == 0, "as it is");
+	conf_free(&c);
+	ok(strstr(parse(&c, "list-mailbox = Entw\374rfe\n" SECTIONS),
+	    "neither UTF-8 nor") != NULL, "another encoding");
+	conf_free(&c);
+	ok(strstr(parse(&c, "watch-mailbox = \"a\\xfc\"\n" SECTIONS),
+	    "neither UTF-8 nor") != NULL, "written in octets");
+	conf_free(&c);
+}
+
 /* Files that must be refused, and how. */
 static void
 test_errors(void)
@@ -323,6 +364,8 @@ test_errors(void)
 		const char	*error;
 	} tests[] = {
 		{ "database", "f:1: KEY = VALUE or [SECTION] expected\n" },
+		{ "[local]", "f:2: a second [local]: the first is in line "
+		    "1\n" },
 		{ "= x", "f:1: KEY = VALUE or [SECTION] expected\n" },
 		{ "[foo]", "f:1: unknown section: there are [local] and "
 		    "[remote]\n" },
@@ -775,6 +818,8 @@ test_database(void)
 
 /* ---- regular expressions ---- */
 
+#define BEYOND	"[\302-\364][\200-\277]+"
+
 static void
 test_patterns(void)
 {
@@ -786,18 +831,18 @@ test_patterns(void)
 		{ "(?i)^TRASH$", "(?i)^TRASH$" },
 		{ "\\Aa\\z", "^a$" },
 		{ "\\Aa\\Z", "^a$" },
-		{ "\\d+\\D", "[0-9]+[^0-9]" },
+		{ "\\d+\\D+", "[0-9]+[^0-9]+" },
 		{ "\\w", "[0-9A-Z_a-z]" },
-		{ "\\W", "[^0-9A-Z_a-z]" },
+		{ "\\W*", "[^0-9A-Z_a-z]*" },
 		{ "\\s", "[\t-\r ]" },
-		{ "\\S", "[^\t-\r ]" },
+		{ "\\S+", "[^\t-\r ]+" },
 		{ "[\\d_]", "[0-9_]" },
 		{ "[^\\W_]", "[0-9A-Za-z]" },
 		{ "[^\\D]", "[0-9]" },
 		{ "[^\\x00]+", "[^\001]+" },
 		{ "[\\x00/]", "[\001/]" },
 		{ "[]a]", "[]a]" },
-		{ "[^]a]", "[^]a]" },
+		{ "[^]a]*", "[^]a]*" },
 		{ "[a\\]]", "[]a]" },
 		{ "[a\\-z]", "[az-]" },
 		{ "[a-]", "[a-]" },
@@ -807,11 +852,11 @@ test_patterns(void)
 		{ "[\\^]", "\\^" },
 		{ "[.]", "\\." },
 		{ "[[:alpha:][:digit:]]", "[0-9A-Za-z]" },
-		{ "[[:^digit:]]", "[^0-9]" },
+		{ "[[:^digit:]]+", "[^0-9]+" },
 		{ "[[:word:]]", "[0-9A-Z_a-z]" },
 		{ "[[a]", "[a[]" },
 		{ "[a-\\d]", "[0-9a-]" },
-		{ "[\\w\\W]", "." },
+		{ "[\\w\\W]*", ".*" },
 		{ "\\x41\\x{2e}\\t", "A\\.\t" },
 		{ "\\101\\0", NULL },
 		{ "\\0\\012", "\001\n" },
@@ -820,6 +865,18 @@ test_patterns(void)
 		{ "a*?b+?c??d{2}?", "a*b+c?d{2}" },
 		{ "(a)(?:b)", "(a)(b)" },
 		{ "a|b", "a|b" },
+		/* Characters that are not ASCII are some octets each. */
+		{ "a.", "a([\001-\177]|" BEYOND ")" },
+		{ "a.+.*", "a.+.*" },
+		{ "\303\274?", "(\303\274)?" },
+		{ "\\\303\274", "(\303\274)" },
+		{ "\\xfc\\x{20ac}", "(\303\274)(\342\202\254)" },
+		{ "[a\303\274\303\237]", "(a|(\303\274)|(\303\237))" },
+		{ "[\303\274-\303\275]", "((\303\274)|(\303\275))" },
+		{ "[\\D\303\274]+", "[^0-9]+" },
+		{ "[^\303\274]", NULL }, { "[\\x{100}-\\x{200}]", NULL },
+		{ "\303", NULL }, { "[\303]", NULL }, { "\\\303", NULL },
+		{ "\\x{d800}", NULL },
 		{ "\\/\\-\\#", "/-#" },
 		{ "(?=a)", NULL }, { "(?!a)", NULL }, { "(?<=a)", NULL },
 		{ "(?<!a)", NULL }, { "(?>a)", NULL }, { "(?<n>a)", NULL },
@@ -829,7 +886,7 @@ test_patterns(void)
 		{ "a++", NULL }, { "a**", NULL }, { "*a", NULL },
 		{ "(*a)", NULL }, { "^*", NULL }, { "(a", NULL },
 		{ "a)", NULL }, { "[a", NULL }, { "[z-a]", NULL },
-		{ "a\\", NULL }, { "\\x{100}", NULL }, { "\\x{41", NULL },
+		{ "a\\", NULL }, { "\\x{110000}", NULL }, { "\\x{41", NULL },
 		{ "[[:foo:]]", NULL }, { "[^\\d\\D]", NULL }, { "(?", NULL }
 	};
 	char	 why[200], *ere;
@@ -868,7 +925,15 @@ test_match(void)
 		{ "^a.c$", "a\001c", 1 },
 		{ "^\\d{4}$", "2024", 1 },
 		{ "^\\d{4}$", "20245", 0 },
-		{ "\\{x\\}", "{x}", 1 }
+		{ "\\{x\\}", "{x}", 1 },
+		{ "^Entw.rfe$", "Entw\303\274rfe", 1 },
+		{ "^Entw.rfe$", "Entw\303\274\303\274rfe", 0 },
+		{ "^Entw\\W{2}rfe$", "Entw\303\274\342\202\254rfe", 1 },
+		{ "^[^a]$", "\342\202\254", 1 },
+		{ "^.*\303\237?$", "\303\274", 1 },
+		{ "^\303\274\303\237?$", "\303\274", 1 },
+		{ "^[a\303\237]+$", "a\303\237a", 1 },
+		{ "^[a\303\237]+$", "a\303\274a", 0 }
 	};
 	regex_t	 re;
 	char	 why[200], *ere;
@@ -902,6 +967,7 @@ main(void)
 	test_values();
 	test_rules();
 	test_protocols();
+	test_spelling();
 	test_errors();
 	test_sides();
 	test_secret();

@@ -100,7 +100,8 @@ sub environment
 	my ($self) = @_;
 	return { HOME => $self->{home}, IMAPSYNC_LIBEXEC => libexec(),
 	    XDG_CONFIG_HOME => "$self->{home}/config",
-	    XDG_DATA_HOME => "$self->{home}/data", %{ $self->{env} } };
+	    XDG_DATA_HOME => "$self->{home}/data", LC_ALL => 'C',
+	    %{ $self->{env} } };
 }
 
 # Start a run, return the supervisor's pid.  wait() must follow.
