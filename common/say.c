@@ -22,6 +22,8 @@
 #define SAFE_SIZE	((LOG_TEXT_MAX + NAME_MAX_LEN) * 4)
 
 static int	 syslog_on;
+static int	 say_times;
+static int	 say_colours;
 
 void
 say_write(int fd, const char *s, size_t len)
@@ -35,22 +37,56 @@ say_write(int fd, const char *s, size_t len)
 }
 
 void
-say_print(int logfd, int tostderr, const char *text)
+say_terminal(int times)
 {
-	char		 safe[SAFE_SIZE], line[SAFE_SIZE + 64];
-	struct tm	*tm;
+	const char	*term = getenv("TERM"), *no = getenv("NO_COLOR");
+
+	say_times = times;
+	say_colours = isatty(STDERR_FILENO) && term != NULL && *term != '\0' &&
+	    strcmp(term, "dumb") != 0 && (no == NULL || *no == '\0');
+}
+
+/* The time as strftime(3) has it: how many octets. */
+static size_t
+say_time(char *dst, size_t size, const char *fmt)
+{
 	time_t		 now = time(NULL);
+	struct tm	*tm;
+
+	if ((tm = localtime(&now)) == NULL)
+		return 0;
+	return strftime(dst, size, fmt, tm);
+}
+
+static void
+say_stderr(enum log_level level, const char *safe)
+{
+	static const char *const colours[] = { "", "", "\033[33m",
+				    "\033[31m" };
+	const char	*colour = say_colours ? colours[level] : "";
+	char		 line[SAFE_SIZE + 64];
 	size_t		 n = 0;
 
-	show_text(safe, text, sizeof(safe) - 1);
-	strlcat(safe, "\n", sizeof(safe));
+	if (say_times)
+		n = say_time(line, sizeof(line), "%H:%M:%S ");
+	snprintf(line + n, sizeof(line) - n, "%s%s%s\n", colour, safe,
+	    *colour != '\0' ? "\033[m" : "");
+	say_write(STDERR_FILENO, line, strlen(line));
+}
+
+void
+say_print(int logfd, int tostderr, enum log_level level, const char *text)
+{
+	char	 safe[SAFE_SIZE], line[SAFE_SIZE + 64];
+	size_t	 n;
+
+	show_text(safe, text, sizeof(safe));
 	if (tostderr)
-		say_write(STDERR_FILENO, safe, strlen(safe));
+		say_stderr(level, safe);
 	if (logfd == -1)
 		return;
-	if ((tm = localtime(&now)) != NULL)
-		n = strftime(line, sizeof(line), "%Y-%m-%d %H:%M:%S ", tm);
-	snprintf(line + n, sizeof(line) - n, "imapsync[%d]: %s",
+	n = say_time(line, sizeof(line), "%Y-%m-%d %H:%M:%S ");
+	snprintf(line + n, sizeof(line) - n, "imapsync[%d]: %s\n",
 	    (int)getpid(), safe);
 	say_write(logfd, line, strlen(line));
 }

@@ -29,12 +29,19 @@ void		 say_write(int fd, const char *, size_t);
  * One line, to standard error if "tostderr", and with time and pid to the log
  * (-1: none).
  */
-void		 say_print(int logfd, int tostderr, const char *text);
+void		 say_print(int logfd, int tostderr, enum log_level,
+		    const char *text);
 /* One line of a result, to standard output. */
 void		 say_out(const char *, ...)
 		    __attribute__((__format__(printf, 1, 2)));
 void		 say_vout(const char *, va_list)
 		    __attribute__((__format__(printf, 1, 0)));
+/*
+ * What else lines on standard error have: the time of day in front if "times",
+ * and colours for warnings and errors if it is a terminal that has them and
+ * NO_COLOR is not set.  Before the sandbox.
+ */
+void		 say_terminal(int times);
 /*
  * Connect to the system's log, so that nothing has to be opened later; before
  * the sandbox.  Without it say_syslog() does nothing.

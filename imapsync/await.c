@@ -203,7 +203,7 @@ await_block(int on)
 		/* Standard error has it already. */
 		snprintf(text, sizeof(text), "status: %s", await.text);
 		if (await.asked) {
-			say_print(await_logfd, 0, text);
+			say_print(await_logfd, 0, LOG_LV_WARN, text);
 			say_syslog(LOG_LV_WARN, text);
 		}
 		await.asked = 0;

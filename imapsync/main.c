@@ -54,7 +54,7 @@ main_sink(int status, enum log_level level, const char *mailbox,
 		away = 1;
 	await_clear();
 	say_print(o->logfd, !sup_hushed() &&
-	    (level >= LOG_LV_WARN || (!o->quiet && !away)), text);
+	    (level >= LOG_LV_WARN || (!o->quiet && !away)), level, text);
 	say_syslog(level, text);
 	if (level == LOG_LV_ERROR)
 		result_said(text);
@@ -112,50 +112,43 @@ usage_error(const char *fmt, ...)
 	exit(EX_SYNC_USAGE);
 }
 
+/* One screen: 24 lines of 80 columns, and one is the shell's. */
 static __dead void
 help(void)
 {
-	usage(stdout);
-	printf("\nKeep two IMAP servers identical, in both directions.\n\n"
-	    "  --adopt mailbox  drop what is remembered of it, pair its "
-	    "messages by content\n"
-	    "  --allow-delete   go on where a run stopped since much would "
-	    "be deleted\n"
-	    "  --check          print what both servers offer and what would "
-	    "be synchronised\n"
-	    "  --config=file    read this instead of "
-	    "~/.config/imapsync/config\n"
-	    "  --debug          print all that is said to and by the servers; "
-	    "twice: with\n"
-	    "                   passwords\n"
-	    "  --delete         delete these mailboxes\n"
-	    "  --dry-run        print what would be done, change nothing\n"
-	    "  -h, --help       this text\n"
-	    "  --import         take over what interimap remembers, from "
-	    "its database\n"
-	    "  --init           ask, try, and write a configuration\n"
-	    "  --json           print the result as JSON\n"
-	    "  --notify         --watch by NOTIFY, all mailboxes at once\n"
-	    "  --patience=time  say that a server can't be reached only "
-	    "after such a time\n"
-	    "                   (1d, 12h ...) without a good run\n"
-	    "  -q, --quiet      print warnings and errors only\n"
-	    "  --rename         rename a mailbox and what is below it\n"
-	    "  --repair         compare everything, mend what differs\n"
-	    "  --retry          offer messages again that a server has "
-	    "refused\n"
-	    "  --status         print what is remembered of the last runs, "
-	    "connect nowhere\n"
-	    "  --syslog         messages go to syslog\n"
-	    "  --target=list    --delete, --rename: where; of local, remote, "
-	    "database\n"
-	    "  --two-accounts   go on though both servers look like one "
+	printf("usage: imapsync [option ...] [mailbox ...]\n"
+	    "Keep two IMAP servers identical, in both directions; with "
+	    "mailboxes, only these.\n"
+	    "Before the first run\n"
+	    "  --init [user@host] [key=value ...]  ask, try, write a "
+	    "configuration\n"
+	    "  --check           what both servers offer, and what would be "
+	    "synchronised\n"
+	    "  --dry-run         what a run would do; nothing is changed\n"
+	    "  --import [file]   take over what interimap remembers\n"
+	    "All the time\n"
+	    "  --watch[=n]       look every n seconds and when a server tells "
+	    "of a change\n"
+	    "  --notify          the same, told of all mailboxes at once "
+	    "(NOTIFY)\n"
+	    "When a run has stopped\n"
+	    "  --adopt mailbox   pair its messages anew, by content\n"
+	    "  --allow-delete    go on though much would be deleted\n"
+	    "  --repair          compare everything, mend what differs\n"
+	    "  --retry           offer refused messages again\n"
+	    "  --status          what is remembered of the last runs; connect "
+	    "nowhere\n"
+	    "  --two-accounts    go on though both servers look like one "
 	    "account\n"
-	    "  --version        print the version\n"
-	    "  --watch[=n]      stay, and look every n seconds and when "
-	    "something happens\n\n"
-	    "With mailboxes only these are synchronized.  See imapsync(1), "
-	    "imapsync.conf(5).\n");
+	    "Mailboxes (where: --target=list, of local, remote, database)\n"
+	    "  --delete          delete these mailboxes\n"
+	    "  --rename          old new: rename one and what is below it\n"
+	    "What is read and printed\n"
+	    "  --config=file     instead of ~/.config/imapsync/config\n"
+	    "  --patience=time   a server may be away so long (1d, 12h) "
+	    "without a word\n"
+	    "  -q, --quiet   --debug   --json   --syslog   --version   -h, "
+	    "--help\n");
 	exit(EX_SYNC_OK);
 }
 
@@ -638,6 +631,7 @@ run(const char *path, mode_t mask)
 		say_open_syslog();
 	o->columns = find_columns(o);
 	await_init(o->columns, o->logfd);
+	say_terminal(o->watch && o->columns > 0);
 	sup_init(mask, o);
 	/* A single run has nothing to tell a manager but its end. */
 	if (o->watch) {

@@ -25,6 +25,7 @@
 
 #include "imapsync.h"
 #include "notify.h"
+#include "say.h"
 
 #define GRACE_MS	12000	/* for the engine to end */
 #define LIFELINE_MS	2000	/* for the others to end once it is closed */
@@ -390,6 +391,9 @@ sup_reaped(struct session *s, int id)
 	if (id >= P_TUNNEL)
 		return;
 	result_at(FAULT_CRASHED, id < SIDES ? id : -1);
+	/* It may have left its line of progress. */
+	if (id == P_ENGINE && WIFSIGNALED(p->status) && s->opts->columns > 0)
+		say_write(STDERR_FILENO, "\r\033[K", 4);
 	if (WIFSIGNALED(p->status) && !p->killed) {
 		s->crashed = 1;
 		sup_error("%s was killed by %s", sup_names[id],

@@ -14,6 +14,7 @@
 #include "engine.h"
 #include "roles.h"
 #include "sandbox.h"
+#include "say.h"
 #include "show.h"
 
 static struct engine	 engine;
@@ -258,6 +259,7 @@ engine_main(void)
 	e->command = e->want.cfg.command;
 	report_json(e->want.cfg.json);
 	e->ledger.began = time(NULL);
+	say_terminal(e->want.cfg.watch && e->want.cfg.columns > 0);
 	loop_start(e);
 
 	do {

@@ -151,6 +151,7 @@ struct noise;
 RB_HEAD(noises, noise);
 struct watching {
 	int		 on;		/* WATCH is under way */
+	int		 told;		/* what is watched was said */
 	int		 changed;	/* there is a reason to look at once */
 	int64_t		 wake;		/* ms: news that waits is looked at */
 	struct noises	 noises;	/* names that news came of */
@@ -412,6 +413,19 @@ void		 progress_end(struct engine *, int status);
 /* Take the progress line away; draw it anew if it is time. */
 void		 progress_clear(struct engine *);
 void		 progress_tick(struct engine *);
+/* STOP came: so does the "^C" of a terminal. */
+void		 progress_stopped(struct engine *);
+/*
+ * Add what has been copied to that side and what is to be, in the mailboxes that
+ * are worked at, or with "all" in this pass.
+ */
+struct copied {
+	uint64_t	 done;
+	uint64_t	 all;
+	uint64_t	 octets;
+};
+void		 progress_copied(struct engine *, int side, int all,
+		    struct copied *);
 /* A pass of a session that watches begins. */
 void		 progress_pass(struct engine *);
 /* The pass ends: how many warnings were not shown. */
@@ -443,6 +457,9 @@ void		 progress_status(struct engine *);
  * exist.
  */
 uint64_t	 progress_to_copy(const struct mside *);
+/* "1,200" into buf[NUMBER_TEXT], which is returned. */
+#define NUMBER_TEXT	32
+const char	*progress_number(uint64_t, char *buf);
 /* "1.2 MB" into buf[16], which is returned. */
 const char	*progress_size(uint64_t, char *buf);
 /* "UID 7", "UIDs 3,5:9", or the first of them and how many more: into buf. */

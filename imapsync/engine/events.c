@@ -108,6 +108,7 @@ h_ready(const struct msg *msg)
 		notify_say("READY=1\nSTATUS=connected");
 	if (e->want.cfg.again && e->srv[OTHER(src->chan)].is_ready) {
 		e->want.cfg.again = AGAIN_NO;
+		e->watch.told = 1;
 		log_warnx("both servers are back");
 	}
 	if (log_debugging())
@@ -278,6 +279,7 @@ h_stop(const struct msg *msg)
 	struct engine	*e = src->e;
 
 	log_debug("asked to stop");
+	progress_stopped(e);
 	e->end.asked = 1;
 	ledger_fault(e, FAULT_INTERRUPTED, -1, "interrupted by a signal");
 	end_begin(e, END_ASKED, EX_SYNC_ERROR);

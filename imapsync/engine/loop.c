@@ -71,8 +71,10 @@ control_read(struct engine *e)
 	struct source	 src = { e, -1 };
 
 	/* EOF: the supervisor is gone; the lifeline says so as well. */
-	if (chan_read(&e->control) != 1)
+	if (chan_read(&e->control) != 1) {
+		progress_clear(e);
 		_exit(EX_SYNC_CUT);
+	}
 	if (chan_dispatch(&e->control, events_control, &src) == -1)
 		fatalx("%s", e->control.error);
 }
@@ -170,8 +172,10 @@ poll_once(struct engine *e, int timeout)
 			return;
 		fatal("poll");
 	}
-	if (pfd[CHANNELS + 1].revents != 0)
+	if (pfd[CHANNELS + 1].revents != 0) {
+		progress_clear(e);
 		_exit(EX_SYNC_CUT);
+	}
 	if (pfd[CHANNELS].revents != 0)
 		control_read(e);
 	/* The store first: where it failed at its start, that is the reason. */
@@ -327,6 +331,7 @@ loop_finish(struct engine *e)
 	int64_t	 until = end_now() + GRACE_MS;
 	int	 i, n, side;
 
+	progress_clear(e);
 	end_begin(e, END_LOGOUT, 0);
 	for (side = 0; side < SIDES; side++) {
 		/* What it has not done by now it must not go on with. */

@@ -97,6 +97,15 @@ progress_clear(struct engine *e)
 	e->progress.drawn = DRAWN_NONE;
 }
 
+/* What the terminal shows of a key that was typed goes with the line. */
+void
+progress_stopped(struct engine *e)
+{
+	if (e->want.cfg.columns > 0)
+		e->progress.drawn = DRAWN_WAIT;
+	progress_clear(e);
+}
+
 const char *
 progress_uids(const struct uidset *set, char *buf, size_t size)
 {
@@ -143,43 +152,92 @@ progress_size(uint64_t n, char *buf)
 	return buf;
 }
 
-/* In the place of the line that stands there. */
-static void
-draw_line(const char *text)
+const char *
+progress_number(uint64_t n, char *buf)
 {
-	say_write(STDERR_FILENO, "\r", 1);
-	say_write(STDERR_FILENO, text, strlen(text));
-	say_write(STDERR_FILENO, "\033[K", 3);
+	char	 digits[24];
+	size_t	 i, len, k = 0;
+
+	len = (size_t)snprintf(digits, sizeof(digits), "%llu",
+	    (unsigned long long)n);
+	for (i = 0; i < len; i++) {
+		if (i > 0 && (len - i) % 3 == 0)
+			buf[k++] = ',';
+		buf[k++] = digits[i];
+	}
+	buf[k] = '\0';
+	return buf;
 }
 
+/* In the place of the line that stands there, and no wider than the terminal. */
 static void
-draw(struct engine *e, int side, uint64_t done, uint64_t all, uint64_t octets,
-    int64_t ms)
+draw_line(struct engine *e, char *text, enum drawn what)
 {
-	char		 line[256], a[16], b[16], left[32] = "";
-	uint64_t	 secs;
-	int		 n;
+	char	 line[4 * NAME_TEXT_MAX + 600];
 
-	if (done > 0 && done < all) {
-		secs = (uint64_t)ms * (all - done) / done / 1000;
-		if (secs >= 3600)
-			snprintf(left, sizeof(left), ", %lluh%02llum left",
-			    (unsigned long long)secs / 3600,
-			    (unsigned long long)secs / 60 % 60);
-		else
-			snprintf(left, sizeof(left), ", %llu:%02llu left",
-			    (unsigned long long)secs / 60,
-			    (unsigned long long)secs % 60);
-	}
-	n = snprintf(line, sizeof(line), "\rto %s: %llu of %llu messages, %s, "
-	    "%s/s%s", side_name[side], (unsigned long long)done,
-	    (unsigned long long)all, progress_size(octets, a),
-	    progress_size(ms > 0 ? octets * 1000 / ms : 0, b), left);
-	if (n > e->want.cfg.columns)
-		n = e->want.cfg.columns;
-	strlcpy(line + n, "\033[K", sizeof(line) - n);
+	snprintf(line, sizeof(line), "\r%s\033[K",
+	    show_cut(text, e->want.cfg.columns - 1));
 	say_write(STDERR_FILENO, line, strlen(line));
-	e->progress.drawn = DRAWN_COPY;
+	e->progress.drawn = what;
+}
+
+/* Add a field, if there is room for all of it: 1 if there was. */
+static int
+draw_field(const struct engine *e, char *line, size_t size, const char *field)
+{
+	if (strlen(line) + strlen(field) >= e->want.cfg.columns)
+		return 0;
+	strlcat(line, field, size);
+	return 1;
+}
+
+/* What is left of the time, or "". */
+static void
+draw_left(uint64_t done, uint64_t all, int64_t ms, char *left, size_t size)
+{
+	uint64_t	 secs;
+
+	left[0] = '\0';
+	if (done == 0 || done >= all)
+		return;
+	secs = (uint64_t)ms * (all - done) / done / 1000;
+	if (secs >= 3600)
+		snprintf(left, size, ", %lluh%02llum left",
+		    (unsigned long long)secs / 3600,
+		    (unsigned long long)secs / 60 % 60);
+	else
+		snprintf(left, size, ", %llu:%02llu left",
+		    (unsigned long long)secs / 60,
+		    (unsigned long long)secs % 60);
+}
+
+/* Whole fields, as many as there is room for. */
+static void
+draw(struct engine *e, int side, const struct copied *c, int64_t ms)
+{
+	char	 line[256] = "", field[4][2 * NUMBER_TEXT + 32], n[2][NUMBER_TEXT], size[16];
+	size_t	 i;
+
+	progress_number(c->done, n[0]);
+	progress_number(c->all, n[1]);
+	snprintf(field[0], sizeof(field[0]), "to %s: %s of %s messages",
+	    side_name[side], n[0], n[1]);
+	if (!draw_field(e, line, sizeof(line), field[0])) {
+		snprintf(line, sizeof(line), "%s of %s", n[0], n[1]);
+		if (strlen(line) >= e->want.cfg.columns)
+			strlcpy(line, n[0], sizeof(line));
+		draw_line(e, line, DRAWN_COPY);
+		return;
+	}
+	snprintf(field[1], sizeof(field[1]), ", %s",
+	    progress_size(c->octets, size));
+	snprintf(field[2], sizeof(field[2]), ", %s/s",
+	    progress_size(ms > 0 ? c->octets * 1000 / ms : 0, size));
+	draw_left(c->done, c->all, ms, field[3], sizeof(field[3]));
+	for (i = 1; i < nitems(field) &&
+	    draw_field(e, line, sizeof(line), field[i]); i++)
+		;
+	draw_line(e, line, DRAWN_COPY);
 }
 
 uint64_t
@@ -255,18 +313,35 @@ draw_wait(struct engine *e, int64_t now)
 		return 0;
 	snprintf(line, sizeof(line), "waiting for %s", what);
 	show_text(safe, line, sizeof(safe));
-	draw_line(show_cut(safe, e->want.cfg.columns - 1));
-	e->progress.drawn = DRAWN_WAIT;
+	draw_line(e, safe, DRAWN_WAIT);
 	return 1;
+}
+
+void
+progress_copied(struct engine *e, int side, int all, struct copied *c)
+{
+	struct mbox	*mb;
+	uint64_t	 done;
+
+	FOREACH_MBOX(mb, &e->list) {
+		done = mb->s[side].sum.copied + mb->s[side].w->did.ncopied;
+		if (mbox_usable(mb))
+			c->all += progress_to_copy(&mb->s[OTHER(side)]);
+		else if (all)
+			c->all += done;
+		else
+			continue;
+		c->done += done;
+		c->octets += mb->s[side].sum.octets +
+		    mb->s[side].w->did.octets;
+	}
 }
 
 /* Called whenever the engine is awake. */
 void
 progress_tick(struct engine *e)
 {
-	int		 side = e->exec.target;
-	uint64_t	 done = 0, all = 0, octets = 0;
-	struct mbox	*mb;
+	struct copied	 c = { 0, 0, 0 };
 	int64_t		 now;
 
 	if (e->want.cfg.columns < 20 || e->want.cfg.again)
@@ -283,17 +358,9 @@ progress_tick(struct engine *e)
 		progress_clear(e);
 	if (e->exec.target == -1)
 		return;
-	FOREACH_MBOX(mb, &e->list) {
-		if (!mbox_usable(mb))
-			continue;
-		all += progress_to_copy(&mb->s[OTHER(side)]);
-		done += mb->s[side].sum.copied +
-		    mb->s[side].w->did.ncopied;
-		octets += mb->s[side].sum.octets +
-		    mb->s[side].w->did.octets;
-	}
-	if (all > 0)
-		draw(e, side, done, all, octets, now - e->exec.began);
+	progress_copied(e, e->exec.target, 0, &c);
+	if (c.all > 0)
+		draw(e, e->exec.target, &c, now - e->exec.began);
 }
 
 /* ---- messages ---- */
@@ -369,7 +436,7 @@ progress_say(struct engine *e, enum log_level level, const char *line)
 	away = c->haslog || (c->syslog && level != LOG_LV_DEBUG);
 	progress_clear(e);
 	say_print(e->logfd, !quiet &&
-	    (level >= LOG_LV_WARN || (!away && !c->quiet)), line);
+	    (level >= LOG_LV_WARN || (!away && !c->quiet)), level, line);
 	if (c->syslog && level != LOG_LV_DEBUG)
 		say_syslog(level, line);
 }

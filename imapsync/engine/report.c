@@ -50,10 +50,9 @@ report_out(const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	strnvis(safe, text, sizeof(safe),
-	    VIS_CSTYLE | VIS_NL | VIS_TAB | VIS_NOSLASH);
 	if (!report_isjson)
-		dprintf(STDOUT_FILENO, "%s\n", safe);
+		dprintf(STDOUT_FILENO, "%s\n",
+		    show_text(safe, text, sizeof(safe)));
 }
 
 /* What went to other mailboxes. */
@@ -149,30 +148,61 @@ report_plan(struct engine *e)
 static void
 report_summary(struct engine *e, int64_t took)
 {
-	unsigned long long	 copied = 0, octets = 0, flags = 0, deleted = 0;
-	unsigned long long	 moved = 0;
-	struct figures		 f;
-	unsigned int		 n = 0;
-	struct mbox		*mb;
-	char			 size[16];
-	int			 side;
+	struct figures	 sum, f;
+	uint64_t	 paired = 0;
+	unsigned int	 n = 0;
+	struct mbox	*mb;
+	char		 line[LOG_TEXT_MAX] = "", size[16], num[NUMBER_TEXT];
+	int		 side;
 
-	FOREACH_MBOX(mb, &e->list)
+	memset(&sum, 0, sizeof(sum));
+	FOREACH_MBOX(mb, &e->list) {
 		n += progress_changed(e, mb);
+		paired += mb->npaired;
+	}
 	FOREACH_SIDE(mb, side, &e->list) {
 		progress_figures(e, mb, side, &f);
-		copied += f.copied;
-		octets += f.octets;
-		flags += f.flags;
-		deleted += f.deleted;
-		moved += f.moved;
+		sum.copied += f.copied;
+		sum.octets += f.octets;
+		sum.flags += f.flags;
+		sum.deleted += f.deleted;
+		sum.moved += f.moved;
 	}
-	if (n > 1)
-		log_info("%u mailboxes changed: %llu messages (%s) copied, "
-		    "flags of %llu changed, %llu moved, %llu deleted, in "
-		    "%lld.%lld s", n,
-		    copied, progress_size(octets, size), flags, moved, deleted,
-		    (long long)took / 1000, (long long)took % 1000 / 100);
+	if (n < 2)
+		return;
+	if (paired > 0)
+		part(line, "%s paired", progress_number(paired, num));
+	if (sum.copied > 0)
+		part(line, "%s copied (%s)", progress_number(sum.copied, num),
+		    progress_size(sum.octets, size));
+	if (sum.flags > 0)
+		part(line, "flags of %s changed",
+		    progress_number(sum.flags, num));
+	if (sum.moved > 0)
+		part(line, "%s moved", progress_number(sum.moved, num));
+	if (sum.deleted > 0)
+		part(line, "%s deleted", progress_number(sum.deleted, num));
+	part(line, "in %lld.%lld s", (long long)took / 1000,
+	    (long long)took % 1000 / 100);
+	log_info("%u mailboxes changed: %s", n, line);
+}
+
+/* A signal came while messages were copied. */
+static void
+report_interrupted(struct engine *e, int64_t began)
+{
+	struct copied	 c = { 0, 0, 0 };
+	char		 n[2][NUMBER_TEXT];
+	int		 side;
+
+	if (!e->end.asked || e->want.cfg.dryrun || e->exec.began < began)
+		return;
+	for (side = 0; side < SIDES; side++)
+		progress_copied(e, side, 1, &c);
+	if (c.done < c.all)
+		log_info("interrupted: %s of %s copied; run again to go on",
+		    progress_number(c.done, n[0]),
+		    progress_number(c.all, n[1]));
 }
 
 /* One under which a connection ended once is only suspected. */
@@ -241,6 +271,7 @@ report_pass(struct engine *e, int64_t began)
 		e->changed = time(NULL);
 	if (!e->want.cfg.dryrun)
 		report_summary(e, ms);
+	report_interrupted(e, began);
 	report_refused(e);
 	progress_rest(e);
 	if (!e->want.cfg.json || (e->want.cfg.watch && e->passes > 0 && !any))

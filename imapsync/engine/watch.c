@@ -285,6 +285,45 @@ watch_start(struct engine *e, int side)
 	    &to);
 }
 
+/* What the side tells news of, and how: into text. */
+static void
+watch_how(struct engine *e, int side, char *text, size_t size)
+{
+	struct mbox	*mb = watch_mbox(e, side, 0);
+
+	if (e->want.cfg.notify && !e->watch.no_notify[side])
+		snprintf(text, size, "all (NOTIFY)");
+	else if (mb != NULL && (e->srv[side].ready.caps & CAP_IDLE))
+		snprintf(text, size, "%s (IDLE)%s", name_show(e, mb->name),
+		    watch_mbox(e, side, 1) != NULL ?
+		    " and others of watch-mailbox" : "");
+	else
+		strlcpy(text, "nothing", size);
+}
+
+/* Somebody looks at a terminal where nothing happens: say once what it does. */
+static void
+watch_tell(struct engine *e)
+{
+	char		 how[SIDES][NAME_TEXT_MAX + 64], n[NUMBER_TEXT];
+	unsigned int	 boxes = 0;
+	struct mbox	*mb;
+	int		 side;
+
+	if (e->watch.told || e->want.cfg.columns == 0)
+		return;
+	e->watch.told = 1;
+	FOREACH_MBOX(mb, &e->list)
+		boxes += !mb->skip && mbox_present(mb, LOCAL) &&
+		    mbox_present(mb, REMOTE);
+	for (side = 0; side < SIDES; side++)
+		watch_how(e, side, how[side], sizeof(how[side]));
+	log_info("watching %s mailbox%s: local tells of %s, remote of %s; a "
+	    "look every %u s; Ctrl-C ends it", progress_number(boxes, n),
+	    boxes == 1 ? "" : "es", how[LOCAL], how[REMOTE],
+	    e->want.cfg.interval);
+}
+
 static int
 watch_stop(struct engine *e)
 {
@@ -382,6 +421,7 @@ watch_wait(struct engine *e)
 	while (!e->watch.changed && end_now() < e->watch.next_look) {
 		for (side = 0; side < SIDES; side++)
 			watch_start(e, side);
+		watch_tell(e);
 		next = e->watch.next_look;
 		if (watch_several(e) && end_now() + POLL_MS < next)
 			next = end_now() + POLL_MS;

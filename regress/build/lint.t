@@ -40,6 +40,12 @@ is(join(' ', grep { index(slurp($_), $licence) < 0 } @c, @perl, @sh), '',
 is(join(' ', grep { slurp($_) =~ /[^\n]\z/ } @c, @perl, @sh), '',
     'every file ends with a newline');
 
+# One spelling.
+my @text = (@c, glob("$top/man/*.[158]"), "$top/README.md",
+    grep { -f } glob("$top/etc/* $top/etc/*/*"));
+is(join(' ', grep { slurp($_) =~ s/^\.%T.*$//mgr =~ /synchroniz/i } @text),
+    '', 'it is spelt synchronise');
+
 my @wide;
 for my $file (@c, @perl, @sh) {
 	my $n = 0;

@@ -68,10 +68,11 @@ say_write(int fd, const char *p, size_t n)
 }
 
 void
-say_print(int logfd, int tostderr, const char *text)
+say_print(int logfd, int tostderr, enum log_level level, const char *text)
 {
 	(void)logfd;
 	(void)tostderr;
+	(void)level;
 	(void)text;
 }
 

@@ -48,7 +48,7 @@ sub terminal
 	$t->{script} = spawn([$script, '-q', '-f', '-c',
 	    join(' ', "exec $program", @args), $t->{file}],
 	    out => '/dev/null', dir => $i->{home},
-	    env => { %{ $i->environment }, TERM => 'xterm' });
+	    env => { %{ $i->environment }, TERM => 'xterm', NO_COLOR => 1 });
 	wait_for(20, 'the supervisor', sub {
 		($t->{pid}) = map { $_->[0] } grep { $_->[2] eq 'imapsync' }
 		    descendants($t->{script}) });

@@ -64,11 +64,13 @@ wrong(qr/control character/, "a\nb");
 wrong(qr/without a name/, '--delete', '');
 
 my $help = $i->status_is(0, '--help', '--help')->{out};
-like($help, qr/^ +$_\b/m, "$_ is in the help")
+like($help, qr/(?<![\w-])$_\b/, "$_ is in the help")
     for qw(--adopt --allow-delete --check --config --debug --delete --dry-run
     --import --json --notify --patience --rename --repair --retry --status
     --syslog
     --target --two-accounts --version --watch);
+cmp_ok($help =~ tr/\n//, '<', 24, 'it fits a screen, with a prompt');
+is(join("\n", grep { length > 80 } split /\n/, $help), '', 'of 80 columns');
 
 # These get as far as the servers, which there are none of.
 for my $args (['--json', '--debug'], ['--check', '--dry-run'],

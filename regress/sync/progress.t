@@ -18,83 +18,14 @@ use Test::More;
 use Imapsync::Compare qw(same_content);
 use Imapsync::Imapsync;
 use Imapsync::Mail qw(message);
-use Imapsync::Proc qw(spew slurp tmpdir run_command wait_for which);
+use Imapsync::Proc qw(slurp);
 use Imapsync::Relay;
 use Imapsync::Server;
+use Imapsync::Terminal;
 
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');
-my $tmux = which('tmux');
-plan skip_all => 'tmux is not installed' unless $tmux;
-
-my $number = 0;
-
-# One terminal, in which a command runs; the screen stays when it has ended.
-sub terminal
-{
-	my ($width, $i, @args) = @_;
-	my $n = $number++;
-	my $t = bless { socket => tmpdir() . "/tmux$n", dir => tmpdir() .
-	    "/term$n" }, 'Terminal';
-	my $env = $i->environment;
-
-	mkdir $t->{dir};
-	spew("$t->{dir}/run", join "\n", '#!/bin/sh',
-	    (map { "$_='$env->{$_}'; export $_" } sort keys %$env),
-	    Imapsync::Imapsync::program() . " @args",
-	    "echo \$? >'$t->{dir}/status'", 'exec sleep 60', '');
-	$t->tmux('-f', '/dev/null', 'new-session', '-d', '-x', $width, '-y',
-	    12, "exec /bin/sh '$t->{dir}/run'");
-	return $t;
-}
-
-sub Terminal::tmux
-{
-	my ($t, @args) = @_;
-	local $ENV{TERM} = 'xterm';
-	delete local $ENV{TMUX};
-
-	run_command([$tmux, '-S', $t->{socket}, @args]);
-}
-
-sub Terminal::screen
-{
-	my ($t) = @_;
-
-	$t->tmux('capture-pane', '-t', '0', '-b', 'x');
-	$t->tmux('save-buffer', '-b', 'x', "$t->{dir}/screen");
-	return slurp("$t->{dir}/screen");
-}
-
-# The progress line when it is there, or what is there instead.
-sub Terminal::line
-{
-	my ($t, $like) = @_;
-	my $screen = '';
-
-	eval { wait_for(15, 'the line', sub {
-		($screen = $t->screen) =~ $like }) };
-	return $screen =~ s/\n+\z//r;
-}
-
-# The exit status, and then the screen.
-sub Terminal::end
-{
-	my ($t) = @_;
-
-	eval { wait_for(60, 'the end', sub { -s "$t->{dir}/status" }) };
-	my $screen = $t->screen =~ s/\n+\z/\n/r;
-	return (-s "$t->{dir}/status" ? slurp("$t->{dir}/status") + 0 : -1,
-	    $screen);
-}
-
-sub Terminal::DESTROY
-{
-	my ($t) = @_;
-	local $?;
-
-	eval { $t->tmux('kill-server') };
-}
+plan skip_all => 'tmux is not installed' unless Imapsync::Terminal->can_be;
 
 my $local = Imapsync::Server->new(name => 'local');
 my $remote = Imapsync::Server->new(name => 'remote', daemon => 1);
@@ -140,7 +71,7 @@ my $answers = $relay->result->{s2c};
 fill($local);
 ($relay, $section) = through(s2c => $answers - 1000);
 $i->change(remote => $section);
-my $t = terminal(100, $i);
+my $t = Imapsync::Terminal->new(100, $i);
 $relay->held;
 # What has passed the relay is on its way yet, and a line is drawn each second.
 select undef, undef, undef, 1.5;
@@ -166,7 +97,7 @@ is($screen, "INBOX: 400 copied to remote\n", 'the line is gone at the end');
 fill($remote);
 ($relay, $section) = through(s2c => 1_000_000);
 $i->change(remote => $section);
-$t = terminal(40, $i);
+$t = Imapsync::Terminal->new(40, $i);
 $relay->held;
 $line = $t->line(qr/to local: \d/);
 like($line, qr/\Ato local: \d+ of 400 messages, /, 'the line');
@@ -184,7 +115,7 @@ same_content($local, $remote, 'equal');
 fill($local);
 ($relay, $section) = through(s2c => $answers - 1000);
 $i->change(remote => $section);
-$t = terminal(100, $i, "2>'$i->{home}/file'");
+$t = Imapsync::Terminal->new(100, $i, "2>'$i->{home}/file'");
 $relay->held;
 select undef, undef, undef, 0.7;
 is($t->screen =~ s/\n+//r, '', 'nothing on the terminal');
@@ -197,7 +128,7 @@ is(slurp("$i->{home}/file"), "INBOX: 400 copied to remote\n", 'in the file');
 fill($local);
 ($relay, $section) = through(s2c => $answers - 1000);
 $i->change(remote => $section);
-$t = terminal(100, $i, '--quiet');
+$t = Imapsync::Terminal->new(100, $i, '--quiet');
 $relay->held;
 select undef, undef, undef, 0.7;
 is($t->screen =~ s/\n+//r, '', '--quiet: nothing on the terminal');
@@ -208,7 +139,7 @@ is($screen =~ s/\n+//r, '', 'nothing at the end, either');
 
 # ---- nothing to do ----
 
-$t = terminal(100, $i);
+$t = Imapsync::Terminal->new(100, $i);
 ($status, $screen) = $t->end;
 is($status, 0, 'nothing to do');
 is($screen =~ s/\n+//r, '', 'and nothing on the screen');
