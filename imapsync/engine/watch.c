@@ -294,9 +294,8 @@ watch_how(struct engine *e, int side, char *text, size_t size)
 	if (e->want.cfg.notify && !e->watch.no_notify[side])
 		snprintf(text, size, "all (NOTIFY)");
 	else if (mb != NULL && (e->srv[side].ready.caps & CAP_IDLE))
-		snprintf(text, size, "%s (IDLE)%s", name_show(e, mb->name),
-		    watch_mbox(e, side, 1) != NULL ?
-		    " and others of watch-mailbox" : "");
+		snprintf(text, size, "%s%s (IDLE)", name_show(e, mb->name),
+		    watch_mbox(e, side, 1) != NULL ? " and others" : "");
 	else
 		strlcpy(text, "nothing", size);
 }
@@ -408,12 +407,35 @@ watch_notify(struct engine *e)
 	    n == 1 ? "" : "es", left, last);
 }
 
+/* What can't be watched is said once, when the session begins to wait. */
+static void
+watch_unknown(struct engine *e)
+{
+	char		 name[NAME_MAX_LEN];
+	struct mbox	*mb;
+	size_t		 i;
+
+	if (e->passes != 1 || e->want.cfg.notify)
+		return;
+	for (i = 0; i < e->want.nwatches; i++) {
+		which_mbox(e, e->want.watches[i], name);
+		mb = mbox_find(&e->list, name);
+		if (mb != NULL && !mb->skip && (mbox_present(mb, LOCAL) ||
+		    mbox_present(mb, REMOTE)))
+			continue;
+		log_warnx("watch-mailbox: no mailbox that is synchronised is "
+		    "called \"%s\"%s", name_show(e, name), mb == NULL ?
+		    which_near(e, name) : "");
+	}
+}
+
 int
 watch_wait(struct engine *e)
 {
 	int64_t	 next;
 	int	 side;
 
+	watch_unknown(e);
 	e->watch.next_look = end_now() + (int64_t)e->want.cfg.interval * 1000;
 	brake(e);
 	watch_notify(e);

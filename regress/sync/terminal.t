@@ -126,13 +126,19 @@ for my $case ([40, 'C.UTF-8', qr/\Awaiting for the \w+ server [^\n]*\z/],
 # ---- --watch, colours ----
 
 $i->{env} = { LC_ALL => 'C.UTF-8' };
-$i->change(remote => $remote, conf => { 'list-mailbox' => '* Sent Items' });
+$i->change(remote => $remote, conf => { 'list-mailbox' => '* Sent Items',
+    'watch-mailbox' => 'INBOX Entwurfe Entwürfe' });
+utf8::encode($_) for values %{ $i->{conf} };
+$i->write_conf;
 $t = Imapsync::Terminal->new(120, $i, '--watch=60');
+$t->{join} = 1;
 my $time = qr/\d\d:\d\d:\d\d[ ]/;
 like($t->line(qr/ends it/), qr/^${time}watching[ ]3[ ]mailboxes:
-    [ ]local[ ]tells[ ]of[ ]INBOX[ ]\(IDLE\),[ ]remote[ ]of[ ]INBOX[ ]\(IDLE\);
-    [ ]a[ ]look[ ]every[ ]60[ ]s;[ ]Ctrl-C[ ]ends[ ]it$/mx,
-    'it says what it watches');
+    [ ]local[ ]tells[ ]of[ ]INBOX[ ]and[ ]others[ ]\(IDLE\),[ ]remote[ ]of
+    [ ]INBOX[ ]and[ ]others[ ]\(IDLE\);[ ]a[ ]look[ ]every[ ]60[ ]s;
+    [ ]Ctrl-C[ ]ends[ ]it[ ]*$/mx, 'it says what it watches');
+like(text($t->screen), qr/^${time}watch-mailbox:[^\n]*[ ]"Entwurfe";
+    [ ]did[ ]you[ ]mean[ ]"Entwürfe"\?[ ]*$/mx, 'and what it can not watch');
 put($remote, 1, 'INBOX');
 like($t->line(qr/INBOX: /), qr/^${time}INBOX: 1 copied to local$/m,
     'and when what was done');

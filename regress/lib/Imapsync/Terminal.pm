@@ -13,6 +13,7 @@
 #	$t->type("C-c");
 #	my ($status, $screen) = $t->end;
 #	$t->screen(colours => 1);	# with escape sequences
+#	$t->{join} = 1;			# from now on lines are not broken
 package Imapsync::Terminal;
 
 use strict;
@@ -65,7 +66,8 @@ sub screen
 {
 	my ($t, %o) = @_;
 
-	$t->tmux('capture-pane', $o{colours} ? '-e' : (), '-t', '0', '-b', 'x');
+	$t->tmux('capture-pane', $o{colours} ? '-e' : (), $t->{join} ? '-J' :
+	    (), '-t', '0', '-b', 'x');
 	$t->tmux('save-buffer', '-b', 'x', "$t->{dir}/screen");
 	return slurp("$t->{dir}/screen");
 }
