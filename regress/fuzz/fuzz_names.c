@@ -70,12 +70,17 @@ shows(const char *text)
 static void
 patterns(const char *pattern, const char *name)
 {
-	char	 asks[2][NAME_MAX_LEN];
-	size_t	 i, n;
+	char		 asks[2][NAME_MAX_LEN];
+	const char	*p;
+	size_t		 i, n;
 
 	if (strlen(pattern) >= NAME_MAX_LEN || strlen(name) >= NAME_MAX_LEN ||
 	    strcmp(name, "INBOX") == 0)
 		return;
+	/* A name in octets that no server should spell is not asked for so. */
+	for (p = name; *p != '\0'; p++)
+		if ((unsigned char)*p >= 0x80)
+			return;
 	n = which_asks(pattern, asks);
 	for (i = 0; i < n && !name_match(asks[i], name); i++)
 		;
@@ -99,13 +104,16 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	text[len] = '\0';
 	last = text + len;
 	for (next = text; (line = strsep(&next, "\n")) != NULL;) {
-		char	*one = strdup(line);
+		char	*one = strdup(line), *two;
 
+		two = strdup(next != NULL ? next : last);
+		two[strcspn(two, "\n")] = '\0';
 		names(one);
 		if (strlen(one) < NAME_TEXT_MAX)
 			shows(one);
-		patterns(one, next != NULL ? next : last);
+		patterns(one, two);
 		free(one);
+		free(two);
 	}
 	free(text);
 	return 0;

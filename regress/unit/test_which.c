@@ -40,7 +40,8 @@ test_names(void)
 {
 	static const char *const	 none[] = { NULL };
 	static const char *const	 some[] = { "INBOX", "Entw&APw-rfe",
-	    "R&-D", "R&--D", "Q&-A", "raw\374", "a&b", "a\001&APw-", NULL };
+	    "R&-D", "R&--D", "Q&-A", "raw\374", "a&b", "a\001&APw-", "T&--U",
+	    NULL };
 
 	boxes_are(some);
 	is_str(means("Entw" UML "rfe"), "Entw&APw-rfe", "UTF-8");
@@ -50,6 +51,7 @@ test_names(void)
 	is_str(means("R&-D"), "R&-D", "both readings exist: as it is spelt");
 	is_str(means("R&D"), "R&-D", "plain text");
 	is_str(means("R&--D"), "R&--D", "what would be R&-D");
+	is_str(means("T&-U"), "T&--U", "the other reading exists");
 	is_str(means("Q&A"), "Q&-A", "plain text");
 	is_str(means("a&b"), "a&b", "a server may have spelt it so");
 	is_str(means("raw\374"), "raw\374", "or so");
