@@ -173,8 +173,9 @@ report_summary(struct engine *e, int64_t took)
 	if (paired > 0)
 		part(line, "%s paired", progress_number(paired, num));
 	if (sum.copied > 0)
-		part(line, "%s copied (%s)", progress_number(sum.copied, num),
-		    progress_size(sum.octets, size));
+		part(line, "%s message%s copied (%s)",
+		    progress_number(sum.copied, num), sum.copied == 1 ? "" :
+		    "s", progress_size(sum.octets, size));
 	if (sum.flags > 0)
 		part(line, "flags of %s changed",
 		    progress_number(sum.flags, num));

@@ -82,7 +82,7 @@ like($r->{err}, qr/^2 mailboxes changed: 4 paired, in \d+\.\d s$/m,
     'no more than what was done');
 put($local, 1, 'INBOX', 'Entw&APw-rfe');
 $r = $i->sync_ok('copies');
-like($r->{err}, qr/^2 mailboxes changed: 2 copied \(\S+ k?B\), in \S+ s$/m,
+like($r->{err}, qr/^2 mailboxes changed: 2 messages copied \(\S+ k?B\), in \S+ s$/m,
     'nor other than that');
 
 # ---- Ctrl-C while messages are copied ----

@@ -141,8 +141,8 @@ test_totals(void)
 	b->s[REMOTE].sum.octets = 2000;
 	b->s[LOCAL].sum.flags = 4;
 	b->s[LOCAL].sum.deleted = 1;
-	ok(strstr(totals(0), "2 mailboxes changed: 1,200 paired, 2 copied "
-	    "(2.0 kB), flags of 4 changed, 1 deleted, in ") != NULL,
+	ok(strstr(totals(0), "2 mailboxes changed: 1,200 paired, 2 messages "
+	    "copied (2.0 kB), flags of 4 changed, 1 deleted, in ") != NULL,
 	    "all of it");
 	a->npaired = 0;
 	ok(strstr(totals(0), "mailboxes") == NULL, "one has no totals");
