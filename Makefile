@@ -95,7 +95,7 @@ NET =		imapsync-net/worker.o imapsync-net/loop.o \
 		imapsync-net/plain.o imapsync-net/strategy.o
 STORE =		imapsync-store/db.o imapsync-store/file.o imapsync-store/import.o \
 		imapsync-store/left.o imapsync-store/look.o \
-		imapsync-store/pair.o imapsync-store/stops.o
+		imapsync-store/pair.o imapsync-store/runs.o
 
 PROGS =		imapsync/imapsync imapsync-net/imapsync-net \
 		imapsync-store/imapsync-store
@@ -319,5 +319,5 @@ clean: clean-regress
 -include imapsync-store/left.d
 -include imapsync-store/look.d
 -include imapsync-store/pair.d
--include imapsync-store/stops.d
+-include imapsync-store/runs.d
 -include imapsync-store/main.d

@@ -97,7 +97,7 @@ say_vout(const char *fmt, va_list ap)
 	char	 text[LOG_TEXT_MAX], safe[LOG_TEXT_MAX * 4];
 
 	vsnprintf(text, sizeof(text), fmt, ap);
-	make_safe(safe, sizeof(safe), text);
+	show_text(safe, text, sizeof(safe));
 	dprintf(STDOUT_FILENO, "%s\n", safe);
 }
 

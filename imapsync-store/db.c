@@ -985,16 +985,3 @@ db_water(struct db *db, const struct m_store_water *m)
 	db_change(db, m->mailbox);
 	set_water(db, m->mailbox, m->side, &m->water);
 }
-
-void
-db_synced(struct db *db)
-{
-	int64_t	 now = time(NULL);
-
-	if (!db->intrans && db->synced <= now &&
-	    now - db->synced < STORE_SYNCED_S)
-		return;
-	db_begin(db);
-	db_run(db, DB_SYNCED, LOCAL, DB_INTS(now));
-	db->synced = now;
-}

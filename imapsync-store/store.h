@@ -11,7 +11,7 @@
  * imapsync-store: the one process that can touch the state, an SQLite file.
  * main.c talks to the engine, file.c finds and locks the file, db.c keeps the
  * state, left.c what rules leave out, look.c reads it while another process has
- * it, stops.c remembers what was left alone, pair.c compares what the servers have
+ * it, runs.c keeps what is of a whole run, pair.c compares what the servers have
  * with it, import.c reads another program's.  Requests and answers are those of
  * proto.h.
  *
@@ -165,7 +165,13 @@ void		 db_reindex(struct db *);
 
 /* What the servers were like: SERVER*, of LOAD's answer. */
 void		 file_servers(struct db *);
-/* stops.c: mailboxes that were left alone */
+/* runs.c */
+void		 db_server(struct db *, const struct m_store_server *);
+/*
+ * Note the time, unless it would be a commit for this alone and the last one
+ * noted is less than STORE_SYNCED_S ago.
+ */
+void		 db_synced(struct db *);
 
 void		 db_stopped(struct db *, const struct m_store_stopped *);
 void		 db_unstopped(struct db *, const struct m_store_unstopped *);
@@ -221,14 +227,8 @@ void		 db_unmark(struct db *, const struct m_store_unmark *);
 void		 db_refuse(struct db *, const struct m_store_refuse *);
 void		 db_unrefuse(struct db *, const struct m_store_unrefuse *);
 void		 db_water(struct db *, const struct m_store_water *);
-void		 db_server(struct db *, const struct m_store_server *);
-/*
- * Note the time, unless it would be a commit for this alone and the last one
- * noted is less than STORE_SYNCED_S ago.
- */
-void		 db_synced(struct db *);
 
-/* db.c: for file.c, pair.c and stops.c */
+/* db.c: for file.c, pair.c and runs.c */
 
 /* A transaction, if none is open. */
 void		 db_begin(struct db *);

@@ -436,7 +436,7 @@ list_names(struct engine *e)
 
 	for (side = 0; side < SIDES; side++)
 		list_send(e, side, e->want.cfg.reference[side], 0, 1, list, 1,
-		    &to);
+		    NULL, &to);
 	return loop_wait(e, -1);
 }
 

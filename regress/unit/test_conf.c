@@ -128,6 +128,7 @@ test_values(void)
 	    "list-reference = perso/\n"
 	    "username = me\n"
 	    "strategy = plain\n"
+	    "flags-interval = 2h\n"
 	    "[remote]\n"
 	    "host=IMAP.Example.ORG\n"
 	    "proxy=socks5h://me:se:cr@et@[::1]:9050\n"
@@ -147,11 +148,7 @@ test_values(void)
 	    "strategy = condstore\n"
 	    "flags-interval = always\n"
 	    "cleartext = true\n"
-	    "password-command = pass show mail\n"
-	    "[local]\n"
-	    "username = me\n"
-	    "strategy = plain\n"
-	    "flags-interval = 2h";
+	    "password-command = pass show mail";
 	struct conf		 c;
 	struct conf_side	*l = &c.side[LOCAL], *r = &c.side[REMOTE];
 

@@ -7,7 +7,8 @@
  * It comes WITHOUT ANY WARRANTY.  See COPYING.
  */
 /*
- * Mailboxes that runs have left alone, and why.
+ * What is kept of runs and servers as a whole: mailboxes that runs have left
+ * alone, and why; what a server is; when the last good run was.
  */
 #include <time.h>
 
@@ -59,4 +60,17 @@ db_server(struct db *db, const struct m_store_server *m)
 {
 	db_begin(db);
 	db_run(db, DB_SERVER, LOCAL, DB_INTS(m->side, m->delimiter, m->ask));
+}
+
+void
+db_synced(struct db *db)
+{
+	int64_t	 now = time(NULL);
+
+	if (!db->intrans && db->synced <= now &&
+	    now - db->synced < STORE_SYNCED_S)
+		return;
+	db_begin(db);
+	db_run(db, DB_SYNCED, LOCAL, DB_INTS(now));
+	db->synced = now;
 }
