@@ -160,26 +160,15 @@ say_side(struct engine *e, int side)
 	return bad;
 }
 
-/* What the configuration names and nobody has. */
+/* What is to be watched and nobody has: of list-mailbox a run says it. */
 static void
-check_patterns(struct engine *e)
+check_watches(struct engine *e)
 {
 	char		 name[NAME_MAX_LEN];
 	struct wanted	*w = &e->want;
 	struct mbox	*mb;
 	size_t		 i;
 
-	for (i = 0; i < w->npatterns; i++) {
-		FOREACH_MBOX(mb, &e->list)
-			if ((mbox_present(mb, LOCAL) ||
-			    mbox_present(mb, REMOTE)) &&
-			    name_match(w->patterns[i], mb->name))
-				break;
-		if (mb == NULL && w->nargs == 0 &&
-		    strcmp(w->patterns[i], "*") != 0)
-			warn_of(e, "list-mailbox: neither server has a mailbox "
-			    "that matches \"%s\"", name_show(e, w->patterns[i]));
-	}
 	for (i = 0; i < w->nwatches; i++) {
 		name_arg(e, w->watches[i], name);
 		if ((mb = mbox_find(&e->list, name)) == NULL || mb->skip)
@@ -230,7 +219,7 @@ check_servers(struct engine *e)
 		e->check.bad |= say_side(e, side);
 	for (side = 0; side < SIDES; side++)
 		cert_warnings(e, side);
-	check_patterns(e);
+	check_watches(e);
 	check_names(e);
 	if (!e->check.bad)
 		return 1;
@@ -409,8 +398,8 @@ put_mbox(struct engine *e, struct buf *b, struct mbox *mb)
 	struct figures		 f;
 	int			 side;
 
-	buf_puts(b, "{\"name\":");
-	json_str(b, name_plain(e, mb->name, 1));
+	buf_puts(b, "{");
+	json_name(e, b, "name", mb->name);
 	buf_printf(b, ",\"known\":%s,\"stopped\":%s",
 	    json_bool(mb->id != 0 && !mb->isnew), json_bool(mb->stopped));
 	put_text(b, "reason", mb->stopped && s != NULL && s->found ? s->text :

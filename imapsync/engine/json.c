@@ -13,15 +13,13 @@
  */
 #include "engine.h"
 
-/* A mailbox: in UTF-8, and beside it as servers spell it. */
-static void
-put_name(struct engine *e, struct buf *b, const char *key,
-    const struct mbox *mb)
+void
+json_name(struct engine *e, struct buf *b, const char *key, const char *neutral)
 {
 	buf_printf(b, "\"%s\":", key);
-	json_str(b, name_plain(e, mb->name, 1));
+	json_str(b, name_plain(e, neutral, 1));
 	buf_puts(b, ",\"utf7\":");
-	json_str(b, name_plain(e, mb->name, 0));
+	json_str(b, name_plain(e, neutral, 0));
 }
 
 void
@@ -69,7 +67,7 @@ put_mbox(struct engine *e, struct buf *b, struct mbox *mb)
 	int			 side;
 
 	buf_puts(b, "{");
-	put_name(e, b, "name", mb);
+	json_name(e, b, "name", mb->name);
 	buf_printf(b, ",\"stopped\":%s,\"reason\":", json_bool(mb->stopped));
 	if (mb->stopped && stop != NULL && stop->found)
 		json_str(b, stop->text);
@@ -97,7 +95,7 @@ json_refused(struct engine *e, struct buf *b, int all)
 		for (side = 0; side < SIDES; side++)
 			RB_FOREACH(f, refusals, &mb->s[side].known.refusals) {
 				buf_printf(b, "%s{", sep);
-				put_name(e, b, "mailbox", mb);
+				json_name(e, b, "mailbox", mb->name);
 				buf_printf(b, ",\"side\":\"%s\",\"uid\":%u,"
 				    "\"size\":%llu,\"text\":", side_name[side],
 				    f->uid, (unsigned long long)f->size);
@@ -123,8 +121,8 @@ put_acts(struct engine *e, struct buf *b, int renamed)
 	TAILQ_FOREACH(a, &e->ledger.acts, entry) {
 		if ((a->to != NULL) != renamed)
 			continue;
-		buf_printf(b, "%s{\"mailbox\":", sep);
-		json_str(b, name_plain(e, a->name, 1));
+		buf_printf(b, "%s{", sep);
+		json_name(e, b, "mailbox", a->name);
 		buf_puts(b, ",\"side\":");
 		if (a->side == -1)
 			buf_puts(b, "null");
@@ -133,6 +131,8 @@ put_acts(struct engine *e, struct buf *b, int renamed)
 		if (renamed) {
 			buf_puts(b, ",\"to\":");
 			json_str(b, name_plain(e, a->to, 1));
+			buf_puts(b, ",\"to_utf7\":");
+			json_str(b, name_plain(e, a->to, 0));
 		} else
 			buf_printf(b, ",\"messages\":%u", a->messages);
 		buf_puts(b, "}");

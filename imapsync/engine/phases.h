@@ -408,6 +408,9 @@ void		 json_report(struct engine *, int64_t ms);
  * that was in none so far.
  */
 void		 json_last(struct engine *);
+/* The mailbox: a member in UTF-8, and "utf7" beside it, as servers spell it. */
+void		 json_name(struct engine *, struct buf *, const char *key,
+		    const char *neutral);
 /* What was done on a side of a mailbox, or would be. */
 void		 json_figures(struct buf *, const struct figures *);
 /* What all objects begin with. */

@@ -127,8 +127,8 @@ put_stops(struct engine *e, struct buf *b)
 	struct stop	*s;
 
 	RB_FOREACH(s, stops, &e->ledger.stops) {
-		buf_printf(b, "%s{\"mailbox\":", sep);
-		json_str(b, name_plain(e, s->name, 1));
+		buf_printf(b, "%s{", sep);
+		json_name(e, b, "mailbox", s->name);
 		buf_puts(b, ",\"reason\":");
 		json_str(b, s->text);
 		buf_puts(b, ",\"since\":");
@@ -150,8 +150,8 @@ put_marks(struct engine *e, struct buf *b)
 		k = &mb->mark[side];
 		if (!k->set)
 			continue;
-		buf_printf(b, "%s{\"mailbox\":", sep);
-		json_str(b, name_plain(e, mb->name, 1));
+		buf_printf(b, "%s{", sep);
+		json_name(e, b, "mailbox", mb->name);
 		buf_printf(b, ",\"to\":\"%s\",\"messages\":%llu,\"tries\":%u,"
 		    "\"since\":", side_name[side],
 		    (unsigned long long)uidset_count(&k->uids), k->tries);
@@ -170,8 +170,8 @@ put_lost(struct engine *e, struct buf *b)
 	FOREACH_MBOX(mb, &e->list) {
 		if (mb->strikes.count == 0)
 			continue;
-		buf_printf(b, "%s{\"mailbox\":", sep);
-		json_str(b, name_plain(e, mb->name, 1));
+		buf_printf(b, "%s{", sep);
+		json_name(e, b, "mailbox", mb->name);
 		buf_printf(b, ",\"side\":\"%s\",\"count\":%u}",
 		    side_name[mb->strikes.side], mb->strikes.count);
 		sep = ",";

@@ -99,7 +99,9 @@ like($out, qr/^    there: 0 messages on remote; will be created on local$/m,
 like($out, qr/^    a\.b: skipped, remote can't have this name$/m,
     'a name that can not be');
 unlike($out, qr/virtual/, 'what is ignored is not shown');
-is(check('--quiet', '--quiet'), $out, '--quiet leaves it as it is');
+# How many octets a server says in answer to the same may vary.
+is(check('--quiet', '--quiet') =~ s/about \d+ B/about N B/gr,
+    $out =~ s/about \d+ B/about N B/gr, '--quiet leaves it as it is');
 $out = check('one mailbox', 'here');
 like($out, qr/^    here: /m, 'that one');
 unlike($out, qr/^    INBOX/m, 'no other');

@@ -258,12 +258,13 @@ with('local', { command => 'sh -c "exit 3"' }, sub {
 ($j) = json(0, 'a mailbox is renamed', '--rename', 'plain', 'new');
 is($j->{command}, 'rename', 'the command');
 is_deeply([sort { $a->{side} cmp $b->{side} } @{ $j->{renamed} }], [ map
-    { { mailbox => 'plain', side => $_, to => 'new' } } 'local', 'remote' ], 'on both sides');
+    { { mailbox => 'plain', utf7 => 'plain', side => $_, to => 'new',
+    to_utf7 => 'new' } } 'local', 'remote' ], 'on both sides');
 is_deeply($j->{deleted}, [], 'none is deleted');
 $i->silent_ok('the run after it');
 ($j) = json(0, 'and deleted', '--delete', 'new');
 is_deeply([sort { $a->{side} cmp $b->{side} } @{ $j->{deleted} }], [ map
-    { { mailbox => 'new', side => $_,
+    { { mailbox => 'new', utf7 => 'new', side => $_,
     messages => 4 } } 'local', 'remote' ], 'on both sides');
 
 # ---- --status ----
