@@ -43,6 +43,8 @@ struct handle {
 	int			 readonly;
 	int			 notsticky;
 	int			 spoilt;	/* SPOILT was sent */
+	int			 watched;	/* by a WATCH, to IDLE in it */
+	int			 missed;	/* it changed between two of them */
 	int			 has_perm;
 	int			 perm_any;
 	struct flags_new	 made;		/* keywords, by us */

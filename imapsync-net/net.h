@@ -56,6 +56,8 @@ enum phase { P_SETUP = 0, P_SOCKS, P_TLS, P_GREETING, P_LOGIN, P_READY,
 #define CH_READY	0x08
 #define CH_LOGOUT	0x10
 #define CH_WATCH	0x20
+#define CH_UNWATCH	0x40	/* it is to end: all but another one */
+#define CH_ASK		(CH_READY | CH_UNWATCH)
 
 enum login {
 	LOGIN_NOT = 0,		/* the server is not ready for it */

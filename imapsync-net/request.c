@@ -176,7 +176,8 @@ req_pump(struct net *net)
 {
 	struct req	*r;
 
-	while ((r = net->queue.next) != NULL && !net->cmdq.shut) {
+	while ((r = net->queue.next) != NULL && !net->cmdq.shut &&
+	    !net->queue.held) {
 		if (net->phase < P_READY &&
 		    (r->type != M_NET_LIST || !net->queue.early))
 			return;

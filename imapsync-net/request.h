@@ -104,6 +104,7 @@ struct queue {
 	struct req		*next;		/* not wholly emitted */
 	struct req		*half;		/* a LIST that is still to come */
 	size_t			 cost;		/* of all, octets */
+	int			 held;		/* a WATCH is under way */
 	/* What LIST and the login have to do with each other. */
 	int			 lastlist;	/* the engine's last one is here */
 	int			 compressfirst;

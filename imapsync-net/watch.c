@@ -31,6 +31,18 @@
 
 /* ---- beginning and end ---- */
 
+/*
+ * Until the last command of the WATCH is sent what the server says is the WATCH's,
+ * and no other request goes; but LOGOUT does, behind which nothing matters.
+ */
+static void
+watch_at(struct net *net, enum watch_stage stage)
+{
+	net->watch.stage = stage;
+	net->queue.held = net->watch.logout == 0 && stage != W_OFF &&
+	    stage != W_LEAVE && stage != W_RESTORE;
+}
+
 void
 watch_logout(struct net *net)
 {
@@ -38,22 +50,32 @@ watch_logout(struct net *net)
 		return;
 	net->watch.ending = 1;
 	net->watch.logout = net_now() + LOGOUT_MS;
+	net->queue.held = 0;
 }
 
 /* DONE follows, now or when the last command is answered. */
 static void
 watch_over(struct net *net)
 {
-	net->watch.stage = W_OVER;
+	watch_at(net, W_OVER);
 	req_release(net, &net->watch.req);
 }
 
-/* A command of the WATCH was answered, and this is where it is now. */
+/*
+ * A command of the WATCH was answered, and this is where it is now.  What comes
+ * behind it may answer a request that was sent when the WATCH was to end.
+ */
 static void
 watch_answered(struct net *net, enum watch_stage stage)
 {
-	if (net->watch.stage != W_OVER)
-		net->watch.stage = stage;
+	struct watch	*w = &net->watch;
+
+	if (w->stage == W_OVER)
+		return;
+	watch_at(net, stage);
+	if (w->ending && (stage == W_FREE || stage == W_EXAMINED ||
+	    stage == W_KEEP || stage == W_END))
+		watch_over(net);
 }
 
 /* ---- what the engine is told ---- */
@@ -104,20 +126,26 @@ watch_finish(struct net *net, struct req *r)
 	if (r->handle != NULL)
 		handle_release(net, r->handle);
 	r->handle = NULL;
-	w->stage = W_OFF;
-	if (net->chan.state == CH_WATCH)
+	watch_at(net, W_OFF);
+	if (net->chan.state == CH_WATCH || net->chan.state == CH_UNWATCH)
 		net->chan.state = CH_READY;
 }
 
-/* What is told of the mailbox that is selected: 1 if it has changed. */
+/*
+ * What is told of the mailbox that is selected, not of one that is being
+ * selected: 1 if it has changed.
+ */
 static int
 is_news(const struct net *net, const struct resp *r)
 {
-	if (net->handles.current == NULL)
+	const struct handle	*h = net->handles.current;
+	const struct cmd	*c = TAILQ_FIRST(&net->cmdq.answers);
+
+	if (h == NULL || (c != NULL && c->kind == K_SELECT))
 		return 0;
 	switch (r->type) {
 	case R_EXISTS:
-		return r->num != net->handles.current->exists;
+		return r->num != h->exists;
 	case R_EXPUNGE:
 		return 1;
 	case R_VANISHED:
@@ -151,7 +179,10 @@ int
 watch_untagged(struct net *net, const struct resp *r)
 {
 	struct watch	*w = &net->watch;
+	struct handle	*h = net->handles.current;
 
+	if (w->stage < W_NOTIFY && h != NULL && h->watched && is_news(net, r))
+		h->missed = 1;
 	/* Of a NOTIFY that was never sent it can't say anything. */
 	if (w->stage == W_OFF && (r->code != C_OVERFLOW || w->id == 0))
 		return 0;
@@ -170,7 +201,7 @@ watch_untagged(struct net *net, const struct resp *r)
 		return 0;
 	default:
 		if (w->stage >= W_NOTIFY && is_news(net, r))
-			changed(net, net->handles.current->mailbox);
+			changed(net, h->mailbox);
 		return 0;
 	}
 }
@@ -217,7 +248,7 @@ notify_set(struct net *net)
 	struct watch	*w = &net->watch;
 	struct cmd	*c;
 
-	w->stage = W_NOTIFY;
+	watch_at(net, W_NOTIFY);
 	c = cmd_new(net, K_SESSION, w->req, notify_tagged);
 	cmd_puts(c, "NOTIFY SET STATUS ");
 	/* The others' events do not cover what is selected (section 3.1). */
@@ -252,7 +283,7 @@ notify_restore(struct net *net)
 {
 	struct cmd	*c;
 
-	net->watch.stage = W_RESTORE;
+	watch_at(net, W_RESTORE);
 	c = cmd_new(net, K_SESSION, net->watch.req, restore_tagged);
 	cmd_puts(c, "NOTIFY SET (selected-delayed (" MESSAGE_EVENTS "))");
 	cmd_end(net, c);
@@ -268,7 +299,8 @@ idle_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 	char			 words[256];
 
 	(void)c;
-	if (w->stage == W_ASKED && resp->word != WORD_OK && !w->warned) {
+	if (w->stage == W_ASKED && resp->word != WORD_OK && !w->warned &&
+	    !w->failed) {
 		w->warned = 1;
 		log_warnx("%s refuses IDLE: %s", net->setup.host,
 		    net_words(words, sizeof(words), resp->text));
@@ -277,7 +309,7 @@ idle_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 	if (w->stage == W_ASKED ||
 	    (w->stage == W_IDLE && net_now() < w->began + IDLE_MIN_MS))
 		stage = W_KEEP;
-	watch_answered(net, stage);
+	watch_answered(net, w->failed ? W_END : stage);
 }
 
 static void
@@ -289,7 +321,7 @@ idle_cont(struct net *net, struct cmd *c, const struct resp *resp)
 	(void)resp;
 	if (w->stage != W_ASKED)
 		return;
-	w->stage = W_IDLE;
+	watch_at(net, W_IDLE);
 	w->began = net_now();
 	w->next = w->began + RENEW_MS;
 }
@@ -299,7 +331,7 @@ idle_begin(struct net *net)
 {
 	struct cmd	*c;
 
-	net->watch.stage = W_ASKED;
+	watch_at(net, W_ASKED);
 	c = cmd_new(net, K_SESSION, net->watch.req, idle_tagged);
 	c->cont = idle_cont;
 	c->hold = 1;
@@ -311,7 +343,7 @@ idle_begin(struct net *net)
 static void
 idle_leave(struct net *net)
 {
-	net->watch.stage = W_LEAVE;
+	watch_at(net, W_LEAVE);
 	log_debug("C: DONE");
 	cmd_octets(net, "DONE\r\n", 6);
 	net->cmdq.hold = NULL;
@@ -334,7 +366,7 @@ unselect(struct net *net)
 {
 	if (!select_leave(net, net->watch.req, unselect_tagged))
 		return 0;
-	net->watch.stage = W_UNSELECT;
+	watch_at(net, W_UNSELECT);
 	return 1;
 }
 
@@ -350,8 +382,9 @@ examine_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 		return;
 	}
 	if (resp->word != WORD_OK) {
+		/* The IDLE behind it waits for nothing: it is to end. */
 		req_worse(c->req, req_status(resp), resp->rc, resp->text);
-		watch_answered(net, W_END);
+		net->watch.failed = 1;
 		return;
 	}
 	memset(&m, 0, sizeof(m));
@@ -362,7 +395,6 @@ examine_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 	m.messages = h->exists;
 	m.modseq = h->selmodseq;
 	chan_send(&net->chan, M_ENGINE_MAILBOX, c->req->id, &m);
-	watch_answered(net, W_EXAMINED);
 }
 
 static void
@@ -371,11 +403,12 @@ examine(struct net *net)
 	struct m_net_open	 open;
 	struct req		*r = net->watch.req;
 
-	net->watch.stage = W_EXAMINE;
+	watch_at(net, W_EXAMINE);
 	memset(&open, 0, sizeof(open));
 	open.what = OPEN_EXAMINE;
 	open.mailbox = r->mailbox;
 	r->handle = handle_new(net, 0, &open);
+	r->handle->watched = !net->watch.leaving;
 	handle_hold(r->handle);
 	select_box(net, r, r->handle, examine_tagged);
 	handle_mute(net);		/* the engine can't name it */
@@ -423,20 +456,42 @@ keep_unselected(struct net *net)
 	return 1;
 }
 
+/*
+ * IDLE, in one packet with the EXAMINE.  The last WATCH may have left that mailbox
+ * selected: then none is needed, and what was told of it in between is news.
+ */
+static void
+watch_box(struct net *net)
+{
+	struct handle	*h = net->handles.current;
+
+	if (h == NULL || !h->watched || h->state != H_OK ||
+	    strcmp(h->mailbox, net->watch.req->mailbox) != 0)
+		examine(net);
+	else if (h->missed) {
+		h->missed = 0;
+		changed(net, h->mailbox);
+	}
+	idle_begin(net);
+}
+
 static void
 watch_begin(struct net *net, uint64_t now)
 {
 	struct watch	*w = &net->watch;
 	uint32_t	 caps = net->caps.bits;
+	int		 notify = w->req->notify && (caps & CAP_NOTIFY);
 
+	if (!notify && w->req->mailbox[0] != '\0' && (caps & CAP_IDLE)) {
+		watch_box(net);
+		return;
+	}
 	if (w->stage == W_BEGIN && (caps & CAP_UNSELECT) && unselect(net))
 		return;
-	if (w->req->notify && (caps & CAP_NOTIFY))
+	if (notify)
 		notify_set(net);
-	else if (w->req->mailbox[0] != '\0' && (caps & CAP_IDLE))
-		examine(net);
 	else if (w->stage != W_BEGIN || !keep_unselected(net)) {
-		w->stage = W_KEEP;
+		watch_at(net, W_KEEP);
 		w->next = now + NOOP_MS;
 	}
 }
@@ -461,10 +516,10 @@ watch_step(struct net *net, uint64_t now)
 		else if (!w->leaving)
 			idle_begin(net);
 		else if (!unselect(net))
-			w->stage = W_FREE;
+			watch_at(net, W_FREE);
 		break;
 	case W_IDLE:
-		if (w->ending || now >= w->next)
+		if (w->ending || w->failed || now >= w->next)
 			idle_leave(net);
 		break;
 	case W_NOTIFIED:
@@ -553,7 +608,7 @@ watch_emit(struct net *net, struct req *r)
 	if (!TAILQ_EMPTY(&net->cmdq.answers))
 		return 0;
 	handle_mute(net);
-	w->stage = W_BEGIN;
+	watch_at(net, W_BEGIN);
 	watch_tick(net);
 	return 1;
 }
@@ -577,8 +632,8 @@ watch_on_watch(const struct msg *msg)
 	net->chan.state = CH_WATCH;
 	w->req = req_hold(r);
 	w->id = r->id;
-	w->stage = W_OFF;
-	w->ending = w->overflow = w->leaving = 0;
+	watch_at(net, W_OFF);
+	w->ending = w->overflow = w->leaving = w->failed = 0;
 	req_queue(net, r);
 }
 
@@ -588,6 +643,9 @@ watch_on_unwatch(const struct msg *msg)
 	struct net	*net = msg->arg;
 
 	/* Without a WATCH: it had ended when this was sent. */
-	if (net->watch.req != NULL)
-		net->watch.ending = 1;
+	if (net->watch.req == NULL)
+		return;
+	net->watch.ending = 1;
+	if (net->chan.state == CH_WATCH)
+		net->chan.state = CH_UNWATCH;
 }

@@ -44,6 +44,7 @@ struct watch {
 	int			 overflow;	/* NOTIFY is off */
 	int			 reduced;	/* message events only */
 	int			 warned;	/* IDLE is refused */
+	int			 failed;	/* EXAMINE ahead of IDLE is */
 	uint64_t		 began;		/* ms: IDLE's "+" */
 	uint64_t		 next;		/* ms: NOOP, or IDLE anew */
 	uint64_t		 logout;	/* ms: end in any case; 0 */

@@ -53,11 +53,14 @@ sess_free(struct sess *s)
 void
 ask_reset(struct engine *e)
 {
+	struct req	*r, *next;
 	struct sess	*s;
-	struct req	*r;
 
-	while ((r = RB_MIN(reqs, &e->ask.reqs)) != NULL)
-		req_free(e, r);
+	for (r = RB_MIN(reqs, &e->ask.reqs); r != NULL; r = next) {
+		next = RB_NEXT(reqs, &e->ask.reqs, r);
+		if (r->type != ASK_WATCH || r->state == REQ_ANSWERED)
+			req_free(e, r);
+	}
 	while ((s = TAILQ_FIRST(&e->ask.sesses)) != NULL) {
 		TAILQ_REMOVE(&e->ask.sesses, s, entry);
 		sess_free(s);
@@ -769,6 +772,16 @@ ask_watch(struct engine *e, int side, int notify, const char *mailbox,
 	m.notify = notify;
 	m.mailbox = mailbox;
 	req_send(e, r, M_NET_WATCH, &m);
+}
+
+void
+ask_unwatch(struct engine *e)
+{
+	struct req	*r;
+
+	RB_FOREACH(r, reqs, &e->ask.reqs)
+		if (r->type == ASK_WATCH && r->state != REQ_ANSWERED)
+			ask_tell(e, r->chan, M_NET_UNWATCH, NULL);
 }
 
 void

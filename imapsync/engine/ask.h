@@ -200,7 +200,7 @@ struct asks {
 void		 ask_init(struct engine *);
 /* That worker has not ended, as far as is known. */
 int		 ask_isopen(const struct engine *, int chan);
-/* Forget all requests and sessions of a pass. */
+/* Forget all requests and sessions of a pass, but for a WATCH that goes on. */
 void		 ask_reset(struct engine *);
 /* Forget those of the mailboxes that are finished. */
 void		 ask_trim(struct engine *);
@@ -258,6 +258,11 @@ void		 ask_name(struct engine *, struct mbox *, int side,
 		    const struct answers *);
 void		 ask_watch(struct engine *, int side, int notify,
 		    const char *mailbox, const struct answers *);
+/*
+ * End those that are unanswered; what is asked behind that goes in one packet with
+ * it, and the WATCH is answered ahead of it.
+ */
+void		 ask_unwatch(struct engine *);
 void		 ask_stats(struct engine *, int side, const struct answers *);
 void		 ask_probe(struct engine *, int side, const struct answers *);
 

@@ -151,6 +151,7 @@ struct noise;
 RB_HEAD(noises, noise);
 struct watching {
 	int		 on;		/* WATCH is under way */
+	int		 ending;	/* a look is under way: the LIST tells all */
 	int		 told;		/* what is watched was said */
 	int		 changed;	/* there is a reason to look at once */
 	int64_t		 wake;		/* ms: news that waits is looked at */
@@ -283,9 +284,11 @@ int64_t		 end_now(void);	/* milliseconds, monotonic */
  */
 int		 loop_wait(struct engine *, int64_t ms);
 /*
- * COMMIT and wait until the store has answered all that was asked: 0, or -1 if
- * the run has to end.
+ * Wait until the store has answered all that was asked, whatever the servers owe:
+ * 0, or -1 if the run has to end.
  */
+int		 loop_store(struct engine *);
+/* COMMIT, and the same. */
 int		 loop_commit(struct engine *);
 /* Say what end_lost() was told, unless we are asked to stop within a moment. */
 void		 loop_lost(struct engine *);

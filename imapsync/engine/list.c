@@ -401,6 +401,7 @@ list_servers(struct engine *e)
 			return -1;
 	}
 	args_to_patterns(e);
+	ask_unwatch(e);
 	e->filtered = e->want.cfg.selectors != 0 || e->want.npatterns != 1 ||
 	    strcmp(e->want.patterns[0], "*") != 0;
 	for (side = 0; side < SIDES; side++)
@@ -696,7 +697,8 @@ int
 list_state(struct engine *e)
 {
 	ask_load(e, &load_answers);
-	return loop_wait(e, -1);
+	/* A WATCH is unanswered until ask_unwatch(). */
+	return loop_store(e);
 }
 
 int

@@ -238,13 +238,18 @@ loop_wait(struct engine *e, int64_t ms)
 }
 
 int
-loop_commit(struct engine *e)
+loop_store(struct engine *e)
 {
-	ask_commit(e);
-	/* The servers may go on meanwhile: wait for the store alone. */
 	while (ask_isopen(e, STORE) && e->ask.pending[STORE] > 0)
 		poll_once(e, 1000);
 	return ended(e) || !ask_isopen(e, STORE) ? -1 : 0;
+}
+
+int
+loop_commit(struct engine *e)
+{
+	ask_commit(e);
+	return loop_store(e);
 }
 
 void

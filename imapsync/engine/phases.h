@@ -454,7 +454,11 @@ void		 watch_hint(struct engine *);
  * there is a worker, and no other process.
  */
 int		 probe_run(struct engine *);
-/* Wait until there is a reason to look again: 0; -1 if it has to end. */
+/*
+ * Wait until there is a reason to look again: 0; -1 if it has to end.  The WATCHes
+ * then still go on: ask_unwatch() ends them, without waiting for it, so that LIST
+ * goes in the same packet.
+ */
 int		 watch_wait(struct engine *);
 
 #endif /* PHASES_H */

@@ -70,7 +70,8 @@ news(struct engine *e, const char *name, int unknown)
 	find.name = (char *)name;
 	if ((n = RB_FIND(noises, &e->watch.noises, &find)) == NULL) {
 		/* No honest server tells of so many in one look. */
-		if (unknown && e->watch.nnoises >= NOISES_MAX)
+		if ((unknown || e->watch.ending) &&
+		    e->watch.nnoises >= NOISES_MAX)
 			return;
 		n = xcalloc(1, sizeof(*n));
 		n->name = xstrdup(name);
@@ -85,6 +86,9 @@ news(struct engine *e, const char *name, int unknown)
 	until = n->until;
 	if (n->unknown && until < e->watch.strange_until)
 		until = e->watch.strange_until;
+	/* What is told behind UNWATCH is in the LIST that follows it. */
+	if (e->watch.ending)
+		return;
 	if (until <= end_now())
 		e->watch.changed = 1;
 	else if (until < e->watch.wake)
@@ -171,7 +175,9 @@ told_mbox(struct engine *e, int side, const char *name, char *out)
 	if (mb == NULL && utf7_encode(name, utf7) == 0 &&
 	    name_neutral(e, side, utf7, out) == 0)
 		mb = mbox_find(&e->list, out);
-	if (mb == NULL)
+	/* While the state is read again, nothing is known yet. */
+	if (mb == NULL && (!e->watch.ending ||
+	    name_neutral(e, side, name, out) == -1))
 		strlcpy(out, name, NAME_MAX_LEN);
 	return mb;
 }
@@ -209,7 +215,7 @@ watch_mailbox(struct engine *e, struct req *r, const struct m_engine_mailbox *m)
 		return;
 	if ((mb = told_mbox(e, r->side, m->name, name)) == NULL) {
 		if (!e->filtered)
-			news(e, name, 1);
+			news(e, name, !e->watch.ending);
 	} else if (!mb->skip && is_news(&mb->s[r->side], m))
 		news(e, name, 0);
 }
@@ -226,7 +232,7 @@ watch_changed(struct engine *e, struct req *r, const struct m_engine_changed *m)
 	}
 	mb = told_mbox(e, r->side, m->mailbox, name);
 	if (mb != NULL ? !mb->skip : !e->filtered)
-		news(e, name, mb == NULL);
+		news(e, name, mb == NULL && !e->watch.ending);
 }
 
 static void
@@ -321,16 +327,6 @@ watch_tell(struct engine *e)
 	    "look every %u s; Ctrl-C ends it", progress_number(boxes, n),
 	    boxes == 1 ? "" : "es", how[LOCAL], how[REMOTE],
 	    e->want.cfg.interval);
-}
-
-static int
-watch_stop(struct engine *e)
-{
-	int	 side;
-
-	for (side = 0; side < SIDES; side++)
-		ask_tell(e, side, M_NET_UNWATCH, NULL);
-	return loop_wait(e, -1);
 }
 
 /* The other mailboxes of watch-mailbox: a connection idles on one only. */
@@ -440,6 +436,7 @@ watch_wait(struct engine *e)
 	brake(e);
 	watch_notify(e);
 	e->watch.on = 1;
+	e->watch.ending = 0;
 	while (!e->watch.changed && end_now() < e->watch.next_look) {
 		for (side = 0; side < SIDES; side++)
 			watch_start(e, side);
@@ -452,12 +449,14 @@ watch_wait(struct engine *e)
 				return -1;
 			e->watch.changed |= end_now() >= e->watch.wake;
 		}
-		if (watch_stop(e) == -1)
-			return -1;
-		if (!e->watch.changed && watch_poll(e) == -1)
+		if (e->watch.changed || end_now() >= e->watch.next_look)
+			break;
+		ask_unwatch(e);
+		if (watch_poll(e) == -1)
 			return -1;
 	}
 	e->watch.on = 0;
 	e->watch.changed = 0;
+	e->watch.ending = 1;
 	return 0;
 }

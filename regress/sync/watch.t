@@ -97,6 +97,27 @@ subtest 'IDLE' => sub {
 	same_content($local, $remote, 'equal');
 };
 
+# Nothing has changed: the server is asked twice from one IDLE to the next.
+subtest 'two turns a look' => sub {
+	my $i = Imapsync::Imapsync->new(local => $local, remote => $remote);
+
+	$i->sync_ok('paired');
+	$i->quiet_ok('nothing to do');
+	my $w = Imapsync::Watch->new($i, '--watch=600', '--debug');
+	$w->idles(1);
+	for my $n (2, 3) {
+		my $said = length $w->all;
+		$w->look;
+		$w->idles($n);
+		for my $side ('local', 'remote') {
+			my @sent = substr($w->all, $said) =~
+			    /^$side: C: (?:A\d+ )?(\w+)/mg;
+			is("@sent", 'DONE LIST IDLE', "$side: no EXAMINE");
+		}
+	}
+	$w->end('TERM');
+};
+
 subtest 'a full look' => sub {
 	my $i = Imapsync::Imapsync->new(local => $local, remote => $remote);
 

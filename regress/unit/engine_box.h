@@ -356,11 +356,10 @@ loop_wait(struct engine *e, int64_t ms)
 }
 
 int
-loop_commit(struct engine *e)
+loop_store(struct engine *e)
 {
 	struct req	*r;
 
-	ask_commit(e);
 	for (;;) {
 		box_take();
 		if ((r = box_next(STORE)) == NULL)
@@ -370,6 +369,13 @@ loop_commit(struct engine *e)
 			break;
 	}
 	return ended(e) ? -1 : 0;
+}
+
+int
+loop_commit(struct engine *e)
+{
+	ask_commit(e);
+	return loop_store(e);
 }
 
 /* ---- a test's begin ---- */
