@@ -13,7 +13,7 @@
 set -u
 
 build='gcc libc6-dev make pkg-config libtls-dev libbsd-dev libmd-dev
-    libsqlite3-dev zlib1g-dev libseccomp-dev'
+    libsqlite3-dev libssl-dev zlib1g-dev libseccomp-dev'
 servers='dovecot-imapd perl util-linux'
 tests='apparmor openssl openssh-client openssh-server mandoc bmake clang
     libclang-rt-dev sqlite3 systemd tmux valgrind interimap mailutils-imap4d'

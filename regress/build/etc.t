@@ -196,6 +196,18 @@ my %libs = (c => 1, map { $_ => 1 } map { /-l(\w+)/g }
 is((join ' ', sort split ' ', $port =~ /^WANTLIB \+= (.*)/m ? $1 : ''),
     join(' ', sort keys %libs), 'WANTLIB is what is linked');
 
+# What it takes to build it is said in three places.  (The first three are what
+# Debian's build-essential has.)
+my @build = slurp("$etc/../README.md") =~ /^\| Debian, Ubuntu \| `(.*)` \|$/m ?
+    split(' ', $1) : ();
+is((join ' ', sort grep { !/^(?:gcc|libc6-dev|make)$/ } @build),
+    (join ' ', sort grep { !/^debhelper/ } map { /^ ([\w.-]+)/ }
+    split /\n/, slurp("$etc/debian/control") =~ /^Build-Depends:\n((?: .*\n)*)/m ?
+    $1 : ''), 'Build-Depends is what the README names');
+is((join ' ', sort split ' ', slurp("$etc/../regress/setup-packages.sh") =~
+    /^build='([^']*)'/m ? $1 : ''), (join ' ', sort @build),
+    'and what is installed for the tests');
+
 # AppArmor: its paths are those of the Debian package.
 my $profile = "$etc/apparmor/usr.bin.imapsync";
 for my $path (grep { m{^(?:bin|libexec)/} } @staged) {
