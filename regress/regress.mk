@@ -118,4 +118,12 @@ cases: stage
 attacks: stage
 	IMAPSYNC_ATTACKS=all ${PROVE} --timer regress/hostile/worker-*.t
 
-.PHONY: cases attacks
+# The README's recording, of a run of the demo; pictures/processes.svg was drawn
+# by hand.
+pictures:
+	mkdir -p regress/tmp
+	sh regress/demo >regress/tmp/demo.text
+	perl pictures/draw <regress/tmp/demo.text >pictures/demo.svg.new
+	mv pictures/demo.svg.new pictures/demo.svg
+
+.PHONY: cases attacks pictures
