@@ -84,6 +84,20 @@ for my $file (grep { !m{/regress/} && /\.c$/ } @c) {
 }
 is(join(' ', @functions), '', 'no function of more than 60 lines');
 
+# What --init says when it ends without a file is explained.
+my $page = slurp("$top/man/imapsync.1") =~ s/\\\(dq/"/gr;
+my @untold;
+for my $file (glob "$top/imapsync/init*.c") {
+	my $text = slurp($file);
+	while ($text =~ /\bsup_error\(\s*((?:"(?:[^"\\]|\\.)*"\s*)+)/g) {
+		my ($piece) = sort { length $b <=> length $a }
+		    split /%(?:\.\*)?\w/, $1 =~ s/"\s*"//gr =~ s/^"|"\s*$//gr;
+		push @untold, $piece if length $piece > 10 &&
+		    index($page, substr($piece, 0, 30)) < 0;
+	}
+}
+is(join("\n", @untold), '', 'imapsync(1) explains what --init complains of');
+
 ok(eval { run_command(['sh', '-n', $_]); 1 }, "$_: shell syntax") or diag($@)
     for @sh;
 
