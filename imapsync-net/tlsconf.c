@@ -214,8 +214,9 @@ conf_trust(struct conf *c, const struct m_net_setup *su,
 	}
 	if (ca == NULL || len == 0) {
 		conf_fail(c, "no certificate of %s can be verified without "
-		    "certificates of authorities: set SSL_CAfile, or "
-		    "SSL_verify = NO together with SSL_fingerprint", su->host);
+		    "certificates of authorities: install the system's "
+		    "(ca-certificates), set SSL_CAfile, or SSL_verify = NO "
+		    "together with SSL_fingerprint", su->host);
 		return -1;
 	}
 	if (len == SIZE_MAX) {

@@ -766,6 +766,22 @@ conf_trust(int fd, const struct conf *c, const char *path, struct buf *errors)
 	return 0;
 }
 
+/* How to begin, for a file that is not there: with the option that names it. */
+static void
+conf_begin(const char *path, struct buf *errors)
+{
+	char	*dir = conf_dir("XDG_CONFIG_HOME", ".config");
+	size_t	 len = dir != NULL ? strlen(dir) : 0;
+
+	if (len > 0 && strncmp(path, dir, len) == 0 && path[len] == '/')
+		path += len + 1;
+	free(dir);
+	buf_puts(errors, ": begin with imapsync --init");
+	if (strcmp(path, "config") != 0)
+		buf_printf(errors, " --config=%s", path);
+	buf_puts(errors, ", or with a copy of " PATH_EXAMPLES "/imapsync.conf");
+}
+
 int
 conf_read(struct conf *c, const char *path, struct buf *errors)
 {
@@ -776,10 +792,10 @@ conf_read(struct conf *c, const char *path, struct buf *errors)
 	memset(c, 0, sizeof(*c));
 	if ((fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY)) == -1 ||
 	    (text = conf_slurp(fd, &len)) == NULL) {
-		buf_printf(errors, "%s: %s%s\n", path, strerror(errno),
-		    fd == -1 && errno == ENOENT ? ": begin with imapsync "
-		    "--init, or with a copy of " PATH_EXAMPLES
-		    "/imapsync.conf" : "");
+		buf_printf(errors, "%s: %s", path, strerror(errno));
+		if (fd == -1 && errno == ENOENT)
+			conf_begin(path, errors);
+		buf_puts(errors, "\n");
 		if (fd != -1)
 			close(fd);
 		return -1;

@@ -711,10 +711,20 @@ test_files(void)
 	static const char	 secret[] = SECTIONS "password=" SECRET "\n";
 	static const char	 proxy[] = SECTIONS "proxy=socks5://a:"
 				    SECRET "@h\n";
-	char			 path[300];
+	char			 option[400], path[300];
 
 	snprintf(path, sizeof(path), "%s/file", dir);
 	ok(reads(path, "No such file"), "no file");
+	snprintf(option, sizeof(option), "begin with imapsync --init "
+	    "--config=%s, or", path);
+	ok(reads(path, option), "and how to begin with it");
+	setenv("XDG_CONFIG_HOME", dir, 1);
+	snprintf(option, sizeof(option), "%s/imapsync/work", dir);
+	ok(reads(option, "begin with imapsync --init --config=work, or"),
+	    "by its name, where it is among the others");
+	snprintf(option, sizeof(option), "%s/imapsync/config", dir);
+	ok(reads(option, "begin with imapsync --init, or"), "the default one");
+	unsetenv("XDG_CONFIG_HOME");
 	ok(reads(dir, "Is a directory"), "a directory");
 	write_file(path, plain, 0644);
 	ok(reads(path, ""), "others may read a file without a password");
