@@ -40,7 +40,10 @@ enum log_level {
  * certificate that is not valid yet, a token that has expired).
  */
 #define EX_SYNC_LATER	69
-/* The same: the supervisor has ended the engine, which said nothing more. */
+/*
+ * The same: the supervisor has ended the engine, or that has left a worker, which
+ * said nothing more.
+ */
 #define EX_SYNC_CUT	70
 /* --check: the certificate of that side, before anything else is said. */
 #define EX_SYNC_CERT	71	/* + enum side */

@@ -221,9 +221,12 @@ channel_read(struct net *net)
 		net->loop.told = net_now();
 	if (n == -1 || chan_dispatch(&net->chan, loop_handlers, net) == -1)
 		fatalx("a bad message from imapsync: %s", net->chan.error);
-	/* Without LOGOUT: the session is over, nothing more may be sent. */
+	/*
+	 * Without LOGOUT: the session is over, nothing more may be sent.  It is no
+	 * fault of this server's: the words of its tunnel explain nothing.
+	 */
 	if (n == 0 && net->chan.state != CH_LOGOUT)
-		_exit(EX_SYNC_ERROR);
+		_exit(EX_SYNC_CUT);
 }
 
 /*
@@ -435,10 +438,10 @@ static void
 take(struct net *net, const struct pollfd *pfd, int reading)
 {
 	if (pfd[PFD_LIFE].revents != 0)
-		_exit(EX_SYNC_ERROR);
+		_exit(EX_SYNC_CUT);
 	if (pfd[PFD_CHAN].revents & (POLLERR | POLLNVAL) ||
 	    (pfd[PFD_CHAN].revents & (POLLIN | POLLHUP)) == POLLHUP)
-		_exit(EX_SYNC_ERROR);
+		_exit(EX_SYNC_CUT);
 	if (pfd[PFD_CHAN].revents & POLLIN)
 		channel_read(net);
 	if (pfd[PFD_BRIDGE].revents & (POLLIN | POLLHUP | POLLERR))
@@ -458,7 +461,7 @@ loop_turn(struct net *net, int most)
 	work(net);
 	say_alive(net);
 	if (chan_write(&net->chan) == -1)
-		_exit(EX_SYNC_ERROR);
+		_exit(EX_SYNC_CUT);
 	reading = net->st != NULL && !throttled(net);
 	ms = net->st == NULL ? -1 : loop_timeout(net, reading);
 	if (most != -1 && (ms == -1 || most < ms))

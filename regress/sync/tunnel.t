@@ -61,6 +61,14 @@ subtest 'it ends after its server is lost' => sub {
 	}
 };
 
+subtest 'it has no part in what fails' => sub {
+	$i->change(remote => tunnel('SERVE 2>/dev/null; echo bye >&2',
+	    'null-stderr' => 'YES'));
+	my $r = $i->run('nobody has it');
+	is($r->{status}, 1, 'a mailbox that nobody has');
+	like($r->{err}, qr/\A.*"nobody has it".*\n\z/, 'nothing else is said');
+};
+
 subtest 'its last words' => sub {
 	my $words = sub { return join "\n", map { s/^.* said: //r }
 	    grep { / said: / } split /\n/, $_[0]{err} };
