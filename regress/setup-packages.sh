@@ -15,7 +15,7 @@ set -u
 build='gcc libc6-dev make pkg-config libtls-dev libbsd-dev libmd-dev
     libsqlite3-dev libssl-dev zlib1g-dev libseccomp-dev'
 servers='dovecot-imapd perl util-linux'
-tests='apparmor openssl openssh-client openssh-server mandoc bmake clang
+tests='apparmor logrotate openssl openssh-client openssh-server mandoc bmake clang
     libclang-rt-dev sqlite3 systemd tmux valgrind interimap mailutils-imap4d'
 # What Cyrus needs, which the tests only unpack (see get-cyrus).
 cyrus='libical3 libxapian30 libjansson4 libpcre3 libpq5 libwrap0 libxml2
