@@ -118,6 +118,10 @@ cases: stage
 attacks: stage
 	IMAPSYNC_ATTACKS=all ${PROVE} --timer regress/hostile/worker-*.t
 
+# The Debian package in Debians of its own: see there.
+debian:
+	${PROVE} -v --timer regress/debian
+
 # The README's recording, of a run of the demo; pictures/processes.svg was drawn
 # by hand.
 pictures:
@@ -126,4 +130,4 @@ pictures:
 	perl pictures/draw <regress/tmp/demo.text >pictures/demo.svg.new
 	mv pictures/demo.svg.new pictures/demo.svg
 
-.PHONY: cases attacks pictures
+.PHONY: cases attacks debian pictures
