@@ -75,7 +75,9 @@ ENGINE =	imapsync/engine/engine.o imapsync/engine/list.o \
 		imapsync/engine/loop.o imapsync/engine/events.o \
 		imapsync/engine/end.o imapsync/engine/ask.o \
 		imapsync/engine/progress.o imapsync/engine/which.o \
-		imapsync/engine/names.o imapsync/engine/mbox.o
+		imapsync/engine/names.o imapsync/engine/map.o \
+		imapsync/engine/settle.o \
+		imapsync/engine/mbox.o
 NET =		imapsync-net/worker.o imapsync-net/loop.o \
 		imapsync-net/setup.o imapsync-net/lex.o \
 		imapsync-net/parse.o imapsync-net/fetch.o \
@@ -278,6 +280,8 @@ clean: clean-regress
 -include imapsync/engine/progress.d
 -include imapsync/engine/names.d
 -include imapsync/engine/which.d
+-include imapsync/engine/map.d
+-include imapsync/engine/settle.d
 -include imapsync/engine/mbox.d
 -include imapsync-net/main.d
 -include imapsync-net/worker.d

@@ -50,6 +50,8 @@
 #define LIST_ANSWERS	(4 * NAMES_MAX)
 /* Mailboxes that are worked at together; the others follow in the same run. */
 #define ROUND_MAX	2000
+/* Pairs of mailbox-map: each name of a list is compared with all of them. */
+#define MAP_MAX		100
 
 /* ---- messages ---- */
 

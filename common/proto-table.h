@@ -391,11 +391,13 @@ static const struct proto_field f_engine_mbox[] = {
 	BOOL(m_engine_mbox, adopt),
 	U8(m_engine_mbox, subscribed, 0, 2),
 	U32(m_engine_mbox, rows),
+	U32(m_engine_mbox, use),
 	U32(m_engine_mbox, lost),
 	U8(m_engine_mbox, lost_side, LOCAL, REMOTE),
 	U32(m_engine_mbox, lost_uid),
 	I64(m_engine_mbox, lost_next),
 	NEUTRAL(m_engine_mbox, name),
+	NEUTRAL(m_engine_mbox, remote),
 	WATER(m_engine_mbox, water[LOCAL]),
 	WATER(m_engine_mbox, water[REMOTE]),
 	END
@@ -521,6 +523,7 @@ static const struct proto_field f_engine_setup[] = {
 	U32(m_engine_setup, max_delete),
 	U8(m_engine_setup, rename_rule, RENAME_PROVED, RENAME_NEVER),
 	U8(m_engine_setup, gone_rule, GONE_NEVER, GONE_ALWAYS),
+	BOOL(m_engine_setup, map_special),
 	BOOL(m_engine_setup, virtuals),
 	U32(m_engine_setup, timeout[LOCAL]),
 	U32(m_engine_setup, timeout[REMOTE]),
@@ -538,7 +541,7 @@ static const struct proto_field f_engine_setup[] = {
 	END
 };
 static const struct proto_field f_engine_item[] = {
-	U8(m_engine_item, kind, ITEM_PATTERN, ITEM_WATCH),
+	U8(m_engine_item, kind, ITEM_PATTERN, ITEM_MAP_REMOTE),
 	STR(m_engine_item, text, NAME_MAX_LEN),
 	END
 };
@@ -565,6 +568,8 @@ static const struct proto_field f_store_newbox[] = {
 	U32(m_store_newbox, mailbox),
 	BOOL(m_store_newbox, adopt),
 	NEUTRAL(m_store_newbox, name),
+	NEUTRAL(m_store_newbox, remote),
+	U32(m_store_newbox, use),
 	END
 };
 static const struct proto_field f_store_subscribed[] = {
@@ -585,6 +590,7 @@ static const struct proto_field f_store_forget[] = {
 static const struct proto_field f_store_rename[] = {
 	U32(m_store_rename, mailbox),
 	NEUTRAL(m_store_rename, name),
+	NEUTRAL(m_store_rename, remote),
 	END
 };
 static const struct proto_field f_store_info[] = {

@@ -33,7 +33,7 @@
 #include "imsg.h"
 #include "uidset.h"
 
-#define PROTO_VERSION	7
+#define PROTO_VERSION	8
 
 #define NAME_MAX_LEN	1024	/* octets of a mailbox name, NUL included */
 #define NAME_SEP	'\001'	/* the NUL of a neutral name */
@@ -777,11 +777,14 @@ struct m_engine_mbox {
 	uint8_t		 adopt;
 	uint8_t		 subscribed;	/* 0, 1; 2: not known */
 	uint32_t	 rows;
+	uint32_t	 use;		/* ATTR_* by which it has two names; 0 */
 	uint32_t	 lost;		/* see LOST */
 	uint8_t		 lost_side;
 	uint32_t	 lost_uid;
 	int64_t		 lost_next;
 	const char	*name;		/* neutral */
+	const char	*remote;	/* its name there, with NAME_SEP; "": it is
+					   the same (mailbox-map) */
 	struct m_water	 water[SIDES];
 };
 
@@ -952,6 +955,7 @@ struct m_engine_setup {
 	uint32_t	 max_delete;	/* percent, or messages */
 	uint8_t		 rename_rule;	/* enum rename_rule */
 	uint8_t		 gone_rule;	/* enum gone_rule */
+	uint8_t		 map_special;	/* mailboxes of one use are a pair */
 	uint8_t		 virtuals;	/* \All and the like are synchronised */
 	uint32_t	 timeout[SIDES]; /* seconds that a server has to answer */
 	uint32_t	 flags_interval[SIDES]; /* seconds; 0: each run; FLAGS_AUTO */
@@ -967,9 +971,11 @@ struct m_engine_setup {
  * M_ENGINE_ITEM: a list-mailbox PATTERN (NAME_SEP for the delimiter, wildcards
  * as they are); an ARG, that is a MAILBOX of the command line in the local
  * server's spelling (for DELETE and RENAME as well); an ADOPT mailbox, likewise;
- * a WATCH mailbox, likewise.
+ * a WATCH mailbox, likewise; of a pair of mailbox-map the name on either side, in
+ * modified UTF-7, with that server's delimiter or NAME_SEP.
  */
-enum item_kind { ITEM_PATTERN = 0, ITEM_ARG, ITEM_ADOPT, ITEM_WATCH };
+enum item_kind { ITEM_PATTERN = 0, ITEM_ARG, ITEM_ADOPT, ITEM_WATCH,
+	ITEM_MAP_LOCAL, ITEM_MAP_REMOTE };
 struct m_engine_item {
 	uint8_t		 kind;
 	const char	*text;

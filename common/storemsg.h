@@ -58,6 +58,8 @@ struct m_store_newbox {
 	uint32_t	 mailbox;	/* id: the engine's, above all others */
 	uint8_t		 adopt;
 	const char	*name;		/* neutral */
+	const char	*remote;	/* as M_ENGINE_MBOX has it */
+	uint32_t	 use;		/* likewise */
 };
 struct m_store_subscribed {
 	uint32_t	 mailbox;
@@ -76,6 +78,7 @@ struct m_store_forget {
 struct m_store_rename {
 	uint32_t	 mailbox;
 	const char	*name;
+	const char	*remote;	/* as in NEWBOX; "use" is none then */
 };
 struct m_store_info {
 	uint32_t	 mailbox;	/* UIDS*, INFO, DONE */

@@ -37,8 +37,10 @@ static const char *const statement[DB_NSTMT] = {
 	[DB_COMMIT] = "COMMIT",
 	[DB_LOAD] = "SELECT id, adopt, subscribed, rows, coalesce(count, 0),"
 	    " coalesce(lost.side, 0), coalesce(uid, 0), coalesce(next, 0),"
-	    " name, " WATER_COLUMNS("local") ", " WATER_COLUMNS("remote")
+	    " name, coalesce(mapped.remote, ''), coalesce(use, 0), "
+	    WATER_COLUMNS("local") ", " WATER_COLUMNS("remote")
 	    " FROM mailbox LEFT JOIN lost ON lost.mailbox = id"
+	    " LEFT JOIN mapped ON mapped.mailbox = id"
 	    LOOKED("local", "0") LOOKED("remote", "1") " ORDER BY id",
 	[DB_MARKS] = "SELECT mailbox, target, tries, uidvalidity, uidnext,"
 	    " time FROM mark ORDER BY mailbox, target",
@@ -60,6 +62,9 @@ static const char *const statement[DB_NSTMT] = {
 	[DB_SERVER] = "REPLACE INTO server (side, delimiter, ask)"
 	    " VALUES (?1, ?2, ?3)",
 	[DB_RENAME] = "UPDATE mailbox SET name = ?2 WHERE id = ?1",
+	[DB_MAPPED] = "REPLACE INTO mapped (mailbox, use, remote)"
+	    " VALUES (?1, ?2, ?3)",
+	[DB_UNMAPPED] = "DELETE FROM mapped WHERE mailbox = ?1",
 	[DB_FORGET] = "DELETE FROM mailbox WHERE id = ?1",
 	[DB_COUNT] = "UPDATE mailbox SET rows = rows + ?2 WHERE id = ?1",
 	[DB_RECOUNT] = "UPDATE mailbox SET rows ="
@@ -590,7 +595,9 @@ db_load(struct db *db)
 		m.lost_uid = sqlite3_column_int64(st, 6);
 		m.lost_next = sqlite3_column_int64(st, 7);
 		m.name = db_text(db, st, 8);
-		for (s = 0, c = 9; s < SIDES; s++) {
+		m.remote = db_text(db, st, 9);
+		m.use = sqlite3_column_int64(st, 10);
+		for (s = 0, c = 11; s < SIDES; s++) {
 			m.water[s].uidvalidity = sqlite3_column_int64(st, c++);
 			m.water[s].uidnext = sqlite3_column_int64(st, c++);
 			m.water[s].messages = sqlite3_column_int64(st, c++);
@@ -627,6 +634,7 @@ db_newbox(struct db *db, const struct m_store_newbox *m)
 	st = db_stmt(db, DB_NEWBOX, LOCAL, DB_INTS(m->mailbox, m->adopt));
 	db_bind_text(db, st, 3, m->name);
 	run(db, st);
+	db_mapped(db, m->mailbox, m->remote, m->use);
 }
 
 void
@@ -701,6 +709,7 @@ db_forget(struct db *db, const struct m_store_forget *m)
 	db_change(db, m->mailbox);
 	drop_all(db, m->mailbox);
 	db_run(db, DB_UNLOST, LOCAL, DB_INTS(m->mailbox));
+	db_run(db, DB_UNMAPPED, LOCAL, DB_INTS(m->mailbox));
 	db_run(db, DB_FORGET, LOCAL, DB_INTS(m->mailbox));
 }
 
@@ -713,6 +722,7 @@ db_rename(struct db *db, const struct m_store_rename *m)
 	st = db_stmt(db, DB_RENAME, LOCAL, DB_INTS(m->mailbox));
 	db_bind_text(db, st, 2, m->name);
 	run(db, st);
+	db_mapped(db, m->mailbox, m->remote, 0);
 }
 
 /* The number that a statement without side effects gives. */

@@ -91,6 +91,16 @@
 	" text TEXT NOT NULL,"						\
 	" since INTEGER NOT NULL) WITHOUT ROWID;"
 
+/*
+ * Since version 5: mailboxes that are called something else on the remote side,
+ * as M_ENGINE_MBOX has it.
+ */
+#define MAPPED_TABLE							\
+	"CREATE TABLE mapped ("						\
+	" mailbox INTEGER PRIMARY KEY,"					\
+	" remote TEXT NOT NULL,"					\
+	" use INTEGER NOT NULL);"
+
 static const char schema[] =
 	"CREATE TABLE identity ("
 	" side INTEGER PRIMARY KEY,"	/* 0 local, 1 remote, as everywhere */
@@ -162,6 +172,7 @@ static const char schema[] =
 	LOOKED_TABLE
 	SERVER_TABLE
 	STOPPED_TABLE
+	MAPPED_TABLE
 
 #define SEEN_TABLE(side)						\
 	"CREATE TABLE seen_" side " ("					\
@@ -505,6 +516,8 @@ upgrade(struct db *db)
 		db_exec(db, ACCOUNT_TABLE LOST_TABLE DELETED_TABLE);
 	if (was < 4)
 		db_exec(db, LOOKED_TABLE SERVER_TABLE STOPPED_TABLE);
+	if (was < 5)
+		db_exec(db, MAPPED_TABLE);
 	db_exec(db, "PRAGMA user_version = " XSTR(STORE_VERSION));
 	log_debug("state: brought from version %d to %d", was, STORE_VERSION);
 }
@@ -565,6 +578,7 @@ adopt_file(struct db *db, const struct m_store_setup *m)
 	    " seen_local; DELETE FROM seen_remote; DELETE FROM markset;"
 	    " DELETE FROM lost; DELETE FROM deleted; DELETE FROM looked;"
 	    " DELETE FROM server; DELETE FROM stopped;"
+	    " DELETE FROM mapped;"
 	    ACCOUNT_ROW);
 	identify(db, m);
 	log_debug("state: it held no message, and belongs to %s and %s now",

@@ -400,6 +400,7 @@ import_list(struct db *db)
 		m.mailbox = import_int(db, st, L_IDX, 1, UINT32_MAX);
 		import_name(db, st, L_NAME, name);
 		m.name = name;
+		m.remote = "";
 		m.subscribed = import_int(db, st, L_SUBSCRIBED, 0, 1);
 		m.rows = import_int(db, st, L_PAIRS, 0, UINT32_MAX);
 		for (s = 0; s < SIDES; s++)

@@ -125,7 +125,7 @@ look_copy(struct db *db)
 {
 	static const char *const	 tables[] = { "identity", "mailbox",
 	    "mark", "markset", "refused", "account", "lost", "deleted",
-	    "stopped" };
+	    "stopped", "mapped" };
 	char				 sql[200];
 	size_t				 i;
 	sqlite3_stmt			*st;

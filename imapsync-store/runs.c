@@ -8,7 +8,8 @@
  */
 /*
  * What is kept of runs and servers as a whole: mailboxes that runs have left
- * alone, and why; what a server is; when the last good run was.
+ * alone, and why; those that have two names; what a server is; when the last
+ * good run was.
  */
 #include <time.h>
 
@@ -51,6 +52,21 @@ db_unstopped(struct db *db, const struct m_store_unstopped *m)
 	db_begin(db);
 	st = db_stmt(db, DB_UNSTOP, LOCAL, NULL, 0);
 	db_bind_text(db, st, 1, m->name);
+	while (db_step(db, st))
+		;
+}
+
+void
+db_mapped(struct db *db, uint32_t mailbox, const char *remote, uint32_t use)
+{
+	sqlite3_stmt	*st;
+
+	if (remote[0] == '\0') {
+		db_run(db, DB_UNMAPPED, LOCAL, DB_INTS(mailbox));
+		return;
+	}
+	st = db_stmt(db, DB_MAPPED, LOCAL, DB_INTS(mailbox, use));
+	db_bind_text(db, st, 3, remote);
 	while (db_step(db, st))
 		;
 }

@@ -27,7 +27,7 @@
 #include "proto.h"
 
 #define STORE_APPID	0x494d5359	/* "IMSY": application_id of the file */
-#define STORE_VERSION	4		/* user_version */
+#define STORE_VERSION	5		/* user_version */
 #define STORE_WAIT_MS	5000		/* for a killed run to die */
 #define STORE_SYNCED_S	3600		/* a good run is written so often */
 #define IMPORT_MAX	(256 << 20)	/* octets of a database that is imported */
@@ -51,6 +51,8 @@ enum db_stmt {
 	DB_SERVER,
 	DB_RENAME,
 	DB_FORGET,
+	DB_MAPPED,
+	DB_UNMAPPED,
 	DB_COUNT,
 	DB_RECOUNT,
 	DB_TOP,
@@ -173,6 +175,12 @@ void		 db_server(struct db *, const struct m_store_server *);
  */
 void		 db_synced(struct db *);
 
+/*
+ * What a mailbox is called on the remote side, and by which use that was found:
+ * as M_ENGINE_MBOX has it.
+ */
+void		 db_mapped(struct db *, uint32_t mailbox, const char *remote,
+		    uint32_t use);
 void		 db_stopped(struct db *, const struct m_store_stopped *);
 void		 db_unstopped(struct db *, const struct m_store_unstopped *);
 /* Answer all of them: STOPPED*. */

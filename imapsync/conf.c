@@ -69,6 +69,8 @@ static const struct key {
 	FUNC("max-delete",	KEY_GLOBAL, confval_maxdelete),
 	FUNC("rename-mailbox",	KEY_GLOBAL, confval_rename),
 	FUNC("delete-mailbox",	KEY_GLOBAL, confval_gone),
+	FUNC("mailbox-map",	KEY_GLOBAL | KEY_LONG, confval_map),
+	GBOOL("map-special-use", map_special),
 	GBOOL("virtual-mailboxes", virtuals),
 	GBOOL("syslog",		syslog),
 	FUNC("type",		0, confval_type),
@@ -845,6 +847,11 @@ conf_free(struct conf *c)
 	for (i = 0; i < c->nwatch; i++)
 		free(c->watch[i]);
 	free(c->watch);
+	for (side = 0; side < SIDES; side++) {
+		for (i = 0; i < c->nmap; i++)
+			free(c->map[side][i]);
+		free(c->map[side]);
+	}
 	free(c->database);
 	free(c->theirs);
 	free(c->logfile);

@@ -17,6 +17,7 @@
 #include <netdb.h>
 #include <stdio.h>
 
+#include "bounds.h"
 #include "imapsync.h"
 #include "utf7.h"
 
@@ -600,6 +601,103 @@ confval_watch(struct conf_ctx *ctx, const char *val)
 		val_push(&c->watch, &c->nwatch, name);
 	}
 	return r;
+}
+
+/* ---- mailbox-map ---- */
+
+/*
+ * A name of *s into utf7[NAME_MAX_LEN].  The servers can't be asked first which of
+ * two readings they have, so what may be modified UTF-7 is.
+ */
+static int
+val_name(struct conf_ctx *ctx, const char **s, char *utf7)
+{
+	char	 name[NAME_MAX_LEN], text[NAME_TEXT_MAX];
+	size_t	 n;
+
+	*s += strspn(*s, " \t");
+	n = strcspn(*s, " \t\"=,");
+	if (**s == '"') {
+		(*s)++;
+		if (val_quoted(ctx, s, name, sizeof(name)) == -1)
+			return -1;
+	} else if (n >= sizeof(name))
+		return val_fail(ctx, "a name that is too long");
+	else {
+		memcpy(name, *s, n);
+		name[n] = '\0';
+		*s += n;
+		if (strpbrk(name, "(){\\") != NULL)
+			return val_fail(ctx, "a character that must stand in "
+			    "double quotes");
+	}
+	if (name[0] == '\0')
+		return val_fail(ctx, "LOCAL = REMOTE, with commas between, "
+		    "expected");
+	if (strpbrk(name, "*%") != NULL)
+		return val_fail(ctx, "names of mailboxes, without wildcards, "
+		    "expected (what is below them follows)");
+	if (strcasecmp(name, "INBOX") == 0)
+		return val_fail(ctx, "INBOX has one name everywhere: see "
+		    "list-reference");
+	if (utf7_decode(name, text) == 0)
+		strlcpy(utf7, name, NAME_MAX_LEN);
+	else if (utf7_encode(name, utf7) == -1)
+		return val_fail(ctx, "a name that is neither UTF-8 nor "
+		    "modified UTF-7");
+	return 0;
+}
+
+/* One to one. */
+static int
+val_pair(struct conf_ctx *ctx, char name[SIDES][NAME_MAX_LEN])
+{
+	struct conf	*c = ctx->conf;
+	size_t		 i, n = c->nmap;
+	int		 side;
+
+	if (strcmp(name[LOCAL], name[REMOTE]) == 0)
+		return val_fail(ctx, "a pair of one and the same name, which "
+		    "needs no entry");
+	for (i = 0; i < c->nmap; i++)
+		for (side = 0; side < SIDES; side++)
+			if (strcmp(c->map[side][i], name[side]) == 0)
+				return val_fail(ctx, side == LOCAL ?
+				    "a local name that stands there twice" :
+				    "a remote name that stands there twice");
+	if (n == MAP_MAX)
+		return val_fail(ctx, "too many pairs");
+	for (side = 0; side < SIDES; side++) {
+		c->nmap = n;
+		val_push(&c->map[side], &c->nmap, name[side]);
+	}
+	return 0;
+}
+
+int
+confval_map(struct conf_ctx *ctx, const char *val)
+{
+	char	 name[SIDES][NAME_MAX_LEN];
+
+	for (;;) {
+		if (val_name(ctx, &val, name[LOCAL]) == -1)
+			return -1;
+		val += strspn(val, " \t");
+		if (*val != '=')
+			return val_fail(ctx, "= expected behind a local name "
+			    "(one with blanks stands in double quotes)");
+		val++;
+		if (val_name(ctx, &val, name[REMOTE]) == -1 ||
+		    val_pair(ctx, name) == -1)
+			return -1;
+		val += strspn(val, " \t");
+		if (*val == '\0')
+			return 0;
+		if (*val != ',')
+			return val_fail(ctx, "a comma expected between pairs "
+			    "(a name with blanks stands in double quotes)");
+		val++;
+	}
 }
 
 /*

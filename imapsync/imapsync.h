@@ -77,6 +77,10 @@ struct conf {
 	size_t		 npatterns;
 	char	       **watch;		/* watch-mailbox; none: INBOX */
 	size_t		 nwatch;
+	char	       **map[SIDES];	/* mailbox-map: what each calls the
+					   n-th, in modified UTF-7 */
+	size_t		 nmap;
+	int		 map_special;	/* map-special-use */
 	uint8_t		 selectors;	/* SEL_* */
 	uint8_t		 direction;	/* enum direction */
 	uint8_t		 propagate;	/* PROP_* */
@@ -136,6 +140,7 @@ int		 confval_fingerprint(struct conf_ctx *, const char *);
 int		 confval_hostname(struct conf_ctx *, const char *);
 int		 confval_patterns(struct conf_ctx *, const char *);
 int		 confval_watch(struct conf_ctx *, const char *);
+int		 confval_map(struct conf_ctx *, const char *);
 int		 confval_reference(struct conf_ctx *, const char *);
 int		 confval_selectors(struct conf_ctx *, const char *);
 int		 confval_ignore(struct conf_ctx *, const char *);

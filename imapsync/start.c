@@ -387,6 +387,7 @@ start_engine_opts(struct m_engine_setup *m, const struct sup_opts *o,
 	m->max_delete = c->max_delete != 0 ? c->max_delete : 50;
 	m->rename_rule = c->rename_rule;
 	m->gone_rule = c->gone_rule;
+	m->map_special = c->map_special;
 	m->virtuals = c->virtuals;
 	m->prefix = c->prefix;
 	m->ignore = c->ignore;
@@ -400,6 +401,7 @@ start_engine_setup(struct session *s)
 	const struct sup_opts	*o = s->opts;
 	struct m_engine_setup	 m;
 	struct m_engine_go	 go;
+	size_t			 i;
 	int			 side;
 
 	memset(&m, 0, sizeof(m));
@@ -424,6 +426,10 @@ start_engine_setup(struct session *s)
 		start_items(s, ITEM_WATCH, c->watch, c->nwatch);
 	else
 		start_items(s, ITEM_WATCH, watch, nitems(watch));
+	for (i = 0; i < c->nmap; i++) {
+		start_items(s, ITEM_MAP_LOCAL, &c->map[LOCAL][i], 1);
+		start_items(s, ITEM_MAP_REMOTE, &c->map[REMOTE][i], 1);
+	}
 	memset(&go, 0, sizeof(go));
 	chan_send(&s->ctl, M_ENGINE_GO, 0, &go);
 }

@@ -189,6 +189,7 @@ check_names(struct engine *e)
 	FOREACH_SIDE(mb, side, &e->list)
 		n[side] += !mb->skip && mbox_present(mb, side) &&
 		    !mbox_present(mb, OTHER(side)) &&
+		    map_remote(e, mb->name, other) == 0 &&
 		    name_server(e, OTHER(side), mb->name, other) == -1;
 	for (side = 0; side < SIDES; side++)
 		if (n[side] > 0)
@@ -248,11 +249,25 @@ virtual_name(const struct mbox *mb)
 	    "\\Flagged" : "\\Important";
 }
 
+/* What is to be said behind a side's name, if it has another name there. */
+static void
+say_there(struct engine *e, const struct mbox *mb,
+    char there[SIDES][NAME_TEXT_MAX + 16])
+{
+	const char	*name = map_there(e, mb->name);
+
+	there[LOCAL][0] = there[REMOTE][0] = '\0';
+	if (name != NULL)
+		snprintf(there[REMOTE], sizeof(there[REMOTE]),
+		    " (\"%s\" there)", name_show_on(e, REMOTE, name));
+}
+
 static void
 say_where(struct engine *e, struct mbox *mb)
 {
 	const char	*name = name_show(e, mb->name);
 	char		 other[NAME_MAX_LEN];
+	char		 there[SIDES][NAME_TEXT_MAX + 16];
 	int		 side;
 
 	if (list_virtual(e, mb)) {
@@ -261,9 +276,11 @@ say_where(struct engine *e, struct mbox *mb)
 		    virtual_name(mb));
 		return;
 	}
+	say_there(e, mb, there);
 	if (is_there(mb, LOCAL) && is_there(mb, REMOTE)) {
-		report_out("    %s: %u messages on local, %u on remote%s", name,
-		    mb->s[LOCAL].told.messages, mb->s[REMOTE].told.messages,
+		report_out("    %s: %u messages on local, %u on remote%s%s",
+		    name, mb->s[LOCAL].told.messages,
+		    mb->s[REMOTE].told.messages, there[REMOTE],
 		    mb->id == 0 || mb->isnew ? "; not synchronised so far" :
 		    "");
 		return;
@@ -272,6 +289,9 @@ say_where(struct engine *e, struct mbox *mb)
 	if (mb->id != 0 && !mb->isnew)
 		report_out("    %s: gone on %s, left alone on %s", name,
 		    side_name[OTHER(side)], side_name[side]);
+	else if (map_remote(e, mb->name, other) == -1)
+		report_out("    %s: skipped, on remote it is the pair of "
+		    "another mailbox", name);
 	else if (name_server(e, OTHER(side), mb->name, other) == -1)
 		report_out("    %s: skipped, %s can't have this name", name,
 		    side_name[OTHER(side)]);
@@ -279,9 +299,9 @@ say_where(struct engine *e, struct mbox *mb)
 		report_out("    %s: only on %s, where it stays (direction, "
 		    "propagate)", name, side_name[side]);
 	else
-		report_out("    %s: %u messages on %s; will be created on %s",
-		    name, mb->s[side].told.messages, side_name[side],
-		    side_name[OTHER(side)]);
+		report_out("    %s: %u messages on %s%s; will be created on "
+		    "%s%s", name, mb->s[side].told.messages, side_name[side],
+		    there[side], side_name[OTHER(side)], there[OTHER(side)]);
 }
 
 static void
@@ -400,6 +420,7 @@ put_mbox(struct engine *e, struct buf *b, struct mbox *mb)
 
 	buf_puts(b, "{");
 	json_name(e, b, "name", mb->name);
+	json_there(e, b, mb->name);
 	buf_printf(b, ",\"known\":%s,\"stopped\":%s",
 	    json_bool(mb->id != 0 && !mb->isnew), json_bool(mb->stopped));
 	put_text(b, "reason", mb->stopped && s != NULL && s->found ? s->text :

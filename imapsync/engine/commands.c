@@ -477,6 +477,7 @@ rename_rows(struct engine *e, const char *old, const char *new)
 	char			 name[NAME_MAX_LEN];
 	struct m_store_rename	 m;
 	struct mbox		*mb;
+	uint32_t		 use;
 
 	if (!(e->want.cfg.target & TARGET_DATABASE))
 		return;
@@ -491,6 +492,7 @@ rename_rows(struct engine *e, const char *old, const char *new)
 		}
 		m.mailbox = mb->id;
 		m.name = name;
+		map_stored(e, name, &m.remote, &use);
 		ask_note(e, M_STORE_RENAME, &m);
 	}
 }
@@ -503,6 +505,12 @@ rename_check(struct engine *e, const char *old, const char *new)
 
 	if (below(new, old))
 		fatalx("a mailbox can't become its own child");
+	if (map_above(e, old) || map_above(e, new))
+		fatalx("a mailbox below \"%s\" has a name of its own on each "
+		    "server (mailbox-map, map-special-use), and would not go "
+		    "along on both: rename it on the servers, and then name it "
+		    "in mailbox-map", name_show(e, map_above(e, old) ? old :
+		    new));
 	FOREACH_MBOX(mb, &e->list) {
 		if (below(mb->name, new) && exists_on_target(e, mb))
 			fatalx("there is a mailbox \"%s\" already",

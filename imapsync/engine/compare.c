@@ -20,9 +20,15 @@ compare_names(struct engine *e)
 	struct mbox	*mb;
 	int		 side;
 
+	settle_report(e);
 	FOREACH_MBOX(mb, &e->list) {
 		if (mb->skip)
 			continue;
+		if (mbox_present(mb, LOCAL) &&
+		    map_remote(e, mb->name, name) == -1) {
+			settle_away(e, mb);
+			mb->skip = 1;
+		}
 		for (side = 0; side < SIDES && !mb->skip; side++) {
 			if (mb->s[side].told.twice) {
 				progress_stop(e, mb, "skipped: the %s server "
@@ -130,6 +136,7 @@ compare_enter(struct engine *e, struct mbox *mb)
 	m.mailbox = mb->id;
 	m.adopt = 1;
 	m.name = mb->name;
+	map_stored(e, mb->name, &m.remote, &m.use);
 	ask_note(e, M_STORE_NEWBOX, &m);
 }
 

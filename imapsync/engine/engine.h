@@ -62,6 +62,8 @@ struct wanted {
 	size_t		 nadopts;
 	char		**watches;	/* mailboxes for IDLE, local spelling */
 	size_t		 nwatches;
+	char		**maps[SIDES];	/* mailbox-map, as ITEM_MAP_* has it */
+	size_t		 nmaps[SIDES];
 	int		 go;
 };
 
@@ -163,6 +165,22 @@ struct watching {
 	int64_t		 next_look;	/* ms */
 };
 
+/* map.c: mailboxes that have two names. */
+struct mapping {
+	char		*text[SIDES];	/* with the server's delimiter, or NAME_SEP */
+	uint32_t	 use;		/* map-special-use: ATTR_*; 0: configured */
+	char		*shadow;	/* the remote side has this besides, */
+	unsigned int	 nshadows;	/* and so many in all */
+	int		 away;		/* the local side has its remote name */
+};
+struct map {
+	struct mapping	*v;
+	size_t		 n;
+	int		 loaded;	/* those of mailbox-map are in it */
+	char		 delim[SIDES];	/* as it was when LIST was sent */
+	uint32_t	 said;		/* ATTR_* of which all was said */
+};
+
 /* check.c: what there is to warn of. */
 struct checking {
 	char		**warnings;
@@ -238,6 +256,7 @@ struct engine {
 	struct watching	 watch;
 	struct progress	 progress;
 	struct ledger	 ledger;
+	struct map	 map;
 	struct checking	 check;
 	uint32_t	 holder;	/* --status: who has the state; 0 nobody */
 	int		 command;	/* enum run_command: what was asked for */
@@ -308,7 +327,11 @@ extern const struct proto_handler events_control[];
 
 /* ---- names.c: the servers' spelling and the neutral name ---- */
 
-/* Into out[NAME_MAX_LEN]: 0, or -1 if the name is not below the reference. */
+/*
+ * Into out[NAME_MAX_LEN]: 0, or -1 if the name is not below the reference, or has
+ * no neutral name (map_neutral()).  name_below(): without what map.c does.
+ */
+int		 name_below(struct engine *, int side, const char *, char *out);
 int		 name_neutral(struct engine *, int side, const char *, char *out);
 /* What a neutral name is on a side: 0, or -1 if it can't be there. */
 int		 name_server(struct engine *, int side, const char *, char *out);
@@ -335,11 +358,57 @@ void		 name_text(const char *neutral, char *out);
  * In static storage, good for two calls.
  */
 const char	*name_show(struct engine *, const char *neutral);
+/* The same with another side's delimiter, of a name that is that side's. */
+const char	*name_show_on(struct engine *, int side, const char *);
 /*
- * With the local delimiter, and in UTF-8 (decoded) or as servers spell it
+ * With the side's delimiter, and in UTF-8 (decoded) or as servers spell it
  * whatever the locale is: in static storage, good for one call.
  */
-const char	*name_plain(struct engine *, const char *neutral, int decoded);
+const char	*name_plain(struct engine *, int side, const char *neutral,
+		    int decoded);
+
+/* ---- map.c: mailboxes that have two names ---- */
+
+/*
+ * What a mailbox is called on the remote side, as a neutral name, into
+ * out[NAME_MAX_LEN], and back.  0, or -1 if the other side can't have it: the name
+ * there is that of another pair.
+ */
+int		 map_remote(struct engine *, const char *neutral, char *out);
+int		 map_neutral(struct engine *, const char *remote, char *out);
+/* The remote name where it is another one, in static storage; else NULL. */
+const char	*map_there(struct engine *, const char *neutral);
+/* Both sides can have it, by one name. */
+int		 map_same(struct engine *, const char *neutral);
+/* For the state: as M_ENGINE_MBOX has it, in static storage. */
+void		 map_stored(struct engine *, const char *neutral,
+		    const char **remote, uint32_t *use);
+/* It has an entry; one that has is below it, on one of the sides. */
+int		 map_is(struct engine *, const char *neutral);
+int		 map_above(struct engine *, const char *neutral);
+/* What is configured, and a mailbox of the state that was found to be a pair. */
+void		 map_load(struct engine *);
+void		 map_remember(struct engine *, const struct m_engine_mbox *);
+/* LIST is to be sent. */
+void		 map_begin(struct engine *);
+/* The remote side has listed a name of which map_neutral() knows nothing. */
+void		 map_shadowed(struct engine *, const char *remote);
+/* A server's delimiter or, before it has told it, that of the last run. */
+char		 map_delim(const struct engine *, int side);
+/* One more entry; the first that has that use, or NULL. */
+void		 map_add(struct engine *, uint32_t use, const char *local,
+		    const char *remote);
+struct mapping	*map_of_use(struct engine *, uint32_t use);
+/* The entry of a side's name, or of one above it: NULL if there is none. */
+struct mapping	*map_find(struct engine *, int side, const char *);
+/* There is one, or one of a name below it. */
+int		 map_near(struct engine *, int side, const char *);
+/* How many octets of such a name are the entry's, else 0. */
+size_t		 map_fits(const struct engine *, const struct mapping *,
+		    int side, const char *);
+/* The entry's neutral name on that side, into out[NAME_MAX_LEN]. */
+void		 map_text(const struct engine *, const struct mapping *,
+		    int side, char *out);
 
 /* ---- which.c: which mailbox a user means ---- */
 

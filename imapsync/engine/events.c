@@ -261,6 +261,12 @@ h_item(const struct msg *msg)
 	case ITEM_WATCH:
 		list_push(&w->watches, &w->nwatches, m->text);
 		break;
+	case ITEM_MAP_LOCAL:
+		list_push(&w->maps[LOCAL], &w->nmaps[LOCAL], m->text);
+		break;
+	case ITEM_MAP_REMOTE:
+		list_push(&w->maps[REMOTE], &w->nmaps[REMOTE], m->text);
+		break;
 	}
 }
 

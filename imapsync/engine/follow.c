@@ -184,6 +184,15 @@ judge(struct engine *e, struct moves *moves, struct move *m)
 	}
 	if (m->kind == MOVE_STATE)
 		return;
+	if (map_is(e, m->mb->name) || map_above(e, m->mb->name) ||
+	    map_above(e, m->to->name)) {
+		hold_why(e, m, map_is(e, m->mb->name) ? "mailbox-map (or "
+		    "map-special-use) has it by its old name, so rename it "
+		    "back, or name the new pair in mailbox-map" : "mailbox-map "
+		    "(or map-special-use) names a mailbox below it, so rename "
+		    "it back, or rename it on both and change mailbox-map");
+		return;
+	}
 	proved = m->s[OTHER(m->target)].byid ||
 	    is_temp(m->s[m->target].at, m->mb);
 	if (!rules_allow(e, m->target, PROP_NEW))
@@ -601,8 +610,11 @@ state_rename(struct engine *e, const struct mbox *mb, const char *name)
 {
 	struct m_store_rename	 m;
 
+	uint32_t		 use;
+
 	m.mailbox = mb->id;
 	m.name = name;
+	map_stored(e, name, &m.remote, &use);
 	ask_note(e, M_STORE_RENAME, &m);
 }
 

@@ -158,6 +158,12 @@ fits(struct engine *e, struct take *t)
 	    t->side[LOCAL].uidvalidity == 0 ||
 	    t->side[REMOTE].uidvalidity == 0)
 		return 0;
+	if (!map_same(e, t->name)) {
+		log_warnx("%s: not taken over, since interimap knows it by one "
+		    "name on both servers, and mailbox-map does not",
+		    name_show(e, t->mb->name));
+		return 0;
+	}
 	if (!mbox_present(t->mb, LOCAL) || !mbox_present(t->mb, REMOTE)) {
 		if (mbox_present(t->mb, LOCAL) || mbox_present(t->mb, REMOTE))
 			log_warnx("%s: interimap knows it on both servers, and "
@@ -217,6 +223,7 @@ enter(struct engine *e, struct take *t)
 	memset(&box, 0, sizeof(box));
 	box.mailbox = sub.mailbox = take.mailbox = mb->id;
 	box.name = mb->name;
+	box.remote = "";
 	ask_note(e, M_STORE_NEWBOX, &box);
 	sub.subscribed = t->subscribed;
 	ask_note(e, M_STORE_SUBSCRIBED, &sub);

@@ -17,9 +17,24 @@ void
 json_name(struct engine *e, struct buf *b, const char *key, const char *neutral)
 {
 	buf_printf(b, "\"%s\":", key);
-	json_str(b, name_plain(e, neutral, 1));
+	json_str(b, name_plain(e, LOCAL, neutral, 1));
 	buf_puts(b, ",\"utf7\":");
-	json_str(b, name_plain(e, neutral, 0));
+	json_str(b, name_plain(e, LOCAL, neutral, 0));
+}
+
+void
+json_there(struct engine *e, struct buf *b, const char *neutral)
+{
+	const char	*there = map_there(e, neutral);
+
+	if (there == NULL) {
+		buf_puts(b, ",\"remote_name\":null,\"remote_utf7\":null");
+		return;
+	}
+	buf_puts(b, ",\"remote_name\":");
+	json_str(b, name_plain(e, REMOTE, there, 1));
+	buf_puts(b, ",\"remote_utf7\":");
+	json_str(b, name_plain(e, REMOTE, there, 0));
 }
 
 void
@@ -68,6 +83,7 @@ put_mbox(struct engine *e, struct buf *b, struct mbox *mb)
 
 	buf_puts(b, "{");
 	json_name(e, b, "name", mb->name);
+	json_there(e, b, mb->name);
 	buf_printf(b, ",\"stopped\":%s,\"reason\":", json_bool(mb->stopped));
 	if (mb->stopped && stop != NULL && stop->found)
 		json_str(b, stop->text);
@@ -130,9 +146,9 @@ put_acts(struct engine *e, struct buf *b, int renamed)
 			json_str(b, side_name[a->side]);
 		if (renamed) {
 			buf_puts(b, ",\"to\":");
-			json_str(b, name_plain(e, a->to, 1));
+			json_str(b, name_plain(e, LOCAL, a->to, 1));
 			buf_puts(b, ",\"to_utf7\":");
-			json_str(b, name_plain(e, a->to, 0));
+			json_str(b, name_plain(e, LOCAL, a->to, 0));
 		} else
 			buf_printf(b, ",\"messages\":%u", a->messages);
 		buf_puts(b, "}");

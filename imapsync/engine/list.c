@@ -34,6 +34,8 @@ got_mbox(struct engine *e, struct req *r, const struct m_engine_mbox *m)
 	mb = mbox_new(&e->list, m->name);
 	if (mbox_set_id(&e->list, mb, m->mailbox) == -1)
 		fatalx("the store sent mailboxes out of order");
+	mb->remote = text_keep(m->remote);
+	map_remember(e, m);
 	mb->adopt = m->adopt;
 	mb->subscribed = m->subscribed;
 	mb->nrows = m->rows;
@@ -137,7 +139,7 @@ told_status(struct side_told *t, const struct m_engine_mailbox *m)
 static void
 got_name(struct engine *e, struct req *r, const struct m_engine_mailbox *m)
 {
-	char			 neutral[NAME_MAX_LEN];
+	char			 neutral[NAME_MAX_LEN], theirs[NAME_MAX_LEN];
 	struct server		*srv = &e->srv[r->side];
 	struct side_told	*t;
 	struct mbox		*mb;
@@ -148,8 +150,13 @@ got_name(struct engine *e, struct req *r, const struct m_engine_mailbox *m)
 		/* The answer to LIST "" "", or a name that can't be used. */
 		return;
 	}
-	if (name_neutral(e, r->side, m->name, neutral) == -1)
+	if (name_neutral(e, r->side, m->name, neutral) == -1) {
+		/* What holds nothing is in nobody's way. */
+		if (r->side == REMOTE && !(m->attrs & ATTR_NOSELECT) &&
+		    name_below(e, r->side, m->name, theirs) == 0)
+			map_shadowed(e, theirs);
 		return;
+	}
 	if ((mb = mbox_find(&e->list, neutral)) == NULL) {
 		if (e->list.n >= NAMES_MAX || e->list.octets > NAMES_OCTETS)
 			fatalx("%s: more mailboxes than can be handled (%u, "
@@ -330,6 +337,14 @@ args_to_patterns(struct engine *e)
 	w->cfg.selectors = 0;
 }
 
+/* LIST may leave out what is there. */
+static int
+list_partly(const struct engine *e)
+{
+	return (list_args(e) && !e->args_done) || e->want.cfg.selectors != 0 ||
+	    e->want.npatterns != 1 || strcmp(e->want.patterns[0], "*") != 0;
+}
+
 static void
 list_first_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 {
@@ -362,7 +377,7 @@ list_side(struct engine *e, int side)
 	    e->srv[side].delim == '\0')
 		list_send(e, side, w->cfg.reference[side], 0, 0, NULL, 0,
 		    NULL, &delim_answers);
-	list = xcalloc(2 * w->npatterns, sizeof(*list));
+	list = xcalloc(2 * (w->npatterns + e->map.n), sizeof(*list));
 	for (i = 0; i < w->npatterns; i++) {
 		nasks = which_asks(w->patterns[i], asks);
 		for (k = 0; k < nasks; k++)
@@ -370,6 +385,8 @@ list_side(struct engine *e, int side)
 		if (name_match(w->patterns[i], "INBOX"))
 			extra = name_inbox_reference(e, side);
 	}
+	if (side == REMOTE && e->filtered)
+		n = settle_patterns(e, list, n);
 	list_known(e, side, 0, &known);
 	list_send(e, side, w->cfg.reference[side], w->cfg.selectors, !extra,
 	    list, n, &known, &first_answers);
@@ -402,8 +419,8 @@ list_servers(struct engine *e)
 	}
 	args_to_patterns(e);
 	ask_unwatch(e);
-	e->filtered = e->want.cfg.selectors != 0 || e->want.npatterns != 1 ||
-	    strcmp(e->want.patterns[0], "*") != 0;
+	e->filtered = list_partly(e);
+	map_begin(e);
 	for (side = 0; side < SIDES; side++)
 		list_side(e, side);
 	if (loop_wait(e, -1) == -1)
@@ -701,6 +718,56 @@ list_state(struct engine *e)
 	return loop_store(e);
 }
 
+/* Nothing of before is kept, but what the state is to forget. */
+static int
+list_restart(struct engine *e)
+{
+	uint32_t	 uncommitted = e->ask.uncommitted;
+
+	ask_reset(e);
+	e->ask.uncommitted = uncommitted;
+	mbox_reset(&e->list);
+	memset(&e->due, 0, sizeof(e->due));
+	return list_state(e);
+}
+
+/* Pairs are found among all mailboxes, once. */
+static int
+list_special(struct engine *e)
+{
+	if (!settle_wanted(e) || !list_partly(e) || settle_searched(e))
+		return 0;
+	if (list_names(e) == -1)
+		return -1;
+	list_ignore(e);
+	(void)settle_special(e);
+	return list_restart(e);
+}
+
+/*
+ * LIST, until the names are those by which the two sides know each other's
+ * mailboxes: once, but where mailbox-map has changed or a pair was found.
+ */
+static int
+list_settled(struct engine *e)
+{
+	int	 i;
+
+	for (i = 0;; i++) {
+		if (list_servers(e) == -1)
+			return -1;
+		which_select(e);
+		if (e->filtered)
+			settle_select(e);
+		list_ignore(e);
+		/* The delimiters are known then, a pair is found, it is one. */
+		if (i == 3 || !settle_run(e))
+			return 0;
+		if (list_restart(e) == -1)
+			return -1;
+	}
+}
+
 int
 list_run(struct engine *e)
 {
@@ -710,16 +777,15 @@ list_run(struct engine *e)
 		w->patterns = xcalloc(1, sizeof(char *));
 		w->patterns[w->npatterns++] = xstrdup("*");
 	}
+	map_load(e);
 	if (list_state(e) == -1)
 		return -1;
 	if (w->cfg.command == CMD_DELETE || w->cfg.command == CMD_RENAME)
 		list_all(e);
-	if (list_servers(e) == -1)
+	if (list_special(e) == -1 || list_settled(e) == -1)
 		return -1;
 	list_note(e);
-	which_select(e);
 	list_unmatched(e);
-	list_ignore(e);
 	if (list_by_name(e) == -1)
 		return -1;
 	list_virtuals(e);

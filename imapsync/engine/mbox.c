@@ -511,6 +511,7 @@ mbox_new(struct mboxlist *list, const char *name)
 
 	mb = xcalloc(1, sizeof(*mb));
 	mb->name = xstrdup(name);
+	mb->remote = text_keep("");
 	mb->subscribed = SUB_UNKNOWN;
 	RB_INIT(&mb->rows_l);
 	RB_INIT(&mb->rows_r);

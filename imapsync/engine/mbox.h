@@ -48,6 +48,7 @@ struct mbox_work {
 struct mbox {
 	RB_ENTRY(mbox)	 entry;
 	char		*name;		/* neutral */
+	const char	*remote;	/* as M_ENGINE_MBOX told, kept; "" */
 	uint32_t	 id;		/* in the state; 0: not there */
 	uint32_t	 nrows;
 	enum subscribed	 subscribed;

@@ -8,7 +8,8 @@
  */
 /*
  * Mailbox names: each server's own spelling, and the neutral name that the two
- * have in common (design: without the reference, the delimiter as NAME_SEP).
+ * have in common (design: without the reference, the delimiter as NAME_SEP), which
+ * is the local one where map.c knows two.
  */
 #include "engine.h"
 #include "show.h"
@@ -24,7 +25,7 @@ name_inbox_reference(struct engine *e, int side)
 }
 
 int
-name_neutral(struct engine *e, int side, const char *name, char *out)
+name_below(struct engine *e, int side, const char *name, char *out)
 {
 	const char	*ref = e->want.cfg.reference[side];
 	size_t		 i, len = strlen(ref);
@@ -50,12 +51,29 @@ name_neutral(struct engine *e, int side, const char *name, char *out)
 	return 0;
 }
 
+int
+name_neutral(struct engine *e, int side, const char *name, char *out)
+{
+	char	 theirs[NAME_MAX_LEN];
+
+	if (side == LOCAL)
+		return name_below(e, side, name, out);
+	return name_below(e, side, name, theirs) == -1 ? -1 :
+	    map_neutral(e, theirs, out);
+}
+
 static int
 name_spell(struct engine *e, int side, char delim, const char *neutral,
     char *out)
 {
+	char	 theirs[NAME_MAX_LEN];
 	size_t	 i;
 
+	if (side == REMOTE) {
+		if (map_remote(e, neutral, theirs) == -1)
+			return -1;
+		neutral = theirs;
+	}
 	if (name_inbox_reference(e, side) && strcmp(neutral, "INBOX") == 0) {
 		strlcpy(out, "INBOX", NAME_MAX_LEN);
 		return 0;
@@ -111,11 +129,11 @@ name_text(const char *neutral, char *out)
 		strlcpy(out, neutral, NAME_TEXT_MAX);
 }
 
-/* The local server's delimiter where a neutral name has one. */
+/* A server's delimiter where a neutral name has one. */
 static char *
-name_delimit(struct engine *e, char *name)
+name_delimit(struct engine *e, int side, char *name)
 {
-	char	*p, delim = e->srv[LOCAL].delim;
+	char	*p, delim = e->srv[side].delim;
 
 	for (p = name; *p != '\0'; p++)
 		if (*p == NAME_SEP)
@@ -124,7 +142,7 @@ name_delimit(struct engine *e, char *name)
 }
 
 const char *
-name_show(struct engine *e, const char *neutral)
+name_show_on(struct engine *e, int side, const char *neutral)
 {
 	static char	 buf[2][NAME_TEXT_MAX];
 	static int	 i;
@@ -133,11 +151,17 @@ name_show(struct engine *e, const char *neutral)
 	name_text(neutral, buf[i]);
 	if (!show_utf8() || !show_printable(buf[i]))
 		strlcpy(buf[i], neutral, sizeof(buf[i]));
-	return name_delimit(e, buf[i]);
+	return name_delimit(e, side, buf[i]);
 }
 
 const char *
-name_plain(struct engine *e, const char *neutral, int decoded)
+name_show(struct engine *e, const char *neutral)
+{
+	return name_show_on(e, LOCAL, neutral);
+}
+
+const char *
+name_plain(struct engine *e, int side, const char *neutral, int decoded)
 {
 	static char	 buf[NAME_TEXT_MAX];
 
@@ -145,7 +169,7 @@ name_plain(struct engine *e, const char *neutral, int decoded)
 		name_text(neutral, buf);
 	else
 		strlcpy(buf, neutral, sizeof(buf));
-	return name_delimit(e, buf);
+	return name_delimit(e, side, buf);
 }
 
 char *

@@ -106,6 +106,30 @@ int		 rules_open(const struct engine *, int side);
 /* What a rule leaves out is remembered with the next COMMIT. */
 void		 rules_commit(struct engine *, struct mbox *);
 
+/* ---- settle.c, for list.c: mailboxes that have two names ---- */
+
+/*
+ * Patterns for the remote side, so that it lists all that has two names: two for
+ * each entry, allocated, from list[n] on; returns how many there are then.
+ * settle_select(): skip those that are not meant.
+ */
+size_t		 settle_patterns(struct engine *, char **list, size_t n);
+void		 settle_select(struct engine *);
+/*
+ * All is listed: find pairs by their use, if that is wanted, and forget what the
+ * state knows of mailboxes that have another pair now.  1 if all is to be listed
+ * anew.
+ */
+int		 settle_run(struct engine *);
+/* Pairs are found by their use; some were, or this is not the first pass. */
+int		 settle_wanted(const struct engine *);
+int		 settle_searched(struct engine *);
+/* Find them: 1 if there is a new one. */
+int		 settle_special(struct engine *);
+/* Name what is in the way on the remote side; stop such a local mailbox. */
+void		 settle_report(struct engine *);
+void		 settle_away(struct engine *, struct mbox *);
+
 /* ---- list.c, import.c, compare.c: step 2; which mailboxes, which are dirty ---- */
 
 int		 list_run(struct engine *);
@@ -411,6 +435,8 @@ void		 json_last(struct engine *);
 /* The mailbox: a member in UTF-8, and "utf7" beside it, as servers spell it. */
 void		 json_name(struct engine *, struct buf *, const char *key,
 		    const char *neutral);
+/* "remote_name" and "remote_utf7": null where it has that name there as well. */
+void		 json_there(struct engine *, struct buf *, const char *neutral);
 /* What was done on a side of a mailbox, or would be. */
 void		 json_figures(struct buf *, const struct figures *);
 /* What all objects begin with. */

@@ -129,6 +129,7 @@ report_line(struct engine *e, const struct mbox *mb, const char *fmt, ...)
 void
 report_plan(struct engine *e)
 {
+	const char	*there;
 	char		 line[LOG_TEXT_MAX];
 	struct mbox	*mb;
 
@@ -140,6 +141,9 @@ report_plan(struct engine *e)
 		report_describe(e, mb, line);
 		if (line[0] == '\0')
 			continue;
+		if ((there = map_there(e, mb->name)) != NULL)
+			part(line, "on remote it is \"%s\"",
+			    name_show_on(e, REMOTE, there));
 		report_line(e, mb, "%s", line);
 	}
 }

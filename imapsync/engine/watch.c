@@ -182,6 +182,22 @@ told_mbox(struct engine *e, int side, const char *name, char *out)
 	return mb;
 }
 
+/* One of the remote side that map_report() has named: no look can do more. */
+static int
+is_shadow(struct engine *e, int side, const char *name)
+{
+	char	 utf7[NAME_MAX_LEN], out[NAME_MAX_LEN], back[NAME_MAX_LEN];
+
+	if (side == LOCAL)
+		return 0;
+	if (name_below(e, side, name, out) == 0 &&
+	    map_neutral(e, out, back) == -1)
+		return 1;
+	return utf7_encode(name, utf7) == 0 &&
+	    name_below(e, side, utf7, out) == 0 &&
+	    map_neutral(e, out, back) == -1;
+}
+
 /* These numbers are neither the state's nor those that the last look found. */
 static int
 is_news(const struct mside *ms, const struct m_engine_mailbox *m)
@@ -211,7 +227,7 @@ watch_mailbox(struct engine *e, struct req *r, const struct m_engine_mailbox *m)
 	char		 name[NAME_MAX_LEN];
 	struct mbox	*mb;
 
-	if (m->name[0] == '\0')
+	if (m->name[0] == '\0' || is_shadow(e, r->side, m->name))
 		return;
 	if ((mb = told_mbox(e, r->side, m->name, name)) == NULL) {
 		if (!e->filtered)
@@ -230,6 +246,8 @@ watch_changed(struct engine *e, struct req *r, const struct m_engine_changed *m)
 		news(e, "", 0);
 		return;
 	}
+	if (is_shadow(e, r->side, m->mailbox))
+		return;
 	mb = told_mbox(e, r->side, m->mailbox, name);
 	if (mb != NULL ? !mb->skip : !e->filtered)
 		news(e, name, mb == NULL && !e->watch.ending);

@@ -67,7 +67,7 @@ which_quote(struct engine *e, const char *neutral)
 	if (strlen(p) < NAME_MAX_LEN)
 		which_mbox(e, p, back);
 	if (strlen(p) >= NAME_MAX_LEN || strcmp(back, neutral) != 0)
-		p = name_plain(e, neutral, 0);
+		p = name_plain(e, LOCAL, neutral, 0);
 	buf[n++] = '\'';
 	for (; *p != '\0'; p++) {
 		if (*p == '\'')

@@ -409,7 +409,7 @@ name_of(char name[16], const struct args *a)
 static int
 do_newbox(const struct args *a)
 {
-	struct m_store_newbox	 m = { a->box + 1, a->side, NULL };
+	struct m_store_newbox	 m = { a->box + 1, a->side, NULL, "", 0 };
 	char			 name[16];
 	int			 k, fits;
 
@@ -428,7 +428,7 @@ do_newbox(const struct args *a)
 static int
 do_rename(const struct args *a)
 {
-	struct m_store_rename	 m = { a->box + 1, NULL };
+	struct m_store_rename	 m = { a->box + 1, NULL, "" };
 	char			 name[16];
 	int			 fits;
 

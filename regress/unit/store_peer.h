@@ -218,6 +218,8 @@ on_mbox(const struct msg *msg)
 			add(msg->arg, "/%lld/%llu", (long long)w->looked,
 			    (unsigned long long)w->unseen);
 	}
+	if (m->remote[0] != '\0')
+		add(msg->arg, " as %s by %x", m->remote, m->use);
 	add(msg->arg, "\n");
 	if (m->lost > 0)
 		add(msg->arg, "lost %u %s %u UID %u next %lld\n", m->mailbox,
@@ -474,7 +476,7 @@ stop(struct peer *p)
 static inline void
 newbox(struct peer *p, uint32_t mailbox, const char *name)
 {
-	struct m_store_newbox	 m = { mailbox, 1, name };
+	struct m_store_newbox	 m = { mailbox, 1, name, "", 0 };
 
 	say(p, M_STORE_NEWBOX, &m);
 }

@@ -42,6 +42,7 @@ their_box(struct req *r, const struct sent *s)
 		m.subscribed = 1;
 		m.rows = theirs[i].pairs;
 		m.name = theirs[i].name;
+		m.remote = "";
 		memcpy(m.water, theirs[i].water, sizeof(m.water));
 		give(r, M_ENGINE_MBOX, &m);
 	}

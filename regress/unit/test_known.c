@@ -31,6 +31,7 @@ load(struct req *r, const struct sent *s)
 		memset(&m, 0, sizeof(m));
 		m.mailbox = i + 1;
 		m.name = names[i];
+		m.remote = "";
 		for (side = 0; side < SIDES; side++) {
 			m.water[side].uidvalidity = i > 0 ? VALIDITY : 0;
 			m.water[side].uidnext = 10;

@@ -618,7 +618,7 @@ test_rules(void)
 		{ M_ENGINE_LOG, offsetof(struct m_engine_log, level),
 		    LOG_LV_ERROR },
 		{ M_ENGINE_ITEM, offsetof(struct m_engine_item, kind),
-		    ITEM_WATCH },
+		    ITEM_MAP_REMOTE },
 		{ M_ENGINE_UIDS, offsetof(struct m_engine_uids, side), REMOTE },
 		{ M_STORE_PAIR, offsetof(struct m_store_pair, mode),
 		    PAIR_LEARN },

@@ -408,7 +408,7 @@ test_rename(void)
 {
 	struct m_store_water	 w = { 1, LOCAL, { 7, 43, 12, 9, "M1",
 				    0, 0 } };
-	struct m_store_rename	 m = { 1, "new\001name" };
+	struct m_store_rename	 m = { 1, "new\001name", "" };
 	struct peer		 p;
 
 	fresh(&p, 3);
@@ -434,6 +434,37 @@ test_rename(void)
 	ok(!commit(&p) && strstr(p.fatal, "no mailbox 3") != NULL,
 	    "rename: \"%s\"", p.fatal);
 	ok(reap(&p) == 1, "rename: no mailbox: exits with 1");
+}
+
+/* Mailboxes that are called something else on the remote side. */
+static void
+test_mapped(void)
+{
+	struct m_store_newbox	 box = { 2, 1, "Sent Items", "Sent",
+				    ATTR_SENT };
+	struct m_store_rename	 to = { 2, "a", "b\001c" };
+	struct m_store_forget	 f = { 2 };
+	struct peer		 p;
+
+	fresh(&p, 0);
+	say(&p, M_STORE_NEWBOX, &box);
+	ok(commit(&p) && stop(&p) == 0 && start(&p, path, 0, YOU) && load(&p) &&
+	    strstr(p.text, "mbox 2 Sent Items adopt 1 sub 2 rows 0 0/1/0/0/"
+	    " 0/1/0/0/ as Sent by 400\n") != NULL, "mapped: kept: %s", p.text);
+	say(&p, M_STORE_RENAME, &to);
+	ok(load(&p) && strstr(p.text, "mbox 2 a adopt 1 sub 2 rows 0 0/1/0/0/"
+	    " 0/1/0/0/ as b\001c by 0\n") != NULL, "mapped: renamed: %s", p.text);
+	to.remote = "";
+	say(&p, M_STORE_RENAME, &to);
+	ok(load(&p) && strstr(p.text, " as ") == NULL,
+	    "mapped: has one name again: %s", p.text);
+	to.remote = "b";
+	say(&p, M_STORE_RENAME, &to);
+	say(&p, M_STORE_FORGET, &f);
+	newbox(&p, 2, "a");
+	ok(load(&p) && strstr(p.text, "mbox 2 a ") != NULL &&
+	    strstr(p.text, " as ") == NULL, "mapped: goes with it: %s", p.text);
+	ok(commit(&p) && stop(&p) == 0, "mapped: committed");
 }
 
 /* What must end the session, and leaves the last commit. */
@@ -839,6 +870,7 @@ main(void)
 	test_left();
 	test_left_random();
 	test_rename();
+	test_mapped();
 	test_fatal();
 	test_pair();
 	test_pair_flags();

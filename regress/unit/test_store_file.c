@@ -228,7 +228,7 @@ test_foreign(void)
 	edit("UPDATE identity SET name = 'me@elsewhere' WHERE side = 0");
 	refuses(path, 0, YOU, 1, "belongs to the pair me@elsewhere and " YOU
 	    ", not to " ME, "other local server");
-	write_at(path, 60, "\0\0\0\5", 4);
+	write_at(path, 60, "\0\0\0\6", 4);
 	refuses(path, 0, YOU, 1, "newer imapsync", "newer");
 	write_at(path, 60, "\0\0\0\4", 4);
 	write_at(path, 68, "\0\0\0\1", 4);
@@ -270,8 +270,10 @@ old_file(uint32_t rows, int version)
 
 	fresh(&p, rows);
 	stop(&p);
-	edit("DROP TABLE looked; DROP TABLE server; DROP TABLE stopped;"
-	    "PRAGMA user_version = 3");
+	edit("DROP TABLE mapped; PRAGMA user_version = 4");
+	if (version < 4)
+		edit("DROP TABLE looked; DROP TABLE server; DROP TABLE stopped;"
+		    "PRAGMA user_version = 3");
 	if (version < 3)
 		edit("DROP TABLE account; DROP TABLE lost; DROP TABLE deleted;"
 		    "PRAGMA user_version = 2");
@@ -287,6 +289,7 @@ test_upgrade(void)
 {
 	struct m_store_water	 w = { 1, LOCAL, { 1, 1, 0, 0, "", 9, 0 } };
 	struct m_store_server	 server = { LOCAL, '/', 0 };
+	struct m_store_rename	 rename = { 1, "n", "r" };
 	struct peer	 p;
 	struct stat	 st;
 	uint64_t	 before;
@@ -315,11 +318,20 @@ test_upgrade(void)
 	rows(&p, REMOTE, "1:4294967295");
 	ok(p.nrows == 1000, "upgrade: the rows are there");
 	left(&p, M_STORE_LEFT, 1, LOCAL, "2000:2001");
-	ok(commit(&p) && stop(&p) == 0 && edit("PRAGMA user_version") == 4,
+	ok(commit(&p) && stop(&p) == 0 && edit("PRAGMA user_version") == 5,
 	    "upgrade: the version");
 	start(&p, path, 0, YOU);
 	ok(info(&p, 1) && p.info.max_local == 2001, "upgrade: the new table");
 	stop(&p);
+
+	old_file(10, 4);
+	ok(start(&p, path, 0, YOU), "upgrade: from version 4: %s", p.fatal);
+	say(&p, M_STORE_RENAME, &rename);
+	rows(&p, LOCAL, "1:4294967295");
+	ok(p.nrows == 10 && commit(&p) && stop(&p) == 0 &&
+	    edit("PRAGMA user_version") == 5 &&
+	    edit("SELECT count(*) FROM mapped WHERE remote = 'r'") == 1,
+	    "upgrade: from version 4: all is there");
 
 	old_file(10, 3);
 	ok(start(&p, path, 0, YOU), "upgrade: from version 3: %s", p.fatal);
@@ -327,7 +339,7 @@ test_upgrade(void)
 	say(&p, M_STORE_WATER, &w);
 	say(&p, M_STORE_SERVER, &server);
 	ok(p.nrows == 10 && commit(&p) && stop(&p) == 0 &&
-	    edit("PRAGMA user_version") == 4 &&
+	    edit("PRAGMA user_version") == 5 &&
 	    edit("SELECT time FROM looked") == 9 &&
 	    edit("SELECT delimiter FROM server") == '/',
 	    "upgrade: from version 3: all is there");
@@ -340,7 +352,7 @@ test_upgrade(void)
 	ok(p.nrows == 10 && load(&p) && p.time == 0,
 	    "upgrade: the rows are there, no good run is known");
 	synced(&p);
-	ok(commit(&p) && stop(&p) == 0 && edit("PRAGMA user_version") == 4 &&
+	ok(commit(&p) && stop(&p) == 0 && edit("PRAGMA user_version") == 5 &&
 	    edit("SELECT synced FROM account") > 0, "upgrade: the table");
 	patience = 0;
 }

@@ -90,9 +90,9 @@ test_shown(void)
 	is_str(which_quote(&eng, "R&-D"), "'R&-D'",
 	    "but where that would be another one");
 	is_str(which_quote(&eng, "it's"), "'it'\\''s'", "a quote");
-	is_str(name_plain(&eng, "a\001&APw-", 0), "a/&APw-", "as spelt");
-	is_str(name_plain(&eng, "a\001&APw-", 1), "a/" UML, "in UTF-8");
-	is_str(name_plain(&eng, "&APw", 1), "&APw", "as it is");
+	is_str(name_plain(&eng, LOCAL, "a\001&APw-", 0), "a/&APw-", "as spelt");
+	is_str(name_plain(&eng, LOCAL, "a\001&APw-", 1), "a/" UML, "in UTF-8");
+	is_str(name_plain(&eng, LOCAL, "&APw", 1), "&APw", "as it is");
 }
 
 /* What is asked for, and of the mailboxes that there are what is left. */
