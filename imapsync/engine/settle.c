@@ -32,17 +32,29 @@ static const struct use {
 
 /* ---- names for LIST, and what it tells ---- */
 
+static char *
+pattern(const char *name, char delim)
+{
+	char	*s = xstrdup(name), *p;
+
+	for (p = s; *p != '\0'; p++)
+		if (*p == NAME_SEP)
+			*p = delim != '\0' ? delim : '/';
+	return s;
+}
+
 size_t
 settle_patterns(struct engine *e, char **list, size_t n)
 {
 	char	 name[NAME_MAX_LEN], below[NAME_MAX_LEN + 2];
+	char	 delim = map_delim(e, REMOTE);
 	size_t	 i;
 
 	for (i = 0; i < e->map.n; i++) {
 		map_text(e, &e->map.v[i], REMOTE, name);
 		snprintf(below, sizeof(below), "%s%c*", name, NAME_SEP);
-		list[n++] = name_pattern(e, REMOTE, name);
-		list[n++] = name_pattern(e, REMOTE, below);
+		list[n++] = pattern(name, delim);
+		list[n++] = pattern(below, delim);
 	}
 	return n;
 }
@@ -119,7 +131,7 @@ settle_away(struct engine *e, struct mbox *mb)
 
 /* ---- is it a pair still? ---- */
 
-/* Its delimiter may be in an entry, and was not known. */
+/* Its delimiter may be in an entry or a pattern, and was not known. */
 static int
 is_blind(const struct engine *e)
 {
@@ -131,7 +143,7 @@ is_blind(const struct engine *e)
 		is[0] = map_delim(e, side);
 		was[0] = e->map.delim[side];
 		for (i = 0; i < e->map.n && is[0] != was[0]; i++)
-			if (strpbrk(e->map.v[i].text[side], is) != NULL ||
+			if (e->filtered || strpbrk(e->map.v[i].text[side], is) != NULL ||
 			    strpbrk(e->map.v[i].text[side], was) != NULL)
 				return 1;
 	}
@@ -158,7 +170,7 @@ check_nested(struct engine *e)
 				fatalx("mailbox-map: \"%s\" of the %s server is "
 				    "below \"%s\", which has an entry: what is "
 				    "below a mailbox goes along with it",
-				    name_show(e, name), side_name[side],
+				    name_show_on(e, side, name), side_name[side],
 				    a->text[side]);
 			}
 }

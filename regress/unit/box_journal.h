@@ -39,6 +39,7 @@ static struct chan	 box_peer[CHANNELS];	/* the workers' ends */
 static char		 box_journal[65536];
 static uint32_t		 box_survivor;	/* of the last EXPUNGE */
 static char		 box_said[16384];	/* all messages */
+static struct uidset	 box_forgotten;		/* mailboxes, by id */
 static int		 box_fd = -1;	/* where fatal ones go, in a child */
 
 /* ---- the journal ---- */
@@ -162,11 +163,11 @@ box_sink(int status, enum log_level level, const char *mailbox,
 }
 
 /*
- * 1 if the function ends the process with these words: it is called in a child,
- * which must not wait for anything.
+ * 1 if the function ends the process with that status and these words: it is
+ * called in a child, which must not wait for anything.
  */
 static inline int
-box_dies(void (*fn)(void *), void *arg, const char *words)
+box_dies_with(void (*fn)(void *), void *arg, int with, const char *words)
 {
 	char	 text[LOG_TEXT_MAX];
 	size_t	 len = 0;
@@ -190,11 +191,17 @@ box_dies(void (*fn)(void *), void *arg, const char *words)
 	close(p[0]);
 	if (waitpid(pid, &status, 0) != pid)
 		fatal("waitpid");
-	if (WIFEXITED(status) && WEXITSTATUS(status) == EX_SYNC_ERROR &&
+	if (WIFEXITED(status) && WEXITSTATUS(status) == with &&
 	    strstr(text, words) != NULL)
 		return 1;
 	printf("#   status 0x%x, \"%s\", not \"%s\"\n", status, text, words);
 	return 0;
+}
+
+static inline int
+box_dies(void (*fn)(void *), void *arg, const char *words)
+{
+	return box_dies_with(fn, arg, EX_SYNC_ERROR, words);
 }
 
 /* ---- what the engine sends ---- */
@@ -273,6 +280,7 @@ on_net(const struct msg *msg)
 	static const char *const	 ops[] = { "create", "delete", "rename",
 					    "subscribe", "unsubscribe" };
 	const struct m_net_name		*name = msg->rec;
+	const struct m_net_pattern	*pattern = msg->rec;
 	const struct m_net_meta		*meta = msg->rec;
 	const struct m_net_search	*search = msg->rec;
 	const struct m_net_send		*send = msg->rec;
@@ -286,6 +294,9 @@ on_net(const struct msg *msg)
 	const struct uidset		*set = NULL;
 
 	switch (msg->type) {
+	case M_NET_PATTERN:
+		jot("%s: PATTERN %s", side, pattern->pattern);
+		break;
 	case M_NET_META:
 		jot("%s %s: META%s %s", side, mb, meta->what == META_SIZE ?
 		    " brief" : meta->what == META_FLAGS ? " flags" : "",
@@ -479,7 +490,6 @@ box_based(const struct m_store_base *m)
 static inline void
 on_note(const struct msg *msg)
 {
-	const struct m_store_newbox	*newbox = msg->rec;
 	const struct m_store_subscribed	*sub = msg->rec;
 	const struct m_store_adopt	*adopt = msg->rec;
 	const struct m_store_add	*add = msg->rec;
@@ -488,8 +498,7 @@ on_note(const struct msg *msg)
 	const struct m_store_lost	*lost = msg->rec;
 	const struct m_store_refuse	*ref = msg->rec;
 	const struct m_store_unrefuse	*unref = msg->rec;
-	const struct m_store_rename	*rename = msg->rec;
-	const char			*mb = box_name(newbox->mailbox);
+	const char			*mb = box_name(sub->mailbox);
 
 	switch (msg->type) {
 	case M_STORE_SUBSCRIBED:
@@ -526,13 +535,29 @@ on_note(const struct msg *msg)
 		jot("store %s: UNREFUSE %s %u", mb, side_name[unref->side],
 		    unref->uid);
 		break;
-	case M_STORE_RENAME:
-		jot("store %s: RENAME %s", mb, rename->name);
-		break;
-	default:	/* NEWBOX, FORGET */
-		jot("store %s: %s", mb, proto_name(msg->type) + 6);
-		break;
 	}
+}
+
+/* What the state is told of names. */
+static inline void
+on_named(const struct msg *msg)
+{
+	const struct m_store_newbox	*newbox = msg->rec;
+	const struct m_store_rename	*rename = msg->rec;
+	const struct m_store_forget	*gone = msg->rec;
+	const char			*mb = box_name(newbox->mailbox);
+
+	if (msg->type == M_STORE_RENAME)
+		jot("store %s: RENAME %s%s%s", mb, rename->name,
+		    rename->remote[0] != '\0' ? " as " : "", rename->remote);
+	else if (msg->type == M_STORE_FORGET) {
+		jot("store %s: FORGET", mb);
+		uidset_add(&box_forgotten, gone->mailbox, gone->mailbox);
+	} else if (newbox->remote[0] != '\0')
+		jot("store %s: NEWBOX as %s by %x", mb, newbox->remote,
+		    newbox->use);
+	else
+		jot("store %s: NEWBOX", mb);
 }
 
 /* How many are recorded as deleted, in all. */
@@ -630,11 +655,11 @@ static const struct proto_handler box_handlers[] = {
 	{ M_STORE_DIFF,		1,	on_asked },
 	{ M_STORE_PAIR,		1,	on_asked },
 	{ M_STORE_COMMIT,	1,	on_asked },
-	{ M_STORE_NEWBOX,	1,	on_note },
+	{ M_STORE_NEWBOX,	1,	on_named },
 	{ M_STORE_SUBSCRIBED,	1,	on_note },
 	{ M_STORE_ADOPT,	1,	on_note },
-	{ M_STORE_FORGET,	1,	on_note },
-	{ M_STORE_RENAME,	1,	on_note },
+	{ M_STORE_FORGET,	1,	on_named },
+	{ M_STORE_RENAME,	1,	on_named },
 	{ M_STORE_ADD,		1,	on_note },
 	{ M_STORE_BASE,		1,	on_note },
 	{ M_STORE_REBASE,	1,	on_uids },

@@ -11,6 +11,7 @@
  * What is said of a configuration that is wrong: which words are shown, and
  * that one account can't be synchronised with itself.
  */
+#include "bounds.h"
 #include "imapsync/imapsync.h"
 #include "tap.h"
 
@@ -175,10 +176,75 @@ test_one(void)
 	conf_free(&c);
 }
 
+/* mailbox-map: one to one, as servers spell it. */
+static void
+test_map(void)
+{
+#define WORDS	"LOCAL = REMOTE, with commas between, expected"
+#define EQUALS	"= expected behind a local name (one with blanks stands in " \
+		"double quotes)"
+	static const char *const	 wrong[][2] = {
+		{ "a", EQUALS },
+		{ "Sent Items = Sent", EQUALS },
+		{ "a = b c", "a comma expected between pairs (a name with "
+		    "blanks stands in double quotes)" },
+		{ "a =", WORDS },
+		{ "a = b,", WORDS },
+		{ "a = a", "a pair of one and the same name, which needs no "
+		    "entry" },
+		{ "a = b, a = c", "a local name that stands there twice" },
+		{ "a = b, c = b", "a remote name that stands there twice" },
+		{ "&APw- = b, \303\274 = c", "a local name that stands there "
+		    "twice" },
+		{ "inbox = a", "INBOX has one name everywhere: see "
+		    "list-reference" },
+		{ "a = Inbox", "INBOX has one name everywhere: see "
+		    "list-reference" },
+		{ "a* = b", "names of mailboxes, without wildcards, expected "
+		    "(what is below them follows)" },
+		{ "a = \"b", "a quote that does not end" },
+		{ "a(b = c", "a character that must stand in double quotes" },
+		{ "a = \374", "a name that is neither UTF-8 nor modified "
+		    "UTF-7" }
+	};
+	static char			 text[8192];
+	struct conf			 c;
+	size_t				 i;
+
+	for (i = 0; i < nitems(wrong); i++) {
+		snprintf(text, sizeof(text), "mailbox-map = %s\n" SECTIONS,
+		    wrong[i][0]);
+		ok(strstr(parse(&c, text), wrong[i][1]) != NULL, "%s",
+		    flat(wrong[i][1]));
+		conf_free(&c);
+	}
+	ok(*parse(&c, "mailbox-map = \"Sent Items\" =Sent,Entw\303\274rfe = "
+	    "Entw&APw-rfe2 , R&D=\"a\\x00b, =\"\nmap-special-use = yes\n"
+	    SECTIONS) == '\0' && c.nmap == 3 && c.map_special, "two names");
+	is_str(c.map[LOCAL][0], "Sent Items", "in quotes");
+	is_str(c.map[REMOTE][0], "Sent", "and not");
+	is_str(c.map[LOCAL][1], "Entw&APw-rfe", "UTF-8");
+	is_str(c.map[REMOTE][1], "Entw&APw-rfe2", "modified UTF-7");
+	is_str(c.map[LOCAL][2], "R&-D", "what is none");
+	is_str(c.map[REMOTE][2], "a\001b, =", "the delimiter");
+	conf_free(&c);
+	ok(*parse(&c, SECTIONS) == '\0' && c.nmap == 0 && !c.map_special,
+	    "one name");
+	conf_free(&c);
+	strlcpy(text, "mailbox-map = ", sizeof(text));
+	for (i = 0; i <= MAP_MAX; i++)
+		snprintf(text + strlen(text), 64, "%sl%zu = r%zu",
+		    i == 0 ? "" : ", ", i, i);
+	strlcat(text, "\n" SECTIONS, sizeof(text));
+	ok(strstr(parse(&c, text), "too many pairs") != NULL, "too many");
+	conf_free(&c);
+}
+
 int
 main(void)
 {
 	test_named();
 	test_one();
+	test_map();
 	return tap_done();
 }

@@ -390,6 +390,27 @@ test_ended(void)
 
 /* ---- names ---- */
 
+/* interimap knows one name of a mailbox: what has two is another one. */
+static void
+test_mapped(void)
+{
+	struct mbox	*mb;
+	int		 s;
+
+	fresh();
+	mb = their("Sent", "Sent");
+	map_add(&eng, 0, "Sent", "r");
+	import();
+	journal(mb->id == 0 && noted("store INBOX: TAKE 70") && said("Sent: not "
+	    "taken over, since interimap knows it by one name"),
+	    "names: two are not taken over");
+	for (s = 0; s < SIDES; s++)
+		free(eng.map.v[0].text[s]);
+	free(eng.map.v);
+	eng.map.v = NULL;
+	eng.map.n = 0;
+}
+
 static void
 test_names(void)
 {
@@ -419,6 +440,7 @@ main(void)
 	test_wrong();
 	test_stopped();
 	test_ended();
+	test_mapped();
 	test_names();
 	return tap_done();
 }

@@ -762,6 +762,67 @@ test_order(void)
 	    box_deleted == 5, "%s: with what is below it", side_name[side]);
 }
 
+static void
+free_map(void)
+{
+	size_t	 i;
+	int	 s;
+
+	for (i = 0; i < eng.map.n; i++)
+		for (s = 0; s < SIDES; s++)
+			free(eng.map.v[i].text[s]);
+	free(eng.map.v);
+	eng.map.v = NULL;
+	eng.map.n = 0;
+}
+
+/* A mailbox with two names: what is below it goes along, and it itself stays. */
+static void
+test_mapped(void)
+{
+	struct mbox	*a;
+
+	start(RENAME_PROVED, 1);
+	map_add(&eng, 0, "l", "r");
+	(void)known("l", 30);
+	(void)renamed(known("l\001a", 30), side, "l\001n");
+	(void)run();
+	journal(line(side == REMOTE ? "local l\001a: NAME rename l/a l/n" :
+	    "remote l\001a: NAME rename r/a r/n") &&
+	    line("store l\001a: RENAME l\001n as r\001n"),
+	    "%s: below one with two names", side_name[side]);
+	free_map();
+
+	start(RENAME_PROVED, 1);
+	map_add(&eng, 0, "l", "r");
+	a = known("l", 30);
+	(void)renamed(a, side, "n");
+	(void)run();
+	journal(!line("store l: RENAME n") && jotted("local l: NAME") == 0 &&
+	    jotted("remote l: NAME") == 0 && a->stopped && said("name the new "
+	    "pair in mailbox-map"), "one that has two names is left alone");
+	free_map();
+
+	start(RENAME_PROVED, 1);
+	map_add(&eng, 0, side == LOCAL ? "a\001b" : "b",
+	    side == LOCAL ? "b" : "a\001b");
+	a = known("a", 30);
+	(void)renamed(a, side, "n");
+	(void)run();
+	journal(renames() == 0 && a->stopped && said("names a mailbox below it"),
+	    "so is one that is above it on a side");
+	free_map();
+
+	start(RENAME_PROVED, 1);
+	map_add(&eng, 0, "l", "r");
+	(void)renamed(known("a", 30), side, "l");
+	(void)run();
+	journal(follows(side == LOCAL ? "a: NAME rename a r" :
+	    "a: NAME rename a l") && line("store a: RENAME l as r"),
+	    "it may become one");
+	free_map();
+}
+
 int
 main(void)
 {
@@ -773,6 +834,7 @@ main(void)
 		test_plain();
 		test_in_the_way();
 		test_below();
+		test_mapped();
 		test_refused();
 		test_lost();
 		test_ring();
