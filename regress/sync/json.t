@@ -65,8 +65,9 @@ sub json
 		keys_are($j->{$side}{total}, $counts, "$side, total");
 		my %sum = map { $_ => 0 } qw(copied octets flags deleted moved);
 		for my $box (@{ $j->{mailboxes} }) {
-			keys_are($box, 'name utf7 stopped reason paired local ' .
-			    'remote', 'a mailbox');
+			keys_are($box, 'name utf7 remote_name remote_utf7 ' .
+			    'stopped reason paired local remote', 'a mailbox');
+			is($box->{remote_name}, undef, 'one name');
 			keys_are($box->{$side}, $counts, "a mailbox, $side");
 			ok(boolean($box->{$_}), "$_ is a boolean")
 			    for 'stopped';
