@@ -31,6 +31,12 @@ ${TUNNEL}: regress/lib/tunnel.c
 	mkdir -p regress/tmp
 	${CC} ${ALL_CFLAGS} -MF $@.d ${ALL_LDFLAGS} -o $@ regress/lib/tunnel.c
 
+# What tells the bench how much a program has used.
+COST =		regress/tmp/cost
+${COST}: regress/lib/cost.c
+	mkdir -p regress/tmp
+	${CC} ${ALL_CFLAGS} -MF $@.d ${ALL_LDFLAGS} -o $@ regress/lib/cost.c
+
 # What the tests run: an installation below regress/stage.
 stage: all ${STANDIN} ${TUNNEL}
 	rm -rf ${STAGE}

@@ -25,6 +25,7 @@
 #
 # Options (D is c2s or s2c, N octets of the connection in that direction):
 #	rtt => seconds		half of it is added to each direction
+#	rate => octets		a second, in each direction
 #	log => 1		keep the octets
 #	cut => { D => N }	end the connection when N have been passed
 #	reset => 1		... with a RST instead of a FIN
@@ -119,7 +120,7 @@ sub make_filter
 	my ($self, $command) = @_;
 	my $script = "$self->{dir}/filter";
 	my @args = map { defined $self->{$_} ? "$_=$self->{$_}" : () }
-	    qw(dir rtt log reset);
+	    qw(dir rtt rate log reset);
 
 	for my $key (qw(cut hang hold)) {
 		my $what = $self->{$key} // next;
@@ -174,6 +175,15 @@ sub serve
 	$self->turn_over(\@conns, $listen) while 1;
 }
 
+# What may be on its way: a line of a given rate has a short queue.
+sub room
+{
+	my ($self) = @_;
+	my $rate = $self->{rate} // return ROOM;
+
+	return 8192 + int($rate * (0.1 + $self->{rtt} / 2));
+}
+
 sub connection
 {
 	my ($self, $n, $in, $out) = @_;
@@ -181,7 +191,7 @@ sub connection
 	    turns => 0, stalls => 0, c2s => 0, s2c => 0, seen => '',
 	    last => now(), began => now(), report => '',
 	    queue => { c2s => [], s2c => [] },
-	    room => { c2s => ROOM, s2c => ROOM },
+	    room => { c2s => $self->room, s2c => $self->room },
 	    connect_at => now() + $self->{rtt} / 2,
 	    disturb => !$self->{only} || $self->{only} == $n };
 
@@ -294,7 +304,8 @@ sub take
 	my $now = now();
 
 	return unless vec($rin, fileno($fh), 1) && !$conn->{eof}{$d};
-	my $n = sysread($fh, my $data, 65536);
+	my $n = sysread($fh, my $data,
+	    $self->{rate} ? 4096 : 65536);
 	return if !defined $n && ($!{EAGAIN} || $!{EINTR});
 	if ($d eq 'c2s' && $n) {
 		if ($conn->{seen} eq 's2c') {
@@ -317,7 +328,19 @@ sub take
 	} else {
 		$conn->{room}{$d} -= $n;
 	}
-	push @{ $conn->{queue}{$d} }, [$now + $self->{rtt} / 2, $data];
+	push @{ $conn->{queue}{$d} },
+	    [$self->on_the_line($conn, $d, $n // 0) + $self->{rtt} / 2, $data];
+}
+
+# When the last of so many octets has left; the line takes one after the other.
+sub on_the_line
+{
+	my ($self, $conn, $d, $n) = @_;
+	my ($now, $free) = (now(), $conn->{free}{$d} // 0);
+
+	return $now unless $self->{rate};
+	$free = $now if $free < $now;
+	return $conn->{free}{$d} = $free + $n / $self->{rate};
 }
 
 # Pass on what is due.
