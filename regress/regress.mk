@@ -17,6 +17,7 @@ UNITS =		regress/unit/test_*.c regress/fuzz/fuzz_*.c \
 # What is tested is optimised; to do that to the tests takes longer than they.
 TESTOPT =	-O0 -U_FORTIFY_SOURCE
 T =
+QUICK =
 
 # What stands in for imapsync-net in regress/hostile.
 STANDIN =	regress/tmp/worker
@@ -38,7 +39,7 @@ ${COST}: regress/lib/cost.c
 	${CC} ${ALL_CFLAGS} -MF $@.d ${ALL_LDFLAGS} -o $@ regress/lib/cost.c
 
 # What the tests run: an installation below regress/stage.
-stage: all ${STANDIN} ${TUNNEL}
+stage: all ${STANDIN} ${TUNNEL} ${COST}
 	rm -rf ${STAGE}
 	${MAKE} install DESTDIR=${STAGE} PREFIX=/usr
 
@@ -98,6 +99,17 @@ coverage: all
 demo:
 	@sh regress/demo
 
+# imapsync beside its peers, where they are installed: regress/bench/README.md.
+# QUICK=1: a tenth.
+bench: stage
+	@QUICK='${QUICK}' perl regress/bench/run table sweep
+	@perl regress/bench/report all regress/tmp/bench
+
+# A million messages and the like: half an hour, and 20 GB below TMPDIR.
+bench-scale: stage
+	@QUICK='${QUICK}' perl regress/bench/run scale
+	@perl regress/bench/report all regress/tmp/bench
+
 # What get-cyrus and the like have fetched stays.
 clean-regress:
 	rm -rf ${STAGE}
@@ -110,7 +122,7 @@ clean-regress:
 	done
 
 .PHONY: stage units fuzzers regress check mutate fuzz coverage demo \
-	clean-regress
+	bench bench-scale clean-regress
 
 # What went wrong once, case by case (regress/CASES.md), on both sides: regress
 # takes a half of it.

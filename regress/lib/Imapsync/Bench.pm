@@ -17,7 +17,7 @@
 #	$b->change('flags', 500);	# on both sides, a half each
 #
 # A result: { status (0; "stopped" at the limit, "exit N" or "signal N"),
-# wall, user, sys (seconds, the client's), turns, sent, received (octets),
+# wall, user, sys (seconds, the client's), turns, selects, sent, received
 # local, remote (seconds of CPU, all processes of that server), largest, all (KiB:
 # the peak of the largest process, and the peaks of all at one time, added),
 # connections }.
@@ -416,6 +416,7 @@ sub measure
 	for my $n ($had + 1 .. $relay->connections) {
 		my $c = $relay->result($n);
 		$r->{turns} += $c->{turns};
+		$r->{selects} += $c->{selects};
 		$r->{sent} += $c->{c2s};
 		$r->{received} += $c->{s2c};
 	}
@@ -431,7 +432,7 @@ sub costs
 	return { status => $stopped ? 'stopped' : $status > 128 ?
 	    'signal ' . ($status - 128) : $status ? "exit $status" : 0,
 	    wall => $wall / 1e6, user => $user / 1e6, sys => $sys / 1e6,
-	    largest => $rss + 0, turns => 0, sent => 0, received => 0 };
+	    largest => $rss + 0, turns => 0, selects => 0, sent => 0, received => 0 };
 }
 
 # A client that waits for changes, once it is at rest: PSS of all its processes

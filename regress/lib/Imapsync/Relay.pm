@@ -11,7 +11,8 @@
 #	my $relay = Imapsync::Relay->new(port => $server->port, rtt => 0.05);
 #	... imapsync with $server->section(port => $relay->port) ...
 #	my $r = $relay->result;		# of the last connection, at its end
-#	$r->{turns}, $r->{stalls}, $r->{c2s}, $r->{s2c};	# numbers
+#	$r->{turns}, $r->{stalls}, $r->{selects}, # numbers
+#	$r->{c2s}, $r->{s2c};			# octets
 #	$relay->octets('c2s');		# what the client sent (log => 1)
 #	$relay->octets('turns');	# a line a turn: when, how it began
 #
@@ -188,7 +189,8 @@ sub connection
 {
 	my ($self, $n, $in, $out) = @_;
 	my $conn = { n => $n, client_in => $in, client_out => $out,
-	    turns => 0, stalls => 0, c2s => 0, s2c => 0, seen => '',
+	    turns => 0, stalls => 0, selects => 0, c2s => 0, s2c => 0,
+	    seen => '',
 	    last => now(), began => now(), report => '',
 	    queue => { c2s => [], s2c => [] },
 	    room => { c2s => $self->room, s2c => $self->room },
@@ -308,6 +310,7 @@ sub take
 	    $self->{rate} ? 4096 : 65536);
 	return if !defined $n && ($!{EAGAIN} || $!{EINTR});
 	if ($d eq 'c2s' && $n) {
+		$conn->{selects} += selects($conn, $data);
 		if ($conn->{seen} eq 's2c') {
 			$conn->{turns}++;
 			my $stall = $self->{rtt} > 0 &&
@@ -330,6 +333,19 @@ sub take
 	}
 	push @{ $conn->{queue}{$d} },
 	    [$self->on_the_line($conn, $d, $n // 0) + $self->{rtt} / 2, $data];
+}
+
+# How often a mailbox is selected by what the client says.  A line that is not
+# whole waits for the next call, or as much of it as tells what it is.
+sub selects
+{
+	my ($conn, $data) = @_;
+	my $text = ($conn->{line} // '') . $data;
+	my $end = rindex($text, "\n") + 1;
+
+	$conn->{line} = substr($text, $end, 100);
+	substr($text, $end) = '';
+	return scalar(() = $text =~ /^\w+ (?:SELECT|EXAMINE) /gm);
 }
 
 # When the last of so many octets has left; the line takes one after the other.
@@ -438,7 +454,7 @@ sub finish
 {
 	my ($self, $conn) = @_;
 	my $text = join '', map { "$_ $conn->{$_}\n" }
-	    qw(turns stalls c2s s2c);
+	    qw(turns stalls selects c2s s2c);
 
 	my $file = "$self->{dir}/result.$conn->{n}";
 	close $_ for values %{ $conn->{log} // {} };
