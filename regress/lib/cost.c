@@ -8,7 +8,7 @@
  */
 
 /*
- * cost FILE PROGRAM ARGUMENT...: what a program and all that it waited for cost.
+ * cost FILE PROGRAM ARGUMENT...: what a program costs, with all it waited for.
  * FILE gets one line: the exit status (128 and the number of a signal), then in
  * microseconds the time that passed and the CPU's for user and system, and the
  * peak resident memory of the largest process in KiB.  Who wants to end the

@@ -17,10 +17,10 @@
 #	$b->change('flags', 500);	# on both sides, a half each
 #
 # A result: { status (0; "stopped" at the limit, "exit N" or "signal N"),
-# wall, user, sys (seconds, the client's), turns, selects, sent, received
-# local, remote (seconds of CPU, all processes of that server), largest, all (KiB:
-# the peak of the largest process, and the peaks of all at one time, added),
-# connections }.
+# wall, user, sys (seconds, the client's), turns, selects, sent, received (to
+# and from the remote server), local, remote (seconds of CPU, all processes of
+# that server), largest, all (KiB: the peak of the largest process, and those of
+# all at one time, added), connections }.
 #
 # Options: messages, boxes (INBOX is one), size (octets a message, from that to
 # three times of it), rate (octets a second), name (a function: number of a
@@ -86,7 +86,11 @@ sub names
 
 # ---- mail ----
 
-sub maildir { my ($self, $side) = @_; $self->{$side}->dir . '/home/user/Maildir' }
+sub maildir
+{
+	my ($self, $side) = @_;
+	return $self->{$side}->dir . '/home/user/Maildir';
+}
 
 # Below it; Maildir++.
 sub box_dir
@@ -432,7 +436,8 @@ sub costs
 	return { status => $stopped ? 'stopped' : $status > 128 ?
 	    'signal ' . ($status - 128) : $status ? "exit $status" : 0,
 	    wall => $wall / 1e6, user => $user / 1e6, sys => $sys / 1e6,
-	    largest => $rss + 0, turns => 0, selects => 0, sent => 0, received => 0 };
+	    largest => $rss + 0, turns => 0, selects => 0, sent => 0,
+	    received => 0 };
 }
 
 # A client that waits for changes, once it is at rest: PSS of all its processes
