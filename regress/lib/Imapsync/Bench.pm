@@ -465,11 +465,13 @@ sub idle
 	my $began = time;
 	sleep 0.5 while time - $began < $seconds;
 	my $minute = 60 / (time - $began);
-	my $r = { status => 0, pss => pss($pid), processes =>
+	# Nothing is less than what is no longer there.
+	my $ended = waitpid($pid, POSIX::WNOHANG()) != 0;
+	my $r = { status => $ended ? 'ended' : 0, pss => pss($pid), processes =>
 	    scalar(() = below($pid)) + 1, wakes => (wakes($pid) - $wakes) *
 	    $minute, cpu => (ticks($pid) - $cpu) / TICK * $minute };
 	kill 'TERM', -$pid;
-	Imapsync::Proc::reap($pid, 20);
+	Imapsync::Proc::reap($pid, 20) unless $ended;
 	$self->quiet;
 	return $r;
 }
