@@ -26,7 +26,8 @@
 #
 # Options (D is c2s or s2c, N octets of the connection in that direction):
 #	rtt => seconds		half of it is added to each direction
-#	rate => octets		a second, in each direction
+#	rate => n		octets a second pass, a direction, and what waits
+#				for that is little, as in front of a slow line
 #	log => 1		keep the octets
 #	cut => { D => N }	end the connection when N have been passed
 #	reset => 1		... with a RST instead of a FIN
@@ -42,13 +43,15 @@ use Cwd ();
 use Errno ();
 use File::Basename ();
 use IO::Socket::INET;
-use Socket qw(:DEFAULT SOL_SOCKET SO_LINGER IPPROTO_TCP TCP_NODELAY);
+use Socket qw(:DEFAULT SOL_SOCKET SO_LINGER SO_RCVBUF IPPROTO_TCP
+    TCP_NODELAY);
 use Time::HiRes qw(clock_gettime CLOCK_MONOTONIC);
 use Imapsync::Proc qw(tmpdir forked wait_for slurp spew);
 
 my $lib = Cwd::abs_path(File::Basename::dirname(__FILE__) . '/..');
 my $number = 0;
 use constant ROOM => 8 * 1024 * 1024;	# octets on their way, a direction
+use constant LITTLE => 64 * 1024;	# that wait for a line with a rate
 
 sub now { return clock_gettime(CLOCK_MONOTONIC) }
 
@@ -65,6 +68,7 @@ sub new
 	}
 	my $listen = IO::Socket::INET->new(LocalAddr => '127.0.0.1',
 	    Proto => 'tcp', Listen => 64) or die "listen: $!\n";
+	setsockopt($listen, SOL_SOCKET, SO_RCVBUF, LITTLE) if $self->{rate};
 	$self->{listen} = $listen->sockport;
 	$self->{pid} = forked(sub { $self->serve($listen) }, $listen);
 	return $self;
@@ -176,13 +180,10 @@ sub serve
 	$self->turn_over(\@conns, $listen) while 1;
 }
 
-# What may be on its way: a line of a given rate has a short queue.
 sub room
 {
 	my ($self) = @_;
-	my $rate = $self->{rate} // return ROOM;
-
-	return 8192 + int($rate * (0.1 + $self->{rtt} / 2));
+	return $self->{rate} ? LITTLE + $self->{rate} * $self->{rtt} : ROOM;
 }
 
 sub connection
@@ -295,6 +296,7 @@ sub reach
 	    PeerPort => $self->{port}, Proto => 'tcp', Timeout => 5)
 	    or die "connect: $!\n";
 
+	$sock->setsockopt(SOL_SOCKET, SO_RCVBUF, LITTLE) if $self->{rate};
 	$sock->setsockopt(IPPROTO_TCP, TCP_NODELAY, 1);
 	$sock->blocking(0);
 	$conn->{server_in} = $conn->{server_out} = $sock;
