@@ -80,6 +80,22 @@
 #define compat_keepalive(fd, idle, intvl, cnt, silence)	((void)(fd))
 #endif
 
+/*
+ * A socket is full when so many octets wait in it that were not sent yet; those
+ * that were and are not acknowledged don't count.  Else a slow line is noticed
+ * only once the socket's buffer is full, which may be megabytes.
+ */
+#ifdef TCP_NOTSENT_LOWAT
+#define compat_unsent(fd, octets)	do {				\
+	int	 octets_ = (octets);					\
+									\
+	setsockopt((fd), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &octets_,	\
+	    sizeof(octets_));						\
+} while (0)
+#else
+#define compat_unsent(fd, octets)	((void)(fd))
+#endif
+
 /* What ^T sends, where there is such a thing; else another name for SIGUSR1. */
 #include <signal.h>
 #ifdef SIGINFO

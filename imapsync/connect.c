@@ -29,6 +29,7 @@
 #define KEEP_IDLE	60	/* see compat_keepalive() */
 #define KEEP_INTERVAL	15
 #define KEEP_COUNT	4
+#define UNSENT_MAX	(128 * 1024)	/* octets in a socket, not yet sent */
 
 /* One address. */
 struct attempt {
@@ -198,6 +199,7 @@ connect_options(int fd, uint32_t timeout)
 	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == -1)
 		fatal("setsockopt");
 	compat_keepalive(fd, KEEP_IDLE, KEEP_INTERVAL, KEEP_COUNT, timeout);
+	compat_unsent(fd, UNSENT_MAX);
 }
 
 static void
