@@ -88,7 +88,8 @@ NET =		imapsync-net/worker.o imapsync-net/loop.o \
 		imapsync-net/mailbox.o imapsync-net/list.o \
 		imapsync-net/stats.o imapsync-net/copysend.o \
 		imapsync-net/copyrecv.o imapsync-net/watch.o \
-		imapsync-net/stream.o imapsync-net/tlsconf.o \
+		imapsync-net/level.o imapsync-net/stream.o \
+		imapsync-net/tlsconf.o \
 		imapsync-net/pin.o imapsync-net/b64.o \
 		imapsync-net/sasl.o imapsync-net/scram.o \
 		imapsync-net/socks.o imapsync-net/once.o \
@@ -310,6 +311,7 @@ clean: clean-regress
 -include imapsync-net/copysend.d
 -include imapsync-net/copyrecv.d
 -include imapsync-net/watch.d
+-include imapsync-net/level.d
 -include imapsync-net/stream.d
 -include imapsync-net/tlsconf.d
 -include imapsync-net/pin.d

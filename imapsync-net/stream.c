@@ -14,9 +14,11 @@
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <time.h>
 #include <tls.h>
 #include <zlib.h>
 
+#include "level.h"
 #include "log.h"
 #include "pin.h"
 #include "stream.h"
@@ -26,13 +28,7 @@
 #define PEND_MAX	65536		/* transformed octets held, at most */
 #define IDLE_READS	16		/* in a row that inflate to nothing */
 
-/*
- * Measured, MB/s of one core and ratio: on 2.7 MB of mixed mail level 1 has 88
- * and 4.19, 3 has 78 and 4.35, 4 has 55 and 4.67, 6 has 44 and 4.85; on base64
- * of noise all up to 3 have 26 and 1.29, 6 has 21 and 1.32.  3 is the last
- * level that does not slow a first sync down.
- */
-#define DEFLATE_LEVEL	3
+#define STORED_HEAD	5		/* octets ahead of a stored block */
 
 /*
  * DEFLATE can't do better than about 1032:1.  What comes this close to it over
@@ -65,6 +61,8 @@ struct stream {
 	int			 deflate;	/* both directions */
 	z_stream		 zin;
 	z_stream		 zout;
+	struct level		 level;		/* what is wanted of it, ... */
+	int			 zlevel;	/* ... what is done */
 	int			 zmore;		/* zin holds output */
 	int			 zend;		/* zin is at its end */
 	int			 zdirty;	/* zout holds input */
@@ -424,6 +422,17 @@ stream_tls_peer(const struct stream *s, size_t *len)
 	return buf_ptr(&s->peer);
 }
 
+/* Of a clock that only goes forward. */
+static uint64_t
+micros(void)
+{
+	struct timespec	 ts;
+
+	if (clock_gettime(CLOCK_MONOTONIC, &ts) == -1)
+		fatal("clock_gettime");
+	return (uint64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
 int
 stream_compress(struct stream *s, struct buf *in)
 {
@@ -435,12 +444,14 @@ stream_compress(struct stream *s, struct buf *in)
 		stream_fail(s, "zlib can't be initialised");
 		return -1;
 	}
-	if (deflateInit2(&s->zout, DEFLATE_LEVEL, Z_DEFLATED, -MAX_WBITS, 8,
+	if (deflateInit2(&s->zout, LEVEL_BEST, Z_DEFLATED, -MAX_WBITS, 8,
 	    Z_DEFAULT_STRATEGY) != Z_OK) {
 		inflateEnd(&s->zin);
 		stream_fail(s, "zlib can't be initialised");
 		return -1;
 	}
+	level_init(&s->level, micros());
+	s->zlevel = LEVEL_BEST;
 	if (in->len > 0)
 		buf_add(&s->raw, buf_ptr(in), in->len);
 	buf_clear(in);
@@ -615,43 +626,118 @@ stream_read(struct stream *s, struct buf *in, size_t max)
 	return s->dead;
 }
 
+/* zlib has no room for this call's: it goes on at the next. */
+static int
+zresult(struct stream *s, int r)
+{
+	if (r == Z_OK || r == Z_BUF_ERROR)
+		return 0;
+	stream_fail(s, "zlib can't compress");
+	return -1;
+}
+
+/*
+ * From here on another level.  All before is flushed: this is an octet's
+ * boundary, where other blocks may follow, as long as they refer to nothing
+ * before them; so zlib begins anew, and need not have seen the stored ones.
+ */
+static int
+zchange(struct stream *s, int level)
+{
+	s->zlevel = level;
+	if (level == LEVEL_NONE)
+		return 0;
+	if (deflateReset(&s->zout) != Z_OK)
+		return zresult(s, Z_STREAM_ERROR);
+	/* With Z_BUF_ERROR it has its old level, which is as right. */
+	return zresult(s, deflateParams(&s->zout, level, Z_DEFAULT_STRATEGY));
+}
+
+/* What there is as a stored block (RFC 1951 section 3.2.4), if it has room. */
+static int
+zstore(struct stream *s, struct buf *out)
+{
+	z_stream	*z = &s->zout;
+	size_t		 n = out->len;
+
+	if (z->avail_out <= STORED_HEAD)
+		return 0;
+	if (n > z->avail_out - STORED_HEAD)
+		n = z->avail_out - STORED_HEAD;
+	/* Less than PEND_MAX: sixteen bits hold it. */
+	z->next_out[0] = 0;
+	z->next_out[1] = n & 0xff;
+	z->next_out[2] = n >> 8;
+	z->next_out[3] = ~z->next_out[1];
+	z->next_out[4] = ~z->next_out[2];
+	memcpy(z->next_out + STORED_HEAD, buf_ptr(out), n);
+	buf_drain(out, n);
+	z->next_out += STORED_HEAD + n;
+	z->avail_out -= STORED_HEAD + n;
+	return 1;
+}
+
+static int
+zdeflate(struct stream *s, struct buf *out)
+{
+	z_stream	*z = &s->zout;
+	size_t		 n = out->len > PEND_MAX ? PEND_MAX : out->len;
+	int		 r;
+
+	z->next_in = buf_ptr(out);
+	z->avail_in = n;
+	r = deflate(z, Z_NO_FLUSH);
+	buf_drain(out, n - z->avail_in);
+	s->zdirty = 1;
+	return zresult(s, r);
+}
+
+static int
+zflush(struct stream *s)
+{
+	z_stream	*z = &s->zout;
+	int		 r;
+
+	/* zlib: nothing new until a flush that began is complete. */
+	s->zflush = 1;
+	z->next_in = NULL;
+	z->avail_in = 0;
+	r = deflate(z, Z_SYNC_FLUSH);
+	if (z->avail_out > 0)
+		s->zflush = s->zdirty = 0;
+	return zresult(s, r);
+}
+
 /* Deflate from "out" into s->pend, which is empty; flush if that is due. */
 static int
 zfill(struct stream *s, struct buf *out)
 {
 	z_stream	*z = &s->zout;
-	size_t		 n;
-	int		 r;
+	size_t		 had = out->len;
+	int		 level = s->zlevel, r = 0;
 
+	if (had > 0)
+		level = level_next(&s->level, micros());
 	z->next_out = s->pend;
 	z->avail_out = PEND_MAX;
-	while (z->avail_out > 0) {
-		z->next_in = NULL;
-		z->avail_in = 0;
-		/* zlib: nothing new until a flush that began is complete. */
-		if (!s->zflush && out->len > 0) {
-			n = out->len > PEND_MAX ? PEND_MAX : out->len;
-			z->next_in = buf_ptr(out);
-			z->avail_in = n;
-			r = deflate(z, Z_NO_FLUSH);
-			buf_drain(out, n - z->avail_in);
-			s->zdirty = 1;
-		} else if (s->zflush || (s->flush && s->zdirty)) {
-			s->zflush = 1;
-			r = deflate(z, Z_SYNC_FLUSH);
-			if (z->avail_out > 0)
-				s->zflush = s->zdirty = 0;
-		} else
+	while (r == 0 && z->avail_out > 0) {
+		if (s->zflush || (s->zdirty && (out->len == 0 ? s->flush :
+		    level != s->zlevel)))
+			r = zflush(s);
+		else if (out->len == 0)
 			break;
-		if (r != Z_OK && r != Z_BUF_ERROR) {
-			stream_fail(s, "zlib can't compress");
-			return -1;
-		}
+		else if (level != s->zlevel)
+			r = zchange(s, level);
+		else if (s->zlevel != LEVEL_NONE)
+			r = zdeflate(s, out);
+		else if (!zstore(s, out))
+			break;
 	}
 	if (out->len == 0 && !s->zdirty)
 		s->flush = 0;
 	s->pendlen = PEND_MAX - z->avail_out;
-	return 0;
+	level_made(&s->level, had - out->len, s->pendlen);
+	return r;
 }
 
 /* Returns the octets that were taken, 0 if none can be now, STREAM_ERROR. */
@@ -689,6 +775,25 @@ raw_write(struct stream *s, const uint8_t *p, size_t len)
 	return STREAM_ERROR;
 }
 
+/*
+ * Some of s->pend.  libtls must be given the same octets again after TLS_WANT_*:
+ * nothing is added while some are left.
+ */
+static ssize_t
+pend_write(struct stream *s)
+{
+	ssize_t	 n;
+
+	n = raw_write(s, s->pend + s->pendoff, s->pendlen - s->pendoff);
+	if (n > 0)
+		s->pendoff += n;
+	if (s->deflate && n > 0)
+		level_flows(&s->level, micros());
+	else if (s->deflate && n == 0)
+		level_full(&s->level, micros());
+	return n;
+}
+
 int
 stream_write(struct stream *s, struct buf *out, int flush)
 {
@@ -699,19 +804,14 @@ stream_write(struct stream *s, struct buf *out, int flush)
 		s->flush = 1;
 	while (!s->wdead) {
 		if (s->pendoff < s->pendlen) {
-			/*
-			 * libtls must be given the same octets again after
-			 * TLS_WANT_*: nothing is added while some are left.
-			 */
-			n = raw_write(s, s->pend + s->pendoff,
-			    s->pendlen - s->pendoff);
-			if (n > 0)
-				s->pendoff += n;
+			n = pend_write(s);
 		} else if (s->deflate || s->state == TLS_UP) {
 			s->pendoff = s->pendlen = 0;
 			if (s->deflate) {
 				if (zfill(s, out) == -1)
 					break;
+				if (s->pendlen == 0)
+					level_idle(&s->level, micros());
 			} else if (out->len > 0) {
 				len = out->len;
 				if (len > PEND_MAX)

@@ -63,7 +63,8 @@ const char	*stream_tls_fingerprint(const struct stream *);
 const uint8_t	*stream_tls_peer(const struct stream *, size_t *len);
 
 /*
- * From now on both directions are DEFLATE.  Octets still in "in" that came
+ * From now on both directions are DEFLATE; how hard it is compressed is level.h's
+ * to say, by how the socket takes it.  Octets still in "in" that came
  * behind the OK are moved into the decompressor.  Returns 0 or -1.
  */
 int		 stream_compress(struct stream *, struct buf *in);

@@ -25,7 +25,7 @@ my $nm = which('nm') // plan(skip_all => 'there is no nm');
 
 my %layers = (
 	'imapsync-net' => [
-		[qw(lex key b64 socks)],
+		[qw(lex key b64 socks level)],
 		[qw(fetch pin scram)],
 		[qw(parse tlsconf)],
 		[qw(stream)],

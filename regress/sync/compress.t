@@ -61,15 +61,16 @@ subtest 'when' => sub {
 	}
 };
 
-# A first run in both directions; the octets that passed.
+# A first run in both directions; the octets that passed.  With "rate" the line
+# lets so many pass in a second.
 sub first_run
 {
-	my ($what, $compress, $cert) = @_;
+	my ($what, $compress, $rate, $cert) = @_;
 	my $here = Imapsync::Server->new(name => "here-$what");
 	my $there = Imapsync::Server->new(name => "there-$what", daemon => 1,
 	    compress => 1, $cert ? (cert => $cert) : ());
-	my $relay = Imapsync::Relay->new(port => $cert ? $there->tls_port :
-	    $there->port);
+	my $relay = Imapsync::Relay->new(rate => $rate, port => $cert ?
+	    $there->tls_port : $there->port);
 	my $i = Imapsync::Imapsync->new(local => $here, remote =>
 	    $there->section(port => $relay->port, compress => $compress));
 	my %mail = samples();
@@ -97,9 +98,9 @@ subtest 'what it saves' => sub {
 	plan skip_all => Imapsync::Server->missing('dovecot')
 	    if Imapsync::Server->missing('dovecot');
 	my $good = Imapsync::Cert->new(name => 'good');
-	my $plain = first_run('plain', 'NO');
-	my $deflate = first_run('deflate', 'YES');
-	my $both = first_run('both', 'YES', $good);
+	my $plain = first_run('plain', 'NO', 0);
+	my $deflate = first_run('deflate', 'YES', 500_000);
+	my $both = first_run('both', 'YES', 500_000, $good);
 
 	for my $way ('c2s', 's2c') {
 		my $most = $plain->{$way} / 4;
