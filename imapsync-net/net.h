@@ -97,6 +97,7 @@ struct session {
 	int			 tls;		/* the connection is under it */
 	int			 starttls;	/* its OK came: handshake */
 	int			 preauth;
+	int			 dovecot;	/* so it greets */
 	int			 newcaps;	/* told behind the login */
 	uint32_t		 probe;		/* the PROBE to answer; 0: none */
 	int			 probed;	/* there was one */

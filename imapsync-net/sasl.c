@@ -574,6 +574,12 @@ sasl_step(struct sasl *sa, const void *data, size_t len, struct buf *out)
 }
 
 int
+sasl_proved(const struct sasl *sa)
+{
+	return sa->scram != NULL && scram_verified(sa->scram);
+}
+
+int
 sasl_finish(struct sasl *sa)
 {
 	if (sa->scram == NULL || scram_verified(sa->scram))

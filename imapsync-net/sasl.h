@@ -58,6 +58,11 @@ int		 sasl_initial(struct sasl *, struct buf *out);
  */
 int		 sasl_step(struct sasl *, const void *, size_t, struct buf *out);
 /*
+ * Behind sasl_step(): 1 if the server has proved what it must, and its tagged
+ * answer alone is still to come.
+ */
+int		 sasl_proved(const struct sasl *);
+/*
  * The tagged OK came.  Returns 0, or -1 if the mechanism has not seen the proof
  * that it demands of the server (RFC 5802 section 3): sasl_error().
  */

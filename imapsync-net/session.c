@@ -370,6 +370,22 @@ auth_line(struct net *net, struct buf *answer, const char *instead)
 	buf_free(&line);
 }
 
+/*
+ * What goes behind LOGIN goes behind the last line of SASL as well, where the
+ * server has proved that it knows the password: it is the one that is meant.
+ * Dovecot (2.3.19, measured) has read no further than that line; Cyrus has, and
+ * loses what it read.  Who forges a greeting gains a session that hangs.
+ */
+static void
+auth_packet(struct net *net)
+{
+	if (!net->session.tls || !net->session.dovecot ||
+	    !net->setup.pipeline || !session_hopes(net))
+		return;
+	net->cmdq.hold = NULL;
+	session_packet(net);
+}
+
 static void
 auth_cont(struct net *net, struct cmd *c, const struct resp *resp)
 {
@@ -387,6 +403,8 @@ auth_cont(struct net *net, struct cmd *c, const struct resp *resp)
 		    &out) == -1;
 	}
 	auth_line(net, bad ? NULL : &out, "*");
+	if (!bad && sasl_proved(net->session.sasl))
+		auth_packet(net);
 	buf_wipe(&in);
 	buf_free(&in);
 	buf_wipe(&out);
@@ -616,6 +634,7 @@ greeting(struct net *net, const struct resp *resp)
 		no_greeting(net, resp);
 	if (resp->code == C_CAPABILITY)
 		caps_told(net, &resp->caps);
+	net->session.dovecot = strstr(resp->text, "Dovecot") != NULL;
 	next_phase(net, P_LOGIN);
 	if (resp->word == WORD_PREAUTH) {
 		net->session.preauth = 1;

@@ -63,7 +63,10 @@ turns('TLS 1.3', 4, $remote{plain}, compress => 'NO');
 turns('TLS 1.3, COMPRESS', 4, $remote{plain}, compress => 'YES');
 turns('TLS 1.2', 5, $remote{plain}, compress => 'YES',
     SSL_protocol_max => 'TLSv1.2');
-turns('TLS 1.3, SCRAM, COMPRESS', 6, $remote{scram}, compress => 'YES');
+turns('TLS 1.3, SCRAM', 5, $remote{scram}, compress => 'NO');
+turns('TLS 1.3, SCRAM, COMPRESS', 5, $remote{scram}, compress => 'YES');
+turns('TLS 1.2, SCRAM, COMPRESS', 6, $remote{scram}, compress => 'YES',
+    SSL_protocol_max => 'TLSv1.2');
 # STARTTLS and CAPABILITY under TLS are two more.
 turns('STARTTLS', 6, $remote{plain}, %plain, STARTTLS => 'YES',
     host => 'localhost', compress => 'YES');

@@ -104,7 +104,7 @@ sub server
 	my ($caps, $hook, %o) = @_;
 	my $tls = $o{tls} ? "+STARTTLS" : '';
 
-	return Imapsync::Model->new(password => $password,
+	return Imapsync::Model->new(password => $password, words => $o{words},
 	    caps => "-AUTH=PLAIN $tls $caps", hooks => {
 		AUTHENTICATE => sub {
 			my ($c, $tag, $mech, $initial) = @_;
@@ -176,6 +176,8 @@ sub scram
 		}
 		return welcome($c, $tag) if $o{unproved};
 		ask($c, $verifier) // return refuse($c, $tag);
+		$c->note('behind: ' . join ' ', $c->{buf} =~ /^\S+ (\S+)/mg)
+		    if $c->{fake}{words};
 		welcome($c, $tag);
 	};
 }
@@ -218,17 +220,34 @@ subtest 'SCRAM with an impostor' => sub {
 	    ['another password', { password => 'other' },
 	    qr/localhost refuses the login of user/]) {
 		my ($what, $o, $says) = @$case;
-		my $m = server($plus, scram(%$o), tls => 1);
+		my $m = server($plus, scram(%$o), tls => 1,
+		    words => 'Dovecot ready.');
 
 		fails($what, $m->section(%tls, auth =>
 		    'SCRAM-SHA-256-PLUS SCRAM-SHA-256'), $says);
 		unlike($m->received, $clear, "$what: no password");
-		unlike(join(' ', $m->commands), qr/LIST|SELECT/,
+		unlike(join(' ', $m->commands), qr/ENABLE|LIST|SELECT/,
 		    "$what: nothing follows");
 	}
 	my $m = server($scram, sub { my ($c, $tag) = @_; welcome($c, $tag) },
 	    tls => 1);
 	fails('OK at once', $m->section(%tls), qr/localhost: .*impostor/);
+};
+
+subtest 'what goes with the last line' => sub {
+	my $all = 'behind: ENABLE LIST';
+
+	for my $case (['Dovecot', 'Dovecot ready.', {}, 1, $all],
+	    ['another server', 'Cyrus ready', {}, 1, 'behind: '],
+	    ['pipeline = NO', 'Dovecot ready.', { pipeline => 'NO' }, 1,
+	    'behind: '],
+	    ['no TLS', 'Dovecot ready.', {}, 0, 'behind: ']) {
+		my ($what, $words, $keys, $tls, $behind) = @$case;
+		my $m = server($scram, scram(), tls => $tls, words => $words);
+
+		mechanism($m->section($tls ? %tls : (), %$keys));
+		is(($m->notes)[-1], $behind, "$what: $behind");
+	}
 };
 
 subtest 'tokens' => sub {

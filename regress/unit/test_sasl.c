@@ -222,7 +222,7 @@ test_simple(void)
 	sa = new("PLAIN", &su);
 	ok(sasl_initial(sa, &out) == 1 && is(&out, "\0me\0secret", 10),
 	    "PLAIN: initial");
-	ok(sasl_finish(sa) == 0, "PLAIN: ends");
+	ok(sasl_finish(sa) == 0 && !sasl_proved(sa), "PLAIN: ends, unproved");
 	ok(sasl_step(sa, "", 0, &out) == -1 && out.len == 0,
 	    "PLAIN: %s", sasl_error(sa));
 	sasl_free(sa);
@@ -367,6 +367,7 @@ test_scram(const char *auth, const char *mech, const char *flag)
 	ok(bind.len == strlen(flag) + 2 &&
 	    memcmp(buf_ptr(&bind), flag, strlen(flag)) == 0,
 	    "auth \"%s\", %s: flag %s", auth, mech, flag);
+	ok(!sasl_proved(sa), "%s: nothing is proved yet", mech);
 	ok(sasl_finish(sa) == -1, "%s: OK unproved: %s", mech, sasl_error(sa));
 	sasl_free(sa);
 
@@ -375,6 +376,7 @@ test_scram(const char *auth, const char *mech, const char *flag)
 	ok(sasl_step(sa, "e=other-error", 13, &out) == 0 &&
 	    strstr(sasl_error(sa), "other-error") != NULL, "%s: %s", mech,
 	    sasl_error(sa));
+	ok(!sasl_proved(sa), "%s: nor by a refusal", mech);
 	ok(sasl_finish(sa) == -1, "%s: OK behind that", mech);
 	sasl_free(sa);
 	buf_free(&bind);

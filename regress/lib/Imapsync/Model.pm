@@ -23,7 +23,7 @@
 #
 # Options: caps (a string that replaces the list; "-QRESYNC -MOVE +XFOO" changes
 # it), early (those told before the login, if they are others), greeting
-# (default OK; PREAUTH), sep, user, password, reference, hooks.
+# (default OK; PREAUTH), words (behind it), sep, user, password, reference, hooks.
 # client(), section(tunnel => 1), notes(), received(), stop(), start() are those
 # of Fake.pm.
 #

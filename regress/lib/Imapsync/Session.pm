@@ -172,7 +172,8 @@ sub serve
 	my $greeting = $self->{fake}{greeting};
 
 	$self->{state} = $greeting eq 'PREAUTH' ? 'a' : 'n';
-	$self->untagged("$greeting [CAPABILITY " . $self->caps . '] model');
+	$self->untagged("$greeting [CAPABILITY " . $self->caps . '] ' .
+	    ($self->{fake}{words} // 'model'));
 	while (my @chunks = $self->read_command) {
 		$self->log_command(@chunks);
 		$self->execute(@chunks);
