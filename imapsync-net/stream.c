@@ -28,6 +28,7 @@
 #define PEND_MAX	65536		/* transformed octets held, at most */
 #define IDLE_READS	16		/* in a row that inflate to nothing */
 
+#define HELD_MAX	65536		/* octets in zlib without a flush */
 #define STORED_HEAD	5		/* octets ahead of a stored block */
 
 /*
@@ -66,6 +67,7 @@ struct stream {
 	int			 zmore;		/* zin holds output */
 	int			 zend;		/* zin is at its end */
 	int			 zdirty;	/* zout holds input */
+	size_t			 zheld;		/* octets of that, at most */
 	int			 zflush;	/* a flush of zout has begun */
 	int			 flush;		/* the caller wants one */
 	uint64_t		 bomb_in;
@@ -689,6 +691,7 @@ zdeflate(struct stream *s, struct buf *out)
 	r = deflate(z, Z_NO_FLUSH);
 	buf_drain(out, n - z->avail_in);
 	s->zdirty = 1;
+	s->zheld += n - z->avail_in;
 	return zresult(s, r);
 }
 
@@ -704,8 +707,25 @@ zflush(struct stream *s)
 	z->avail_in = 0;
 	r = deflate(z, Z_SYNC_FLUSH);
 	if (z->avail_out > 0)
-		s->zflush = s->zdirty = 0;
+		s->zheld = s->zflush = s->zdirty = 0;
 	return zresult(s, r);
+}
+
+/*
+ * A flush is due: it has begun, other blocks are to follow, or all is taken and the
+ * caller wants it.  zlib may keep megabytes of what repeats itself to itself;
+ * without one now and then the server would wait, and then have all at once.
+ */
+static int
+zdue(const struct stream *s, const struct buf *out, int level)
+{
+	if (s->zflush)
+		return 1;
+	if (!s->zdirty)
+		return 0;
+	if (out->len > 0)
+		return level != s->zlevel;
+	return s->flush || s->zheld >= HELD_MAX;
 }
 
 /* Deflate from "out" into s->pend, which is empty; flush if that is due. */
@@ -721,8 +741,7 @@ zfill(struct stream *s, struct buf *out)
 	z->next_out = s->pend;
 	z->avail_out = PEND_MAX;
 	while (r == 0 && z->avail_out > 0) {
-		if (s->zflush || (s->zdirty && (out->len == 0 ? s->flush :
-		    level != s->zlevel)))
+		if (zdue(s, out, level))
 			r = zflush(s);
 		else if (out->len == 0)
 			break;

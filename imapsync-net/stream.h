@@ -79,7 +79,8 @@ ssize_t		 stream_read(struct stream *, struct buf *in, size_t max);
 /*
  * Take octets from "out" (drained as they are taken) and write what the socket
  * takes; with "flush" the compressor is flushed once "out" is empty, so that the
- * server can act on it: set it at command boundaries.  Returns 0 or
+ * server can act on it: set it at command boundaries.  Behind 64 KiB it is
+ * flushed then in any case.  Returns 0 or
  * STREAM_ERROR (EPIPE and ECONNRESET included).
  */
 int		 stream_write(struct stream *, struct buf *out, int flush);

@@ -359,6 +359,12 @@ test_format(void)
 	ok(stream_write(s, &out, 1) == 0 &&
 	    recv(sv[1], raw, sizeof(raw), MSG_DONTWAIT) == -1,
 	    "no flush of nothing");
+	for (n = 0; n < 65536; n += 8)
+		buf_puts(&out, "repeats ");
+	ok(stream_write(s, &out, 0) == 0, "taken, too");
+	n = recv(sv[1], raw, sizeof(raw), MSG_DONTWAIT);
+	ok(n > 4 && memcmp(raw + n - 4, "\0\0\377\377", 4) == 0,
+	    "of 64 KiB that become %zd octets none is kept", n);
 	stream_free(s);
 	close(sv[1]);
 	buf_free(&in);
