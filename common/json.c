@@ -84,6 +84,7 @@ json_error(struct buf *b, const struct json_head *h)
 		[FAULT_LOGIN] = "login",
 		[FAULT_SERVER] = "server",
 		[FAULT_LOST] = "lost",
+		[FAULT_LIMIT] = "limit",
 		[FAULT_STATE] = "state",
 		[FAULT_BUSY] = "busy",
 		[FAULT_LATE] = "late",

@@ -31,6 +31,8 @@ enum fault {
 	FAULT_LOGIN,
 	FAULT_SERVER,		/* it lacks or says what can't be worked with */
 	FAULT_LOST,		/* the connection */
+	FAULT_LIMIT,		/* the server has too much to do, or lets too
+				   few in: another time */
 	FAULT_STATE,		/* the file of the state */
 	FAULT_BUSY,		/* another run has it */
 	FAULT_LATE,		/* --status: --patience is over */

@@ -47,6 +47,8 @@ enum log_level {
 #define EX_SYNC_CUT	70
 /* --check: the certificate of that side, before anything else is said. */
 #define EX_SYNC_CERT	71	/* + enum side */
+/* EX_SYNC_TEMP for the user; a server is too busy to let us in (FAULT_LIMIT). */
+#define EX_SYNC_LIMIT	73
 
 /*
  * The sink of this process.  "status" is -1 for a message, else the exit

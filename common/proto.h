@@ -217,6 +217,7 @@ struct m_net_setup {
 	const char	*host;		/* as configured; for messages and TLS */
 	const char	*auth;		/* mechanisms wanted, blanks between; "": default */
 	const char	*username;
+	const char	*authzid;	/* whom to act as; "": the user */
 	const char	*password;	/* a secret: wipe it once used */
 	uint8_t		 ssl_verify;
 	uint8_t		 ssl_sni;	/* 0: send no name */
@@ -961,6 +962,8 @@ struct m_engine_setup {
 	uint32_t	 flags_interval[SIDES]; /* seconds; 0: each run; FLAGS_AUTO */
 	uint32_t	 patience;	/* not 0: EX_SYNC_TEMP is for the log ... */
 	uint8_t		 late;		/* ... unless that is over */
+	uint8_t		 more;		/* if a server is too busy another session
+					   follows: that is for the log alone */
 	const char	*reference[SIDES];
 	const char	*host[SIDES];	/* for messages */
 	const char	*state;		/* the path of the state, for messages */

@@ -139,6 +139,32 @@ lost_due(struct net *net)
 	chan_send(&net->chan, M_ENGINE_DUE, c->req->id, &m);
 }
 
+static int
+lost_says(const char *words, const char *const *list)
+{
+	for (; *list != NULL; list++)
+		if (strcasestr(words, *list) != NULL)
+			return 1;
+	return 0;
+}
+
+int
+lost_limit(int rc, const char *words)
+{
+	static const char *const	 things[] = { "connection", "session",
+					    "bandwidth", NULL };
+	static const char *const	 much[] = { "too many", "maximum",
+					    "limit", "exceed", NULL };
+	/* Who has guessed too often is locked out, and had better not ask. */
+	static const char *const	 guess[] = { "failed", "invalid",
+					    "attempt", NULL };
+
+	if (rc == RC_UNAVAILABLE || rc == RC_LIMIT || rc == RC_INUSE)
+		return 1;
+	return lost_says(words, things) && lost_says(words, much) &&
+	    !lost_says(words, guess);
+}
+
 void
 lost_server(struct net *net, const char *why)
 {

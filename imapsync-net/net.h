@@ -159,6 +159,7 @@ struct net {
 	int			 wipe;		/* out holds a secret */
 	uint64_t		 alive;		/* ms: since when one waits */
 	char			*bye;		/* the server's last words */
+	int			 limit;		/* it is too busy: lost_limit() */
 	uint64_t		 byetime;	/* ms: when they came */
 	/* What the connection is at. */
 	enum phase		 phase;
@@ -217,6 +218,12 @@ void		 once_end(struct net *);
 
 /* The server is gone; an orderly end after LOGOUT. */
 __dead void	 lost_server(struct net *, const char *why);
+/*
+ * A server does not let us in, with that code (enum resp_code) and these words,
+ * which are untrusted: is it too busy, or has it too many connections?  RFC 5530
+ * has codes for that; most say it in words alone.
+ */
+int		 lost_limit(int rc, const char *words);
 /*
  * Nothing that it says can be understood any more: "HOST " and that, what was
  * going on, and the line (or NULL).

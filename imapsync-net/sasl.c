@@ -36,6 +36,7 @@ struct mech {
 	int		 clear;		/* whoever reads it can log in */
 	int		 password;	/* needs user name and password */
 	int		 named;		/* only where auth names it */
+	int		 as;		/* can say whom to act as: authzid */
 };
 
 /*
@@ -44,22 +45,23 @@ struct mech {
  * and Cyrus SASL refuses this one.
  */
 static const struct mech mechs[] = {
-	{ "SCRAM-SHA-256-PLUS",	MECH_SCRAM, "SHA-256", 1, 0, 1, 1 },
-	{ "SCRAM-SHA-1-PLUS",	MECH_SCRAM, "SHA-1", 1, 0, 1, 1 },
-	{ "SCRAM-SHA-256",	MECH_SCRAM, "SHA-256", 0, 0, 1, 0 },
-	{ "SCRAM-SHA-1",	MECH_SCRAM, "SHA-1", 0, 0, 1, 0 },
-	{ "PLAIN",		MECH_PLAIN, NULL, 0, 1, 1, 0 },
-	{ "LOGIN",		MECH_LOGIN, NULL, 0, 1, 1, 0 },
-	{ "CRAM-MD5",		MECH_CRAM_MD5, NULL, 0, 0, 1, 1 },
-	{ "EXTERNAL",		MECH_EXTERNAL, NULL, 0, 0, 0, 1 },
-	{ "XOAUTH2",		MECH_XOAUTH2, NULL, 0, 1, 1, 1 },
-	{ "OAUTHBEARER",	MECH_OAUTHBEARER, NULL, 0, 1, 1, 1 },
+	{ "SCRAM-SHA-256-PLUS",	MECH_SCRAM, "SHA-256", 1, 0, 1, 1, 1 },
+	{ "SCRAM-SHA-1-PLUS",	MECH_SCRAM, "SHA-1", 1, 0, 1, 1, 1 },
+	{ "SCRAM-SHA-256",	MECH_SCRAM, "SHA-256", 0, 0, 1, 0, 1 },
+	{ "SCRAM-SHA-1",	MECH_SCRAM, "SHA-1", 0, 0, 1, 0, 1 },
+	{ "PLAIN",		MECH_PLAIN, NULL, 0, 1, 1, 0, 1 },
+	{ "LOGIN",		MECH_LOGIN, NULL, 0, 1, 1, 0, 0 },
+	{ "CRAM-MD5",		MECH_CRAM_MD5, NULL, 0, 0, 1, 1, 0 },
+	{ "EXTERNAL",		MECH_EXTERNAL, NULL, 0, 0, 0, 1, 1 },
+	{ "XOAUTH2",		MECH_XOAUTH2, NULL, 0, 1, 1, 1, 0 },
+	{ "OAUTHBEARER",	MECH_OAUTHBEARER, NULL, 0, 1, 1, 1, 1 },
 };
 
 struct sasl {
 	const struct mech	*mech;
 	struct scram		*scram;
 	char			*user;
+	char			*authzid;	/* "": the user himself */
 	char			*password;
 	char			*host;
 	uint16_t		 port;
@@ -142,7 +144,7 @@ is_ascii(const char *s)
 
 /*
  * The LOGIN command may be used if LOGIN is on the list; it can't carry all
- * octets, and must not be forbidden.
+ * octets nor an authzid, and must not be forbidden.
  */
 static int
 login_command(const struct m_net_setup *su, const struct sasl_offer *offer,
@@ -152,8 +154,8 @@ login_command(const struct m_net_setup *su, const struct sasl_offer *offer,
 
 	for (i = 0; i < n && list[i]->id != MECH_LOGIN; i++)
 		;
-	return i < n && !offer->logindisabled && is_ascii(su->username) &&
-	    is_ascii(su->password);
+	return i < n && !offer->logindisabled && su->authzid[0] == '\0' &&
+	    is_ascii(su->username) && is_ascii(su->password);
 }
 
 /* Why none of the list would do. */
@@ -173,6 +175,11 @@ choose_why(const struct m_net_setup *su, const struct sasl_offer *offer,
 		snprintf(why, size, "%s forbids LOGIN (LOGINDISABLED) and "
 		    "offers nothing else%s", su->host, offer->tls ? "" :
 		    " without TLS: use type = imaps or STARTTLS = YES");
+	else if (su->authzid[0] != '\0')
+		snprintf(why, size, "%s offers nothing that can carry the "
+		    "authzid%s; it offers: %s", su->host, su->auth[0] != '\0' ?
+		    " and that auth names" : "", offered[0] == '\0' ?
+		    "the LOGIN command" : offered);
 	else if (su->auth[0] != '\0')
 		snprintf(why, size, "%s offers none of what auth names (%s); "
 		    "it offers: %s", su->host, su->auth,
@@ -198,6 +205,8 @@ sasl_choose(const struct m_net_setup *su, const struct sasl_offer *offer,
 		m = list[i];
 		if (m->password &&
 		    (su->username[0] == '\0' || !su->has_password))
+			continue;
+		if (!m->as && su->authzid[0] != '\0')
 			continue;
 		if (m->clear && !cleartext) {
 			/* Would it have been possible? */
@@ -369,8 +378,8 @@ start_scram(struct sasl *sa, const struct m_net_setup *su,
 	arc4random_buf(random, sizeof(random));
 	b64_encode(&nonce, random, sizeof(random));
 	buf_add(&nonce, "", 1);
-	sa->scram = scram_new(sa->mech->hash, su->username, su->password,
-	    (char *)buf_ptr(&nonce), gs2, data, len);
+	sa->scram = scram_new(sa->mech->hash, su->username, su->authzid,
+	    su->password, (char *)buf_ptr(&nonce), gs2, data, len);
 	buf_free(&nonce);
 	return 0;
 }
@@ -397,7 +406,8 @@ sasl_new(const char *name, const struct m_net_setup *su,
 		return NULL;
 	}
 	if ((mech->id == MECH_XOAUTH2 || mech->id == MECH_OAUTHBEARER) &&
-	    (has_control(su->username) || has_control(su->password))) {
+	    (has_control(su->username) || has_control(su->authzid) ||
+	    has_control(su->password))) {
 		snprintf(why, size, "the token for %s holds a control "
 		    "character: the password must be the bare token",
 		    su->host);
@@ -406,6 +416,7 @@ sasl_new(const char *name, const struct m_net_setup *su,
 	sa = xcalloc(1, sizeof(*sa));
 	sa->mech = mech;
 	sa->user = xstrdup(su->username);
+	sa->authzid = xstrdup(su->authzid);
 	sa->password = xstrdup(su->has_password ? su->password : "");
 	sa->host = xstrdup(su->host);
 	sa->port = su->port;
@@ -425,24 +436,25 @@ sasl_free(struct sasl *sa)
 	scram_free(sa->scram);
 	freezero(sa->password, strlen(sa->password));
 	freezero(sa->user, strlen(sa->user));
+	free(sa->authzid);
 	free(sa->host);
 	freezero(sa, sizeof(*sa));
+}
+
+/* Whom to act as where the mechanism itself names nobody. */
+static const char *
+acts_as(const struct sasl *sa)
+{
+	return sa->authzid[0] != '\0' ? sa->authzid : sa->user;
 }
 
 /* RFC 7628 section 3.1; the user name is an authzid of GS2. */
 static void
 oauth_initial(struct sasl *sa, struct buf *out)
 {
-	const char	*p;
 
 	buf_puts(out, "n,a=");
-	for (p = sa->user; *p != '\0'; p++)
-		if (*p == '=')
-			buf_puts(out, "=3D");
-		else if (*p == ',')
-			buf_puts(out, "=2C");
-		else
-			buf_add(out, p, 1);
+	scram_name(out, acts_as(sa));
 	buf_puts(out, ",\001");
 	if (sa->host[0] != '\0' && !has_control(sa->host))
 		buf_printf(out, "host=%s\001", sa->host);
@@ -459,6 +471,7 @@ sasl_initial(struct sasl *sa, struct buf *out)
 		scram_first(sa->scram, out);
 		return 1;
 	case MECH_PLAIN:
+		buf_puts(out, sa->authzid);
 		buf_add(out, "", 1);
 		buf_puts(out, sa->user);
 		buf_add(out, "", 1);
@@ -466,7 +479,7 @@ sasl_initial(struct sasl *sa, struct buf *out)
 		return 1;
 	case MECH_EXTERNAL:
 		/* Whom to be; empty: the certificate says it. */
-		buf_puts(out, sa->user);
+		buf_puts(out, acts_as(sa));
 		return 1;
 	case MECH_XOAUTH2:
 		buf_printf(out, "user=%s\001auth=Bearer %s\001\001", sa->user,

@@ -33,7 +33,8 @@ int		 sasl_tls(const struct stream *);
 /*
  * Choose by setup->auth (or the default: SCRAM-SHA-256, SCRAM-SHA-1, PLAIN,
  * LOGIN).  Never a clear password where neither TLS nor setup->cleartext allows
- * it.  Returns a name in static storage; "LOGIN-COMMAND" where LOGIN is on the
+ * it, and with setup->authzid none that can't carry it.  Returns a name in static
+ * storage; "LOGIN-COMMAND" where LOGIN is on the
  * list, the LOGIN command may be used (see design.md 4.1), and LOGIN was chosen,
  * or nothing is offered, or with pipeline set PLAIN, since other commands may
  * follow it in its packet; NULL with the reason in "why".

@@ -32,6 +32,7 @@ struct scram {
 	char			*password;
 	char			*nonce;		/* ours, then the whole one */
 	struct buf		 bind;		/* GS2 header, channel's data */
+	size_t			 header;	/* octets of the former */
 	struct buf		 auth;		/* AuthMessage, as it grows */
 	uint8_t			 server[EVP_MAX_MD_SIZE]; /* its signature */
 	int			 verified;
@@ -54,9 +55,22 @@ scram_fail(struct scram *sc, const char *fmt, ...)
 	return -1;
 }
 
+void
+scram_name(struct buf *out, const char *name)
+{
+	for (; *name != '\0'; name++)
+		if (*name == '=')
+			buf_puts(out, "=3D");
+		else if (*name == ',')
+			buf_puts(out, "=2C");
+		else
+			buf_add(out, name, 1);
+}
+
 struct scram *
-scram_new(const char *hash, const char *user, const char *password,
-    const char *nonce, const char *gs2, const void *cbdata, size_t cblen)
+scram_new(const char *hash, const char *user, const char *authzid,
+    const char *password, const char *nonce, const char *gs2,
+    const void *cbdata, size_t cblen)
 {
 	struct scram	*sc;
 	struct buf	 name = BUF_INIT;
@@ -66,16 +80,16 @@ scram_new(const char *hash, const char *user, const char *password,
 	sc->mdlen = EVP_MD_size(sc->md);
 	sc->password = xstrdup(password);
 	sc->nonce = xstrdup(nonce);
-	buf_printf(&sc->bind, "%s,,", gs2);
+	buf_printf(&sc->bind, "%s,", gs2);
+	if (*authzid != '\0') {
+		buf_puts(&sc->bind, "a=");
+		scram_name(&sc->bind, authzid);
+	}
+	buf_puts(&sc->bind, ",");
+	sc->header = sc->bind.len;
 	buf_add(&sc->bind, cbdata, cblen);
 
-	for (; *user != '\0'; user++)
-		if (*user == '=')
-			buf_puts(&name, "=3D");
-		else if (*user == ',')
-			buf_puts(&name, "=2C");
-		else
-			buf_add(&name, user, 1);
+	scram_name(&name, user);
 	sc->user = xstrndup(name.len > 0 ? (char *)buf_ptr(&name) : "",
 	    name.len);
 	buf_free(&name);
@@ -100,13 +114,9 @@ scram_free(struct scram *sc)
 void
 scram_first(struct scram *sc, struct buf *out)
 {
-	size_t	 hdr;
-
-	/* The header alone: it ends with the second comma. */
-	hdr = strcspn((char *)buf_ptr(&sc->bind), ",") + 2;
 	buf_clear(&sc->auth);
 	buf_printf(&sc->auth, "n=%s,r=%s", sc->user, sc->nonce);
-	buf_add(out, buf_ptr(&sc->bind), hdr);
+	buf_add(out, buf_ptr(&sc->bind), sc->header);
 	buf_add(out, buf_ptr(&sc->auth), sc->auth.len);
 }
 

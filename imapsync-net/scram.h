@@ -19,15 +19,19 @@
 struct scram;
 
 /*
- * hash is "SHA-1" or "SHA-256".  gs2 is the GS2 flag "n", "y" or "p=NAME", with
+ * hash is "SHA-1" or "SHA-256".  authzid is whom to act as, or "" for the user
+ * himself.  gs2 is the GS2 flag "n", "y" or "p=NAME", with
  * the channel's data for the last.  The nonce is printable ASCII without comma,
  * new for each exchange.  User and password go as they are: RFC 4013 changes
  * nothing in ASCII, and a server that prepares others must do it on its side.
  * Everything is copied.
  */
 struct scram	*scram_new(const char *hash, const char *user,
-		    const char *password, const char *nonce, const char *gs2,
-		    const void *cbdata, size_t cblen);
+		    const char *authzid, const char *password,
+		    const char *nonce, const char *gs2, const void *cbdata,
+		    size_t cblen);
+/* Append a saslname (RFC 5802 section 5.1): its commas and "=" escaped. */
+void		 scram_name(struct buf *out, const char *);
 /* Wipes what it holds. */
 void		 scram_free(struct scram *);
 /* The client-first-message; the same each time until the first step. */

@@ -287,14 +287,15 @@ login_refused(struct net *net, const struct resp *resp)
 	char	 words[512];
 	int	 status = EX_SYNC_ERROR;
 
-	if (resp->rc == RC_UNAVAILABLE || resp->rc == RC_INUSE ||
-	    resp->rc == RC_LIMIT || resp->rc == RC_SERVERBUG)
+	net->limit = lost_limit(resp->rc, resp->text);
+	if (net->limit || resp->rc == RC_SERVERBUG)
 		status = EX_SYNC_TEMP;
 	else if (strcmp(net->session.mech, "OAUTHBEARER") == 0 ||
 	    strcmp(net->session.mech, "XOAUTH2") == 0)
 		status = EX_SYNC_LATER;
-	fatal_ex(status, "%s refuses the login of %s: %s", net->setup.host,
-	    net->setup.username, net_words(words, sizeof(words), resp->text));
+	fatal_ex(status, "%s refuses the login of %s%s%s: %s", net->setup.host,
+	    net->setup.username, net->setup.authzid[0] != '\0' ? " as " : "",
+	    net->setup.authzid, net_words(words, sizeof(words), resp->text));
 }
 
 static void
@@ -619,9 +620,11 @@ no_greeting(struct net *net, const struct resp *resp)
 	lex_ch(&l, '*');
 	lex_sp(&l);
 	if (resp != NULL && resp->type != R_CONT && (lex_word(&l, "NO") ||
-	    lex_word(&l, "BAD") || lex_word(&l, "BYE")))
+	    lex_word(&l, "BAD") || lex_word(&l, "BYE"))) {
+		net->limit = lost_limit(resp->rc, words);
 		fatal_ex(EX_SYNC_TEMP, "%s refuses the connection: %s",
 		    net->setup.host, words);
+	}
 	fatal_ex(EX_SYNC_LATER, "%s does not greet as an IMAP server does: %s",
 	    net->setup.host, words[0] != '\0' ? words : "an empty line");
 }
@@ -685,6 +688,8 @@ session_bye(struct net *net, const struct resp *r)
 		return;
 	net->bye = xstrdup(net_words(words, sizeof(words), r->text));
 	net->byetime = net_now();
+	/* Later it is a loss, of a run that has done something. */
+	net->limit = net->phase < P_READY && lost_limit(r->rc, r->text);
 }
 
 static void

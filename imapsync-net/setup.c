@@ -25,7 +25,8 @@ setup_on_setup(const struct msg *msg)
 	struct net			*net = msg->arg;
 	struct m_net_setup		*own = &net->setup;
 	const char			**s[] = { &own->host, &own->auth,
-					    &own->username, &own->password,
+					    &own->username, &own->authzid,
+					    &own->password,
 					    &own->ssl_hostname,
 					    &own->ssl_ciphers,
 					    &own->ssl_ciphersuites,

@@ -52,7 +52,7 @@ static enum fault
 fault_of(const struct net *net, int status)
 {
 	if (status == EX_SYNC_TEMP)
-		return FAULT_LOST;
+		return net->limit ? FAULT_LIMIT : FAULT_LOST;
 	switch (net->phase) {
 	case P_SETUP:
 		return FAULT_CONFIGURATION;

@@ -27,6 +27,8 @@ static const struct {
 } kinds[BACKOFF_KINDS] = {
 	[BACKOFF_LOST] = { SECOND, 5 * MINUTE,
 	    "a server could not be reached or was lost" },
+	/* It needs air more than we need mail. */
+	[BACKOFF_LIMIT] = { 10 * SECOND, 15 * MINUTE, "a server is busy" },
 	/* Accounts get locked by those who try too often. */
 	[BACKOFF_REFUSED] = { 5 * MINUTE, HOUR, "the last try has failed" },
 	[BACKOFF_FAILED] = { 5 * MINUTE, HOUR, "the last try has failed" },
@@ -41,6 +43,8 @@ backoff_kind(int status, int crashed)
 		return BACKOFF_CRASHED;
 	if (status == EX_SYNC_TEMP)
 		return BACKOFF_LOST;
+	if (status == EX_SYNC_LIMIT)
+		return BACKOFF_LIMIT;
 	if (status == EX_SYNC_LATER)
 		return BACKOFF_FAILED;
 	if (status == EX_SYNC_OK || status == EX_SYNC_PARTIAL)
@@ -72,8 +76,11 @@ backoff_next(struct backoff *b, enum backoff_kind kind, int64_t lived,
 	*base = *base == 0 ? kinds[kind].first : *base * 2;
 	if (*base > kinds[kind].most)
 		*base = kinds[kind].most;
-	/* From three quarters of it to the whole. */
-	return *base - random % (*base / 4 + 1);
+	/*
+	 * From three quarters of it to the whole; of a busy server all who were
+	 * sent away are told the same in one moment: from half of it.
+	 */
+	return *base - random % (*base / (kind == BACKOFF_LIMIT ? 2 : 4) + 1);
 }
 
 const char *

@@ -72,6 +72,8 @@ static const struct key {
 	FUNC("mailbox-map",	KEY_GLOBAL | KEY_LONG, confval_map),
 	GBOOL("map-special-use", map_special),
 	GBOOL("virtual-mailboxes", virtuals),
+	FUNC("random-delay",	KEY_GLOBAL, confval_delay),
+	FUNC("busy-wait",	KEY_GLOBAL, confval_busy),
 	GBOOL("syslog",		syslog),
 	FUNC("type",		0, confval_type),
 	FUNC("host",		0, confval_host),
@@ -82,6 +84,7 @@ static const struct key {
 	BOOL("STARTTLS",	starttls),
 	FUNC("auth",		0, confval_auth),
 	STR("username",		0, username),
+	STR("authzid",		0, authzid),
 	STR("password",		KEY_SECRET, password),
 	STR("password-command",	KEY_LONG | KEY_SECRET, password_command),
 	BOOL("compress",	compress),
@@ -461,6 +464,7 @@ conf_side(struct parser *ps, enum side side)
 	cs->reference = xstrdup("");
 	cs->auth = xstrdup("");
 	cs->username = xstrdup("");
+	cs->authzid = xstrdup("");
 	cs->ssl_ciphers = xstrdup("");
 	cs->ssl_ciphersuites = xstrdup("");
 	cs->ssl_fingerprint = xstrdup("");
@@ -487,6 +491,12 @@ conf_side(struct parser *ps, enum side side)
 }
 
 /* ---- one account twice ---- */
+
+const char *
+conf_account(const struct conf_side *cs)
+{
+	return *cs->authzid != '\0' ? cs->authzid : cs->username;
+}
 
 /* Does a reference contain another?  INBOX is known in any case. */
 static int
@@ -518,8 +528,9 @@ conf_isone(const struct conf_side *l, const struct conf_side *r)
 	if (l->command != NULL || r->command != NULL)
 		return conf_alike(l->command, r->command);
 	return strcmp(l->host, r->host) == 0 && l->port == r->port &&
-	    strcmp(l->username, r->username) == 0 &&
-	    (*l->username != '\0' || conf_alike(l->ssl_cert, r->ssl_cert)) &&
+	    strcmp(conf_account(l), conf_account(r)) == 0 &&
+	    (*conf_account(l) != '\0' ||
+	    conf_alike(l->ssl_cert, r->ssl_cert)) &&
 	    conf_alike(l->proxy_host, r->proxy_host) &&
 	    l->proxy_port == r->proxy_port;
 }
@@ -541,8 +552,8 @@ conf_one(struct parser *ps)
 	if (l->command != NULL)
 		strlcpy(who, "both start the same command", sizeof(who));
 	else
-		snprintf(who, sizeof(who), "%s%s%s port %u", l->username,
-		    *l->username != '\0' ? " at " : "", l->host,
+		snprintf(who, sizeof(who), "%s%s%s port %u", conf_account(l),
+		    *conf_account(l) != '\0' ? " at " : "", l->host,
 		    (unsigned int)l->port);
 	conf_error(ps, ps->seen[SEC_REMOTE], "[local] and [remote] are the same "
 	    "account (%s)%s: each run would copy all messages again; set two "
@@ -821,6 +832,7 @@ conf_free_side(struct conf_side *cs)
 	free(cs->reference);
 	free(cs->auth);
 	free(cs->username);
+	free(cs->authzid);
 	conf_wipe(&cs->password);
 	free(cs->password_command);
 	free(cs->ssl_hostname);

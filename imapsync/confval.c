@@ -901,6 +901,36 @@ confval_duration(const char *val)
 	return (uint32_t)val_quantity(val, "mhdw", unit, INT32_MAX);
 }
 
+/* Up to a day; 0: none. */
+static int
+val_wait(struct conf_ctx *ctx, const char *val, uint32_t *seconds)
+{
+	static const uint64_t	 unit[] = { 1, 60, 3600, 86400 };
+	size_t			 len = strlen(val);
+
+	*seconds = 0;
+	if (strcmp(val, "none") == 0)
+		return 0;
+	if (!isdigit((unsigned char)val[len - 1]))
+		*seconds = val_quantity(val, "smhd", unit, 86400);
+	if (*seconds == 0)
+		return val_fail(ctx, "none, or a number and s, m or h, such as "
+		    "10m (a day at most), expected");
+	return 0;
+}
+
+int
+confval_delay(struct conf_ctx *ctx, const char *val)
+{
+	return val_wait(ctx, val, &ctx->conf->random_delay);
+}
+
+int
+confval_busy(struct conf_ctx *ctx, const char *val)
+{
+	return val_wait(ctx, val, &ctx->conf->busy_wait);
+}
+
 int
 confval_ignore(struct conf_ctx *ctx, const char *val)
 {

@@ -51,6 +51,7 @@ struct conf_side {
 	char		*reference;
 	char		*auth;		/* "": the worker's default */
 	char		*username;	/* "": none */
+	char		*authzid;	/* whom to act as; "": username */
 	char		*password;	/* a secret, or NULL */
 	char		*password_command; /* or NULL */
 	int		 ssl_verify;
@@ -92,6 +93,8 @@ struct conf {
 	int		 rename_rule;	/* enum rename_rule */
 	int		 gone_rule;	/* enum gone_rule */
 	int		 virtuals;	/* virtual-mailboxes */
+	uint32_t	 random_delay;	/* seconds; 0: none */
+	uint32_t	 busy_wait;	/* the same */
 	struct conf_side side[SIDES];
 };
 
@@ -112,6 +115,8 @@ int		 conf_parse(struct conf *, const char *name, const char *text,
 void		 conf_free(struct conf *);
 /* Is there a key of that many octets that belongs in front of the sections? */
 int		 conf_isglobal(const char *key, size_t len);
+/* Whose mail it is: authzid, or username; "" if neither is set. */
+const char	*conf_account(const struct conf_side *);
 /* Wipe and free a string that may be NULL. */
 void		 conf_wipe(char **);
 
@@ -152,6 +157,8 @@ int		 confval_maxage(struct conf_ctx *, const char *);
 int		 confval_maxdelete(struct conf_ctx *, const char *);
 int		 confval_rename(struct conf_ctx *, const char *);
 int		 confval_gone(struct conf_ctx *, const char *);
+int		 confval_delay(struct conf_ctx *, const char *);
+int		 confval_busy(struct conf_ctx *, const char *);
 /* 1 or 0; -1 if it is neither. */
 int		 confval_bool(const char *);
 /*
@@ -236,8 +243,9 @@ pid_t		 spawn_program(const struct spawn *);
 /*
  * Start a user's command with "in", "out" and "err" as standard input, output
  * and error (-1: ours), split into words or by /bin/sh -c if it has shell
- * metacharacters.  Its pid, or -1 (errno).  It exits with 127 if it can't be
- * executed.
+ * metacharacters.  With a side its environment says which it is:
+ * IMAPSYNC_SIDE, IMAPSYNC_HOST, IMAPSYNC_USER, IMAPSYNC_AUTHZID.  Its pid, or -1
+ * (errno).  It exits with 127 if it can't be executed.
  */
 /*
  * The real path of a program of that name in the directories of "path", with
@@ -245,7 +253,8 @@ pid_t		 spawn_program(const struct spawn *);
  */
 char		*spawn_find(const char *name, const char *path);
 #define SPAWN_NULL	(-2)		/* as "err": /dev/null */
-pid_t		 spawn_command(const char *command, int in, int out, int err);
+pid_t		 spawn_command(const char *command, int in, int out, int err,
+		    const struct conf_side *);
 
 /* ---- errs.c: what tunnels say on their standard error ---- */
 
@@ -296,6 +305,7 @@ void		 await_block(int on);
 enum backoff_kind { BACKOFF_NONE = 0,
 	BACKOFF_DONE,		/* all was well */
 	BACKOFF_LOST,		/* a server could not be reached, or was lost */
+	BACKOFF_LIMIT,		/* it is too busy to let us in */
 	BACKOFF_REFUSED,	/* it can't work: the configuration, ... */
 	BACKOFF_FAILED,		/* it may work later: a certificate, ... */
 	BACKOFF_CRASHED,	/* a process of ours was killed by a signal */
@@ -393,6 +403,7 @@ struct session {
 	int			 unstarted;	/* one could not be executed */
 	int			 late;		/* see struct sup_end */
 	int			 overdue;	/* late, as the store says */
+	int			 limit;		/* a server is too busy */
 };
 
 /*
@@ -425,6 +436,7 @@ struct sup_opts {
 	enum backoff_kind again;	/* how the session before ended; NONE:
 					   well, or there was none */
 	int		 unsaid;	/* ... which was a matter of the log */
+	int		 more;		/* as in struct m_engine_setup */
 	char	       **args;		/* MAILBOX ... */
 	size_t		 nargs;
 	char		*import;	/* --import FILE, absolute; or NULL */
@@ -448,16 +460,18 @@ struct sup_end {
 };
 /*
  * One session from the start of the store to the end of the last process.
- * Returns its status, which may be EX_SYNC_LATER; all secrets of the
+ * Returns its status, which may be EX_SYNC_LATER or EX_SYNC_LIMIT; all secrets of the
  * configuration are wiped, so the next session reads it again.
  */
 int		 sup_session(struct conf *, const struct sup_opts *,
 		    struct sup_end *);
 /*
- * Between two sessions: wait so long, or until sup_stopped(), SIGHUP, or the
- * machine wakes up.
+ * Between two sessions, or before the first: wait so long, or until
+ * sup_stopped(), SIGHUP, or the machine wakes up.  For the user: before what, and
+ * why.
  */
-void		 sup_pause(int64_t ms, const char *reason);
+#define NEXT_TRY	"the next try"
+void		 sup_pause(int64_t ms, const char *what, const char *reason);
 /*
  * SIGINT and SIGTERM: their default action at once (1), or wait for sup_poll()
  * (0).

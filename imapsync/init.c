@@ -204,6 +204,8 @@ init_try(struct init *in, enum side side)
 		status = sup_session(&c, &o, &end);
 	}
 	conf_free(&c);
+	if (status == EX_SYNC_LIMIT)
+		return EX_SYNC_TEMP;
 	return status == EX_SYNC_LATER ? EX_SYNC_ERROR : status;
 }
 

@@ -41,7 +41,7 @@ dovecot_is24(void)
 		fatal(NULL);
 	if (pipe2(fds, O_CLOEXEC) == -1)
 		fatal("pipe");
-	pid = spawn_command(command, -1, fds[1], SPAWN_NULL);
+	pid = spawn_command(command, -1, fds[1], SPAWN_NULL, NULL);
 	close(fds[1]);
 	if (pid != -1) {
 		len = read(fds[0], out, sizeof(out) - 1);

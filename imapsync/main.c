@@ -532,6 +532,8 @@ exit_status(const struct sup_opts *o, int status, const struct sup_end *end)
 {
 	if (status == EX_SYNC_LATER)
 		return EX_SYNC_ERROR;
+	if (status == EX_SYNC_LIMIT)
+		status = EX_SYNC_TEMP;
 	/* Whoever passes over EX_SYNC_TEMP must not do so for ever. */
 	if (status == EX_SYNC_TEMP && o->patience != 0 && end->late)
 		return EX_SYNC_ERROR;
@@ -542,7 +544,8 @@ exit_status(const struct sup_opts *o, int status, const struct sup_end *end)
 static void
 remember(struct sup_opts *o, enum backoff_kind kind, const struct sup_end *end)
 {
-	o->unsaid = kind == BACKOFF_LOST && o->patience != 0 && !end->late;
+	o->unsaid = (kind == BACKOFF_LOST || kind == BACKOFF_LIMIT) &&
+	    o->patience != 0 && !end->late;
 	o->again = kind == BACKOFF_DONE ? BACKOFF_NONE :
 	    kind == BACKOFF_REFUSED ? BACKOFF_FAILED : kind;
 }
@@ -583,7 +586,7 @@ watch(struct conf *c, struct sup_opts *o, const char *path)
 			return exit_status(o, status, &end);
 		log_debug("next session in %lld ms (%s)", (long long)wait,
 		    backoff_reason(kind));
-		sup_pause(wait, backoff_reason(kind));
+		sup_pause(wait, NEXT_TRY, backoff_reason(kind));
 		if (sup_stopped())
 			return EX_SYNC_OK;
 		remember(o, kind, &end);
@@ -607,6 +610,60 @@ peek(const char *path, struct sup_opts *o, int side, struct sup_end *end)
 		status = sup_session(&conf, o, end);
 	conf_free(&conf);
 	return status == EX_SYNC_OK ? EX_SYNC_ERROR : status;
+}
+
+/*
+ * A single run.  A server that is too busy to let us in is asked again for as
+ * long as busy-wait says; nothing is held meanwhile, neither the state nor a
+ * secret.
+ */
+static int
+once(struct conf *c, struct sup_opts *o, const char *path,
+    struct sup_end *end)
+{
+	struct backoff	 b;
+	int64_t		 last, wait;
+	int		 status;
+
+	memset(&b, 0, sizeof(b));
+	last = sup_now();
+	if (o->command == CMD_SYNC)
+		last += (int64_t)c->busy_wait * 1000;
+	for (;;) {
+		wait = backoff_next(&b, BACKOFF_LIMIT, 0, 0, arc4random());
+		o->more = sup_now() + wait <= last;
+		status = sup_session(c, o, end);
+		conf_free(c);
+		if (status != EX_SYNC_LIMIT || !o->more || sup_stopped())
+			return status;
+		end->told = 0;
+		sup_pause(wait, NEXT_TRY, backoff_reason(BACKOFF_LIMIT));
+		if (sup_stopped())
+			return EX_SYNC_TEMP;
+		if (load_conf(c, path) == -1) {
+			conf_free(c);
+			return EX_SYNC_ERROR;
+		}
+	}
+}
+
+/*
+ * random-delay, for whom nobody waits.  The configuration is read again then, so
+ * that no secret is kept: 0, or -1 after a message, or because sup_stopped().
+ */
+static int
+delay(struct conf *c, const struct sup_opts *o, const char *path)
+{
+	uint32_t	 ms = c->random_delay * 1000;
+
+	if (ms == 0 || o->command != CMD_SYNC || o->dryrun ||
+	    isatty(STDERR_FILENO))
+		return 0;
+	conf_free(c);
+	sup_pause(arc4random_uniform(ms + 1), "the run begins",
+	    "random-delay");
+	result_begin();
+	return sup_stopped() ? -1 : load_conf(c, path);
 }
 
 static int
@@ -639,10 +696,14 @@ run(const char *path, mode_t mask)
 		notify_say("STATUS=connecting");
 	}
 	sandbox_supervisor(o->logfile);
+	if (delay(&conf, o, path) == -1) {
+		conf_free(&conf);
+		result_print(o, EX_SYNC_ERROR);
+		return EX_SYNC_ERROR;
+	}
 	if (o->watch)
 		return watch(&conf, o, path);
-	status = sup_session(&conf, o, &end);
-	conf_free(&conf);
+	status = once(&conf, o, path, &end);
 	if (status == EX_SYNC_CERT + LOCAL || status == EX_SYNC_CERT + REMOTE)
 		status = peek(path, o, status - EX_SYNC_CERT, &end);
 	status = exit_status(o, status, &end);

@@ -136,7 +136,7 @@ secret_password(struct conf_side *cs)
 	/* What it complains of is as well known as our own message. */
 	cmd.pid = spawn_command(cs->password_command, -1, fds[1],
 	    sup_level(BACKOFF_FAILED) == LOG_LV_DEBUG && !log_debugging() ?
-	    SPAWN_NULL : -1);
+	    SPAWN_NULL : -1, cs);
 	if (cmd.pid == -1)
 		fatal("fork");
 	close(fds[1]);

@@ -230,13 +230,34 @@ spawn_words(char *command)
 	return argv;
 }
 
+/* What a password-command may ask for: whose password it is to print. */
+static int
+spawn_about(const struct conf_side *cs)
+{
+	const struct {
+		const char	*name;
+		const char	*val;
+	} vars[] = { { "IMAPSYNC_SIDE", side_name[cs->side] },
+	    { "IMAPSYNC_HOST", cs->host }, { "IMAPSYNC_USER", cs->username },
+	    { "IMAPSYNC_AUTHZID", cs->authzid } };
+	size_t	 i;
+
+	for (i = 0; i < nitems(vars); i++)
+		if (setenv(vars[i].name, vars[i].val, 1) == -1)
+			return -1;
+	return 0;
+}
+
 static __dead void
-spawn_user(char **argv, int in, int out, int err, pid_t parent)
+spawn_user(char **argv, int in, int out, int err, const struct conf_side *cs,
+    pid_t parent)
 {
 	int	 fds[3];
 
 	spawn_signals(SIG_DFL);
 	umask(spawn_umask);
+	if (cs != NULL && spawn_about(cs) == -1)
+		_exit(127);
 	/* Not SIGKILL, which leaves a mail store's locks: it sees EOF as well. */
 	compat_pdeathsig(SIGTERM, parent);
 	if (err == SPAWN_NULL &&
@@ -252,7 +273,8 @@ spawn_user(char **argv, int in, int out, int err, pid_t parent)
 }
 
 pid_t
-spawn_command(const char *command, int in, int out, int err)
+spawn_command(const char *command, int in, int out, int err,
+    const struct conf_side *cs)
 {
 	static char	 sh[] = _PATH_BSHELL, opt[] = "-c";
 	char		*copy = xstrdup(command), *shell[4], **argv;
@@ -270,7 +292,7 @@ spawn_command(const char *command, int in, int out, int err)
 		return -1;
 	}
 	if ((pid = fork()) == 0)
-		spawn_user(argv, in, out, err, parent);
+		spawn_user(argv, in, out, err, cs, parent);
 	if (argv != shell)
 		free(argv);
 	free(copy);

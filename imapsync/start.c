@@ -117,14 +117,14 @@ start_chan_end(struct chan *ch)
 	chan_close(ch);
 }
 
-/* "user@host", and the reference if there is one. */
+/* "user@host", whose mail it is, and the reference if there is one. */
 static char *
 start_identity(const struct conf_side *cs)
 {
-	char	*id;
+	const char	*who = conf_account(cs);
+	char		*id;
 
-	if (asprintf(&id, "%s%s%s%s%s", cs->username,
-	    *cs->username != '\0' ? "@" : "", cs->host,
+	if (asprintf(&id, "%s%s%s%s%s", who, *who != '\0' ? "@" : "", cs->host,
 	    *cs->reference != '\0' ? " " : "", cs->reference) == -1)
 		fatal(NULL);
 	return id;
@@ -224,7 +224,7 @@ start_tunnel(struct session *s, int side)
 	start_socketpair(sv);
 	err = errs_open(side, s->opts->debug || (!cs->null_stderr &&
 	    sup_level(BACKOFF_LOST) != LOG_LV_DEBUG));
-	p->pid = spawn_command(cs->command, sv[1], sv[1], err);
+	p->pid = spawn_command(cs->command, sv[1], sv[1], err, NULL);
 	close(err);
 	close(sv[1]);
 	s->ends[side].fd = sv[0];
@@ -263,6 +263,7 @@ start_net_setup(struct session *s, int side, struct chan *ch)
 	m.host = cs->host;
 	m.auth = cs->auth;
 	m.username = cs->username;
+	m.authzid = cs->authzid;
 	m.password = cs->password != NULL ? cs->password : "";
 	m.ssl_verify = cs->ssl_verify;
 	m.ssl_sni = cs->ssl_sni;
@@ -365,6 +366,7 @@ start_engine_opts(struct m_engine_setup *m, const struct sup_opts *o,
 	m->allow_delete = o->allow_delete;
 	m->two_accounts = o->two_accounts;
 	m->patience = o->patience;
+	m->more = o->more;
 	m->retry = o->retry;
 	m->haslog = o->logfd != -1;
 	m->command = o->command;

@@ -310,20 +310,20 @@ sup_pause_notify(int64_t ms, const char *reason)
 }
 
 void
-sup_pause(int64_t ms, const char *reason)
+sup_pause(int64_t ms, const char *what, const char *reason)
 {
 	int64_t	 clock = sup_wall() - sup_now(), left, until = sup_now() + ms;
 	char	 text[200];
 
 	sup_pause_notify(ms, reason);
 
-	await_begin(AWAIT_TOLD, "waiting before the next try");
+	await_begin(AWAIT_TOLD, "waiting before %s", what);
 	while (!sup_stopped() && !sup_hup && (left = until - sup_now()) > 0) {
 		/* The monotonic clock may stand still while we sleep. */
 		if (backoff_jumped(clock, sup_wall() - sup_now()))
 			break;
-		snprintf(text, sizeof(text), "waiting %lld s before the next "
-		    "try (%s)", (long long)(left + 999) / 1000, reason);
+		snprintf(text, sizeof(text), "waiting %lld s before %s (%s)",
+		    (long long)(left + 999) / 1000, what, reason);
 		if (sup_usr1)
 			log_warnx("%s", text);
 		sup_usr1 = 0;
@@ -564,7 +564,7 @@ sup_tunnel_status(const struct session *s, int side, int status)
 
 /* The exit status once all have ended. */
 static int
-sup_status(const struct session *s)
+sup_status(struct session *s)
 {
 	const struct proc	*e = &s->procs[P_ENGINE];
 	int			 side, status = EX_SYNC_ERROR;
@@ -577,8 +577,13 @@ sup_status(const struct session *s)
 		status = EX_SYNC_ERROR;
 	if (status == 127 || status == EX_SYNC_CUT)
 		status = EX_SYNC_ERROR;
-	if (!sup_stopped() && (status == EX_SYNC_ERROR ||
-	    status == EX_SYNC_LATER || status == EX_SYNC_TEMP))
+	if (status == EX_SYNC_LIMIT) {
+		s->limit = 1;
+		status = EX_SYNC_TEMP;
+	}
+	if (!sup_stopped() && !(s->limit && s->opts->more) &&
+	    (status == EX_SYNC_ERROR || status == EX_SYNC_LATER ||
+	    status == EX_SYNC_TEMP))
 		for (side = 0; side < SIDES; side++)
 			sup_tunnel_status(s, side, status);
 	return status;
@@ -626,7 +631,8 @@ sup_session(struct conf *conf, const struct sup_opts *opts,
 	errs_close();
 	if (s.procs[P_ENGINE].pid != 0)
 		status = sup_status(&s);
-	if (status == EX_SYNC_TEMP && s.overdue && !sup_stopped())
+	if (status == EX_SYNC_TEMP && s.overdue && !sup_stopped() &&
+	    !(s.limit && opts->more))
 		sup_lost("no run was good for more than %s",
 		    opts->patience_text);
 	end->crashed = s.crashed ||
@@ -634,7 +640,7 @@ sup_session(struct conf *conf, const struct sup_opts *opts,
 	end->late = s.late;
 	end->told = sup_told(&s);
 	sup_current = NULL;
-	return status;
+	return s.limit && status == EX_SYNC_TEMP ? EX_SYNC_LIMIT : status;
 }
 
 void

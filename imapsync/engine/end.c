@@ -44,6 +44,20 @@ end_peek(const struct engine *e)
 }
 
 int
+end_again(const struct engine *e)
+{
+	return e->end.limit && e->want.cfg.more && !e->end.asked;
+}
+
+int
+end_exit(const struct engine *e)
+{
+	if (end_peek(e) != 0)
+		return end_peek(e);
+	return e->end.limit && !e->end.asked ? EX_SYNC_LIMIT : end_status(e);
+}
+
+int
 ended(const struct engine *e)
 {
 	return e->end.phase != END_NONE;

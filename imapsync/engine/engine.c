@@ -283,5 +283,5 @@ engine_main(void)
 	if (ended(e))
 		json_last(e);
 	loop_finish(e);
-	_exit(end_peek(e) != 0 ? end_peek(e) : end_status(e));
+	_exit(end_exit(e));
 }

@@ -48,6 +48,7 @@ struct end {
 	int		 asked;		/* STOP came, before or behind a fault */
 	int		 status;	/* exit status of what ended it; 0 none */
 	int		 lost[SIDES];	/* its worker sent FATAL */
+	int		 limit;		/* a server is too busy: it ended so */
 	char		*words[SIDES];	/* of a server that is lost: not yet said */
 };
 
@@ -290,6 +291,10 @@ void		 end_lost(struct engine *, int side, const char *words);
 int		 end_peek(const struct engine *);
 /* Exit status so far. */
 int		 end_status(const struct engine *);
+/* What this process ends with: that, or one of those for the supervisor alone. */
+int		 end_exit(const struct engine *);
+/* Another session is to try again: nothing of this one is for the user. */
+int		 end_again(const struct engine *);
 int64_t		 end_now(void);	/* milliseconds, monotonic */
 
 #define HALT_MS		500	/* once asked to stop: for answers together */

@@ -74,6 +74,10 @@ h_fatal(const struct msg *msg)
 	int				 status = fatal_status(m->status);
 
 	progress_end(e, status);
+	/* What ended it first counts. */
+	if (m->kind == FAULT_LIMIT && status == EX_SYNC_TEMP &&
+	    src->chan != STORE && e->end.status == 0)
+		e->end.limit = 1;
 	ledger_fault(e, m->kind, src->chan == STORE ? -1 : src->chan, m->text);
 	end_begin(e, END_FAILED, status);
 	if (src->chan == STORE || status != EX_SYNC_TEMP)

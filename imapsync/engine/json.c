@@ -229,6 +229,6 @@ void
 json_last(struct engine *e)
 {
 	if (e->want.cfg.json && !e->ledger.told && !e->want.cfg.again &&
-	    end_peek(e) == 0)
+	    end_peek(e) == 0 && !end_again(e))
 		json_report(e, (time(NULL) - e->ledger.began) * 1000);
 }

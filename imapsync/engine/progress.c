@@ -432,7 +432,7 @@ progress_say(struct engine *e, enum log_level level, const char *line)
 
 	/* Within the patience a lost server is for the log alone. */
 	quiet = level == LOG_LV_ERROR && e->end.status == EX_SYNC_TEMP &&
-	    c->patience != 0 && !c->late;
+	    ((c->patience != 0 && !c->late) || end_again(e));
 	away = c->haslog || (c->syslog && level != LOG_LV_DEBUG);
 	progress_clear(e);
 	say_print(e->logfd, !quiet &&

@@ -282,7 +282,7 @@ report_pass(struct engine *e, int64_t began)
 	if (!e->want.cfg.json || (e->want.cfg.watch && e->passes > 0 && !any))
 		return;
 	/* A server that is still away is no news. */
-	if (ended(e) && e->want.cfg.again)
+	if (ended(e) && (e->want.cfg.again || end_again(e)))
 		return;
 	if (!ended(e))
 		report_stats(e);

@@ -125,6 +125,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	su.host = "mail.example";
 	su.auth = "";
 	su.username = "user";
+	su.authzid = data[0] & 0x80 ? "joe" : "";
 	su.password = "pencil";
 	su.has_password = 1;
 	text = malloc(len);
@@ -138,7 +139,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		sa = sasl_new(names[which], &su, NULL, why, sizeof(why));
 	else
 		sc = scram_new(which % 2 ? "SHA-1" : "SHA-256", "user",
-		    "pencil", "fyko", "n", NULL, 0);
+		    "", "pencil", "fyko", "n", NULL, 0);
 	if (!is_slow(text))
 		fuzz_steps(sa, sc, text);
 	sasl_free(sa);

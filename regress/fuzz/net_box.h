@@ -755,6 +755,7 @@ box_begin(const void *input, size_t len)
 	s->timeout = 300;
 	s->host = "mail.example";
 	s->username = "user";
+	s->authzid = "";
 	s->password = xstrdup(SECRET);
 	s->auth = s->ssl_hostname = s->ssl_ciphers = s->ssl_ciphersuites =
 	    s->ssl_fingerprint = s->proxy_addr = s->proxy_user = "";

@@ -536,6 +536,7 @@ settings(struct m_net_setup *s)
 	s->timeout = 300;
 	s->host = "mail.example";
 	s->username = "user";
+	s->authzid = "";
 	s->password = xstrdup("secret");
 	s->auth = s->ssl_hostname = s->ssl_ciphers = s->ssl_ciphersuites =
 	    s->ssl_fingerprint = s->proxy_addr = s->proxy_user = "";

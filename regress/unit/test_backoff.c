@@ -33,6 +33,7 @@ test_kinds(void)
 	is_num(backoff_kind(EX_SYNC_TEMP, 1), BACKOFF_CRASHED, "a crash, 75");
 	is_num(backoff_kind(EX_SYNC_LATER, 0), BACKOFF_FAILED, "an error that "
 	    "may pass");
+	is_num(backoff_kind(EX_SYNC_LIMIT, 0), BACKOFF_LIMIT, "a busy server");
 	is_num(backoff_kind(99, 0), BACKOFF_REFUSED, "another status");
 }
 
@@ -60,8 +61,12 @@ test_series(void)
 	static const int64_t	 failed[] = { 60 * M, 60 * M };
 	static const int64_t	 crashed[] = { 30 * S, 60 * S, 120 * S,
 	    240 * S, 5 * M, 5 * M };
+	static const int64_t	 limit[] = { 10 * S, 20 * S, 40 * S, 80 * S,
+	    160 * S, 320 * S, 640 * S, 15 * M, 15 * M };
 	struct backoff		 b;
 
+	memset(&b, 0, sizeof(b));
+	series(&b, BACKOFF_LIMIT, limit, nitems(limit), "busy");
 	memset(&b, 0, sizeof(b));
 	series(&b, BACKOFF_LOST, lost, nitems(lost), "lost");
 	series(&b, BACKOFF_REFUSED, refused, nitems(refused), "refused");
@@ -108,26 +113,40 @@ test_first(void)
 	    "and again");
 }
 
-/* Never less than three quarters, never more than the whole, all between. */
+/* Never less than this, never more than the whole, all between. */
 static void
-test_jitter(void)
+jitter(enum backoff_kind kind, int64_t want, int64_t whole, const char *what)
 {
 	struct backoff	 b;
 	int64_t		 least = INT64_MAX, most = 0, ms;
 	uint32_t	 seed = 1;
+	char		 name[60];
 	int		 i;
 
 	for (i = 0; i < 10000; i++) {
 		memset(&b, 0, sizeof(b));
 		seed = seed * 1664525 + 1013904223;
-		ms = backoff_next(&b, BACKOFF_LOST, 10, 0, seed >> 8);
+		ms = backoff_next(&b, kind, 10, 0, seed >> 8);
 		if (ms < least)
 			least = ms;
 		if (ms > most)
 			most = ms;
 	}
-	is_num(least, 750, "the least of 1 s");
-	is_num(most, 1000, "the most of 1 s");
+	snprintf(name, sizeof(name), "%s: the least", what);
+	is_num(least, want, name);
+	snprintf(name, sizeof(name), "%s: the most", what);
+	is_num(most, whole, name);
+}
+
+static void
+test_jitter(void)
+{
+	struct backoff	 b;
+	int64_t		 ms = 0;
+	int		 i;
+
+	jitter(BACKOFF_LOST, 750, 1000, "lost");
+	jitter(BACKOFF_LIMIT, 5000, 10000, "busy");
 	memset(&b, 0, sizeof(b));
 	for (i = 0; i < 40; i++)
 		ms = backoff_next(&b, BACKOFF_LOST, 10, 0, UINT32_MAX - i);
@@ -194,7 +213,7 @@ pause_with(const int *signals, size_t n)
 		}
 		_exit(0);
 	}
-	sup_pause(10 * S, "the reason");
+	sup_pause(10 * S, NEXT_TRY, "the reason");
 	waitpid(pid, NULL, 0);
 	return sup_now() - begun;
 }
@@ -208,7 +227,7 @@ test_pause(void)
 	int64_t			 begun = sup_now(), ms;
 
 	log_init(sink, 0);
-	sup_pause(300, "x");
+	sup_pause(300, "x", "x");
 	ms = sup_now() - begun;
 	ok(ms >= 300 && ms < 3000, "it waits so long");
 	ok(pause_with(hup, 1) < 5000, "SIGHUP ends it");
@@ -220,7 +239,7 @@ test_pause(void)
 	ok(pause_with(term, 1) < 5000, "SIGTERM ends it");
 	is_num(sup_stopped(), SIGTERM, "and is known");
 	begun = sup_now();
-	sup_pause(10 * S, "x");
+	sup_pause(10 * S, "x", "x");
 	ok(sup_now() - begun < 1000, "no waiting from there on");
 }
 

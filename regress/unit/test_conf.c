@@ -19,6 +19,9 @@
 #include "imapsync/imapsync.h"
 #include "tap.h"
 
+/* What is wrong with a time to wait. */
+#define WAIT	"none, or a number and s, m or h, such as 10m (a day at most), " \
+		"expected\n"
 #define SECTIONS	"[local]\ntype = tunnel\ncommand = imap\n[remote]\n"
 #define SECRET		"hunter2"
 
@@ -244,6 +247,15 @@ test_rules(void)
 	conf_free(&c);
 	ok(*parse(&c, "max-delete = None\n" SECTIONS) == '\0' &&
 	    c.delete_rule == DELETE_ANY, "none");
+	conf_free(&c);
+	ok(*parse(&c, "random-delay = 90s\nbusy-wait = 10m\n" SECTIONS) ==
+	    '\0' && c.random_delay == 90 && c.busy_wait == 600, "90s, 10m");
+	conf_free(&c);
+	ok(*parse(&c, "random-delay = 1d\nbusy-wait = none\n" SECTIONS) ==
+	    '\0' && c.random_delay == 86400 && c.busy_wait == 0, "1d, none");
+	conf_free(&c);
+	ok(*parse(&c, SECTIONS) == '\0' && c.random_delay == 0 &&
+	    c.busy_wait == 0, "no delay by default");
 	conf_free(&c);
 	ok(*parse(&c, SECTIONS) == '\0' && !c.virtuals, "no virtual ones");
 	conf_free(&c);
@@ -520,6 +532,10 @@ test_errors(void)
 		{ "max-delete = many",
 		    "f:1: max-delete = many: a number of messages, a percentage "
 		    "such as 50%, or none expected\n" },
+		{ "random-delay = 90", "f:1: random-delay = 90: " WAIT },
+		{ "random-delay = 25h", "f:1: random-delay = 25h: " WAIT },
+		{ "busy-wait = 0m", "f:1: busy-wait = 0m: " WAIT },
+		{ "busy-wait = 2d", "f:1: busy-wait = 2d: " WAIT },
 		{ "virtual-mailboxes = some",
 		    "f:1: virtual-mailboxes = some: YES or NO expected\n" },
 		{ "rename-mailbox = always",

@@ -391,6 +391,39 @@ waits_bye(struct peer *p)
 	turns(p);
 }
 
+/* What those say who are too busy, and those who lock somebody out. */
+static void
+test_limit(void)
+{
+	static const struct {
+		int		 rc;
+		const char	*words;
+		int		 want;
+	} tests[] = {
+		{ RC_UNAVAILABLE, "x", 1 }, { RC_LIMIT, "x", 1 },
+		{ RC_INUSE, "x", 1 }, { RC_OTHER, "x", 0 },
+		{ RC_NONE, "Maximum number of connections from user+IP "
+		    "exceeded (mail_max_userip_connections=10)", 1 },
+		{ RC_NONE, "Too many simultaneous connections. (Failure)", 1 },
+		{ RC_NONE, "Account exceeded command or bandwidth limits.",
+		    1 },
+		{ RC_NONE, "TOO MANY OPEN SESSIONS", 1 },
+		{ RC_NONE, "Connection limit reached", 1 },
+		{ RC_NONE, "Too many failed connections from your IP", 0 },
+		{ RC_NONE, "Too many login attempts in this session", 0 },
+		{ RC_NONE, "maximum number of invalid sessions", 0 },
+		{ RC_NONE, "Too many logins", 0 },
+		{ RC_NONE, "connection closed", 0 },
+		{ RC_NONE, "Authentication failed.", 0 },
+		{ RC_NONE, "", 0 }
+	};
+	size_t	 i;
+
+	for (i = 0; i < nitems(tests); i++)
+		is_num(lost_limit(tests[i].rc, tests[i].words), tests[i].want,
+		    tests[i].words);
+}
+
 /* At whatever the session is. */
 static void
 test_bye(void)
@@ -571,6 +604,7 @@ main(void)
 	test_framing();
 	test_append_ok();
 	test_bye();
+	test_limit();
 	test_logout();
 	test_time();
 	test_time_select();

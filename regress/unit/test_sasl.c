@@ -50,6 +50,7 @@ setup(const char *auth)
 	su.host = "mail.example";
 	su.auth = auth;
 	su.username = "me";
+	su.authzid = "";
 	su.password = "secret";
 	su.has_password = 1;
 	return su;
@@ -196,6 +197,44 @@ test_lacking(void)
 	    why);
 }
 
+/* Whom to act as: only where it can be said. */
+static void
+test_authzid(void)
+{
+	static const struct {
+		const char	*auth, *mechs, *want, *why;
+	} tests[] = {
+		{ "", SCRAM "PLAIN LOGIN", "SCRAM-SHA-256", "" },
+		{ "", "PLAIN LOGIN", "PLAIN", "" },
+		{ "", "LOGIN", NULL, "carry the authzid; it offers: LOGIN" },
+		{ "", "", NULL, "carry the authzid; it offers: the LOGIN" },
+		{ "LOGIN CRAM-MD5 XOAUTH2", "LOGIN CRAM-MD5 XOAUTH2 PLAIN",
+		    NULL, "authzid and that auth names" },
+		{ "EXTERNAL", "EXTERNAL", "EXTERNAL", "" },
+		{ "XOAUTH2 OAUTHBEARER", "XOAUTH2 OAUTHBEARER", "OAUTHBEARER",
+		    "" }
+	};
+	struct sasl_offer	 offer = { NULL, 0, 1 };
+	struct m_net_setup	 su;
+	const char		*got;
+	char			 why[400];
+	size_t			 i;
+
+	for (i = 0; i < nitems(tests); i++) {
+		su = setup(tests[i].auth);
+		su.authzid = "joe";
+		su.pipeline = 1;
+		offer.mechs = tests[i].mechs;
+		why[0] = '\0';
+		got = sasl_choose(&su, &offer, why, sizeof(why));
+		ok((got == NULL) == (tests[i].want == NULL) && (got == NULL ||
+		    strcmp(got, tests[i].want) == 0) &&
+		    strstr(why, tests[i].why) != NULL,
+		    "authzid, auth \"%s\", offered \"%s\": %s%s",
+		    tests[i].auth, tests[i].mechs, got == NULL ? "" : got, why);
+	}
+}
+
 /* ---- the exchanges ---- */
 
 static struct sasl *
@@ -218,6 +257,7 @@ test_simple(void)
 	struct m_net_setup	 su = setup("");
 	struct sasl		*sa;
 	struct buf		 out = BUF_INIT;
+	char			 why[200] = "";
 
 	sa = new("PLAIN", &su);
 	ok(sasl_initial(sa, &out) == 1 && is(&out, "\0me\0secret", 10),
@@ -246,7 +286,34 @@ test_simple(void)
 	ok(sasl_initial(sa, &out) == 1 && out.len == 0, "EXTERNAL: empty");
 	sasl_free(sa);
 
+	su = setup("");
+	su.authzid = "joe";
+	sa = new("PLAIN", &su);
+	ok(sasl_initial(sa, &out) == 1 && is(&out, "joe\0me\0secret", 13),
+	    "PLAIN: as another user");
+	sasl_free(sa);
+	sa = new("EXTERNAL", &su);
+	ok(sasl_initial(sa, &out) == 1 && is(&out, "joe", 3),
+	    "EXTERNAL: as another user");
+	sasl_free(sa);
+	sa = new("SCRAM-SHA-256", &su);
+	ok(sasl_initial(sa, &out) == 1 && out.len > 14 &&
+	    memcmp(buf_ptr(&out), "n,a=joe,n=me,r=", 15) == 0,
+	    "SCRAM: as another user");
+	sasl_free(sa);
+	buf_clear(&out);
+	sa = new("OAUTHBEARER", &su);
+	ok(sasl_initial(sa, &out) == 1 && out.len > 9 &&
+	    memcmp(buf_ptr(&out), "n,a=joe,\001", 9) == 0,
+	    "OAUTHBEARER: as another user");
+	sasl_free(sa);
+	buf_clear(&out);
+	su.authzid = "joe\001";
+	ok(sasl_new("OAUTHBEARER", &su, conn, why, sizeof(why)) == NULL,
+	    "OAUTHBEARER: %s", why);
+
 	/* RFC 2195 section 2 */
+	su = setup("");
 	su.username = "tim";
 	su.password = "tanstaaftanstaaf";
 	sa = new("CRAM-MD5", &su);
@@ -500,6 +567,7 @@ main(void)
 	test_default();
 	test_named();
 	test_lacking();
+	test_authzid();
 	test_simple();
 	test_tokens();
 	test_flags();

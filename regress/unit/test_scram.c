@@ -54,7 +54,7 @@ test_vector(const char *hash, const char *nonce, const char *first,
 	char		 hello[128];
 
 	snprintf(hello, sizeof(hello), "n,,n=user,r=%s", nonce);
-	sc = scram_new(hash, "user", "pencil", nonce, "n", NULL, 0);
+	sc = scram_new(hash, "user", "", "pencil", nonce, "n", NULL, 0);
 	scram_first(sc, &out);
 	ok(is(&out, hello), "%s: first message", hash);
 	scram_first(sc, &out);
@@ -77,7 +77,7 @@ test_first(const char *what, const char *msg, size_t len, const char *why)
 	struct scram	*sc;
 	struct buf	 out = BUF_INIT;
 
-	sc = scram_new("SHA-1", "user", "pencil", NONCE1, "n", NULL, 0);
+	sc = scram_new("SHA-1", "user", "", "pencil", NONCE1, "n", NULL, 0);
 	scram_first(sc, &out);
 	buf_clear(&out);
 	ok(scram_step(sc, msg, len, &out) == -1 && out.len == 0,
@@ -97,7 +97,7 @@ test_final(const char *what, const char *msg, int want, const char *why)
 	struct scram	*sc;
 	struct buf	 out = BUF_INIT;
 
-	sc = scram_new("SHA-1", "user", "pencil", NONCE1, "n", NULL, 0);
+	sc = scram_new("SHA-1", "user", "", "pencil", NONCE1, "n", NULL, 0);
 	scram_first(sc, &out);
 	ok(step(sc, FIRST1, &out) == 0, "%s: first", what);
 	ok(step(sc, msg, &out) == want && out.len == 0, "%s: final", what);
@@ -114,7 +114,7 @@ test_binding(void)
 	struct scram	*sc;
 	struct buf	 out = BUF_INIT;
 
-	sc = scram_new("SHA-1", "a=b,c\xc3\xa9", "p", NONCE1,
+	sc = scram_new("SHA-1", "a=b,c\xc3\xa9", "", "p", NONCE1,
 	    "p=tls-server-end-point", "\1\2\3", 3);
 	scram_first(sc, &out);
 	ok(is(&out, "p=tls-server-end-point,,n=a=3Db=2Cc\xc3\xa9,r=" NONCE1),
@@ -127,12 +127,31 @@ test_binding(void)
 	scram_free(sc);
 	buf_clear(&out);
 
-	sc = scram_new("SHA-256", "u", "p", NONCE1, "y", NULL, 0);
+	sc = scram_new("SHA-256", "u", "", "p", NONCE1, "y", NULL, 0);
 	scram_first(sc, &out);
 	ok(is(&out, "y,,n=u,r=" NONCE1), "binding: \"y\"");
 	ok(step(sc, FIRST1, &out) == 0 && out.len > 9 &&
 	    memcmp(buf_ptr(&out), "c=eSws,r=", 9) == 0,
 	    "binding: \"y\" is repeated");
+	scram_free(sc);
+	buf_free(&out);
+}
+
+/* Whom to act as: in the header, and bound to the proof with it. */
+static void
+test_authzid(void)
+{
+	struct scram	*sc;
+	struct buf	 out = BUF_INIT;
+
+	sc = scram_new("SHA-1", "master", "j,o=e", "pencil", NONCE1, "n", NULL,
+	    0);
+	scram_first(sc, &out);
+	ok(is(&out, "n,a=j=2Co=3De,n=master,r=" NONCE1), "authzid: header");
+	/* base64 of "n,a=j=2Co=3De," */
+	ok(step(sc, FIRST1, &out) == 0 && out.len > 24 &&
+	    memcmp(buf_ptr(&out), "c=bixhPWo9MkNvPTNEZSw=,r=", 25) == 0,
+	    "authzid: repeated");
 	scram_free(sc);
 	buf_free(&out);
 }
@@ -144,7 +163,7 @@ test_count(void)
 	struct scram	*sc;
 	struct buf	 out = BUF_INIT;
 
-	sc = scram_new("SHA-1", "user", "pencil", NONCE1, "n", NULL, 0);
+	sc = scram_new("SHA-1", "user", "", "pencil", NONCE1, "n", NULL, 0);
 	scram_first(sc, &out);
 	ok(step(sc, "r=" NONCE1_ALL ",s=QSXC,i=1000000", &out) == 0,
 	    "count 1000000: accepted");
@@ -199,5 +218,6 @@ main(void)
 	test_final("refused", "e=invalid-proof", 0, "invalid-proof");
 	test_binding();
 	test_count();
+	test_authzid();
 	return tap_done();
 }

@@ -219,6 +219,7 @@ setup(void)
 	su.ssl_verify = 1;
 	su.auth = "";
 	su.username = "me";
+	su.authzid = "";
 	su.password = "secret";
 	su.has_password = 1;
 	su.ssl_ciphers = su.ssl_ciphersuites = su.ssl_fingerprint = "";
