@@ -150,6 +150,10 @@ MAN8 =		man/imapsync-net.8 man/imapsync-store.8
 EXAMPLES =	etc/imapsync.conf etc/crontab etc/dovecot-local.conf \
 		etc/dovecot-local-2.4.conf etc/imapsync.schema.json \
 		etc/imapsync.logrotate etc/imapsync.newsyslog
+FLEET =		README.md generate parallel report run shard slice \
+		slurm.sbatch kubernetes/Containerfile kubernetes/cronjob.yaml \
+		kubernetes/job.yaml systemd/imapsync-fleet.slice \
+		systemd/imapsync-fleet@.service systemd/imapsync-fleet@.timer
 
 # Manuals and samples name the paths of /usr/local: where it goes to is put in.
 PATHS =		sed -e 's|/usr/local/share/examples/imapsync|${EXAMPLEDIR}|g' \
@@ -170,6 +174,14 @@ install: all
 	@for file in ${EXAMPLES}; do \
 		to="${DESTDIR}${EXAMPLEDIR}/$${file##*/}"; \
 		${PATHS} "$$file" >"$$to" && chmod 644 "$$to" || exit 1; \
+	done
+	@${INSTALL} -d "${DESTDIR}${EXAMPLEDIR}/fleet/kubernetes" \
+	    "${DESTDIR}${EXAMPLEDIR}/fleet/systemd"
+	@for file in ${FLEET}; do \
+		to="${DESTDIR}${EXAMPLEDIR}/fleet/$$file"; \
+		mode=644; [ ! -x "etc/fleet/$$file" ] || mode=755; \
+		${PATHS} "etc/fleet/$$file" >"$$to" && \
+		    chmod $$mode "$$to" || exit 1; \
 	done
 
 # Directories that nothing else is in go as well; below DESTDIR all of them, else

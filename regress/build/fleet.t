@@ -189,6 +189,56 @@ subtest 'runs' => sub {
 	is(mode("$dir/results/good.json"), '600', 'for nobody else');
 };
 
+# A stand-in for run: the status is in the name.
+spew("$dir/status", "#!/bin/sh\necho \"\$1\" >>$dir/ran\n" .
+    "case \$1 in *-75) [ ! -e $dir/back ] && exit 75;; " .
+    "*-1) exit 1;; esac; exit 0\n", 0755);
+
+sub slice
+{
+	local %ENV = (%ENV, FLEET_LIST => "$dir/names", FLEET_JOB => 'j1',
+	    FLEET_RUN => "$dir/status", FLEET_RESULTS => "$dir/results");
+	my $r = tool('slice', @_);
+	my $ran = -e "$dir/ran" ? slurp("$dir/ran") =~ s/\n/ /gr : '';
+
+	unlink "$dir/ran";
+	return [$r->[0], $ran];
+}
+
+subtest 'slices' => sub {
+	spew("$dir/names", join '', map { "$_\n" } qw(a b-1 c d-75 e f g+h.i));
+	is_deeply(slice(0, 2), [0, 'a c e g+h.i '], 'a slice that is good');
+	is_deeply(slice(1, 2), [75, 'b-1 d-75 f '], 'some are put off');
+	is_deeply(slice(1, 2), [75, 'd-75 '], 'only these are tried again');
+	spew("$dir/back", '');
+	is_deeply(slice(1, 2), [1, 'd-75 '], 'a failure is not forgotten');
+	is_deeply(slice(1, 2), [1, 'b-1 d-75 f '], 'and then it is all anew');
+	is(slice('../x', 2)->[0], 2, 'no number');
+	is((glob "$dir/results/.j1*")[0], undef, 'nothing is left over');
+};
+
+subtest 'shards' => sub {
+	my @names = map { "user$_\@example.org" } 1 .. 300;
+	my %of;
+
+	spew("$dir/names", join '', map { "$_\n" } @names);
+	for my $hosts ([qw(h1 h2 h3)], [qw(h3 h2 h1 h4)]) {
+		my $said = qx($fleet/shard @$hosts <$dir/names);
+		my %of_now = map { reverse split / / } split /\n/, $said;
+		is(scalar(keys %of_now), 300, 'each has a host');
+		my %n;
+		$n{$_}++ for values %of_now;
+		is((grep { ($n{$_} // 0) < 300 / @$hosts / 2 } @$hosts), 0,
+		    'all have a good part');
+		is((grep { defined $of{$_} && $of{$_} ne $of_now{$_} &&
+		    $of_now{$_} ne 'h4' } @names), 0, 'only to the new one');
+		%of = %of_now;
+		is(qx($fleet/shard -h h2 @$hosts <$dir/names), join('',
+		    map { "$_\n" } grep { $of{$_} eq 'h2' } @names),
+		    'the names of one');
+	}
+};
+
 subtest 'the report' => sub {
 	my $prom = "$dir/fleet.prom";
 	spew("$dir/names", "good\nabsent\n");
