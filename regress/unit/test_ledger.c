@@ -148,6 +148,27 @@ test_fault(void)
 	ok(eng.ledger.fault == FAULT_FAILED, "none that a worker has is none");
 }
 
+/* A server that was too busy: who is told, and what the supervisor learns. */
+static void
+test_limit(void)
+{
+	box_start();
+	end_begin(&eng, END_FAILED, EX_SYNC_TEMP);
+	eng.want.cfg.more = 1;
+	journal(!end_again(&eng) && end_exit(&eng) == EX_SYNC_TEMP,
+	    "a server that is lost is no reason to wait for it");
+	eng.end.limit = 1;
+	journal(end_again(&eng) && end_exit(&eng) == EX_SYNC_LIMIT,
+	    "one that is too busy is");
+	eng.end.asked = 1;
+	journal(!end_again(&eng) && end_exit(&eng) == EX_SYNC_TEMP,
+	    "not where a signal came");
+	eng.end.asked = 0;
+	eng.want.cfg.more = 0;
+	journal(!end_again(&eng) && end_exit(&eng) == EX_SYNC_LIMIT,
+	    "the last try is the user's");
+}
+
 int
 main(void)
 {
@@ -155,5 +176,6 @@ main(void)
 	test_over();
 	test_twice();
 	test_fault();
+	test_limit();
 	return tap_done();
 }
