@@ -273,7 +273,7 @@ static uint64_t
 alive_end(const struct net *net)
 {
 	if (net->st == NULL || TAILQ_EMPTY(&net->queue.reqs) ||
-	    watch_idle(net) || chan_pending((struct chan *)&net->chan) > 0)
+	    watch_quiet(net) || chan_pending((struct chan *)&net->chan) > 0)
 		return UINT64_MAX;
 	return net->loop.told + alive_ms((uint64_t)net->setup.timeout);
 }

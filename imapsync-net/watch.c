@@ -589,6 +589,20 @@ watch_idle(const struct net *net)
 	return net->watch.stage == W_IDLE;
 }
 
+int
+watch_quiet(const struct net *net)
+{
+	const struct watch	*w = &net->watch;
+
+	if (TAILQ_FIRST(&net->queue.reqs) != w->req || w->req == NULL ||
+	    TAILQ_NEXT(w->req, entry) != NULL)
+		return 0;
+	if (w->stage == W_IDLE)
+		return 1;
+	return TAILQ_EMPTY(&net->cmdq.answers) &&
+	    (w->stage == W_NOTIFIED || w->stage == W_KEEP);
+}
+
 /* ---- requests ---- */
 
 /*

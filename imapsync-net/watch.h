@@ -67,5 +67,10 @@ void		 watch_tick(struct net *);
 int		 watch_timeout(struct net *);
 /* The server may be silent for as long as it likes. */
 int		 watch_idle(const struct net *);
+/*
+ * Nothing is owed to the engine but news: it does not want to be told that we are
+ * alive, and both may sleep.
+ */
+int		 watch_quiet(const struct net *);
 
 #endif /* WATCH_H */

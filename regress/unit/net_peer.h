@@ -271,7 +271,14 @@ on_fatal(const struct msg *msg)
 	buf_printf(line(msg), " %d %s\n", m->status, m->text);
 }
 
+static inline void
+on_alive(const struct msg *msg)
+{
+	buf_puts(line(msg), "\n");
+}
+
 static const struct proto_handler	 events[] = {
+	{ M_ENGINE_ALIVE,	1,	on_alive },
 	{ M_ENGINE_READY,	1,	on_ready },
 	{ M_ENGINE_CERT,	1,	on_cert },
 	{ M_ENGINE_MAILBOX,	1,	on_mailbox },

@@ -441,9 +441,17 @@ test_bye(void)
 	says(p, "* VANISHED 1\r\nA4 OK x\r\n");
 	asks(p, M_NET_WATCH, 12, &watch);
 	says(p, "* OK [UIDVALIDITY 7] x\r\nA5 OK x\r\n");
+	buf_clear(&p->told);
+	p->net.loop.told = 1;
+	turns(p);
+	is_str(text_of(&p->told), "ALIVE 0\n",
+	    "IDLE is not answered: alive, if nothing else");
 	says(p, "+ idling\r\n");
 	buf_clear(&p->told);
 	buf_clear(&p->got);
+	p->net.loop.told = 1;
+	turns(p);
+	is_str(text_of(&p->told), "", "while idling there is nothing to say");
 	confused(p, "* BYE closed\r\n", "FATAL 0 75 mail.example ended the "
 	    "session, while it was to tell of changes: closed\n",
 	    "while idling: at once");
