@@ -245,11 +245,58 @@ test_map(void)
 	conf_free(&c);
 }
 
+/* What is wrong with a side, or missing. */
+static void
+test_sides(void)
+{
+	static const struct {
+		const char	*text, *error;
+	} tests[] = {
+		{ "", "f: section [local] is missing\n"
+		    "f: section [remote] is missing\n" },
+		{ "[remote]\n", "f: section [local] is missing\n" },
+		{ "[local]\ntype=tunnel\n[remote]\n",
+		    "f:1: [local] has type = tunnel, but no command\n" },
+		{ SECTIONS "password=x\npassword-command=y\n",
+		    "f:4: [remote] has both a password and a "
+		    "password-command\n" },
+		{ SECTIONS "SSL_key=x\n",
+		    "f:4: [remote] has SSL_key, but no SSL_cert\n" },
+		{ SECTIONS "logfile=x\n",
+		    "f:5: logfile belongs in front of the sections\n" },
+		{ SECTIONS "max-size=1\n",
+		    "f:5: max-size belongs in front of the sections\n" },
+		{ SECTIONS "syslog=yes\n",
+		    "f:5: syslog belongs in front of the sections\n" }
+	};
+	struct conf	 c;
+	char		 text[2000];
+	const char	*why;
+	size_t		 i;
+
+	for (i = 0; i < nitems(tests); i++) {
+		is_str(parse(&c, tests[i].text), tests[i].error,
+		    flat(tests[i].text));
+		conf_free(&c);
+	}
+	is_str(parse(&c, SECTIONS), "", "the least that is enough");
+	conf_free(&c);
+	memset(text, 0, sizeof(text));
+	strlcpy(text, SECTIONS "username=", sizeof(text));
+	memset(text + strlen(text), 'a', 1001);
+	why = parse(&c, text);
+	ok(strncmp(why, "f:5: username = aaa", 19) == 0 && strlen(why) < 160 &&
+	    strstr(why, "a...: it may have 1000 octets at most\n") != NULL,
+	    "a value that is too long");
+	conf_free(&c);
+}
+
 int
 main(void)
 {
 	test_named();
 	test_one();
 	test_map();
+	test_sides();
 	return tap_done();
 }
