@@ -56,6 +56,7 @@ SKIP: {
 	is(join(' ', sort keys %{ { map { $_ => 1 } @named } }), join(' ', map {
 	    "/opt/i/$_" } qw(bin/imapsync libexec/imapsync
 	    share/examples/imapsync share/examples/imapsync/dovecot
+	    share/examples/imapsync/fleet share/examples/imapsync/fleet/run
 	    share/examples/imapsync/imapsync)),
 	    'manuals and samples name where it is');
 	run_command([$bmake, 'uninstall', @install], dir => $dir);

@@ -120,8 +120,8 @@ static const struct verb	 verbs[] = {
 	{ "STATUS ",		{ M_NET_STATUS, M_NET_LIST, M_NET_WATCH } },
 	{ "SELECT ",		{ M_NET_OPEN } },
 	{ "EXAMINE ",		{ M_NET_OPEN, M_NET_WATCH, M_NET_SEND } },
-	{ "UNSELECT",		{ M_NET_WATCH } },
-	{ "CLOSE",		{ M_NET_WATCH } },
+	{ "UNSELECT",		{ M_NET_WATCH, M_NET_LIST } },
+	{ "CLOSE",		{ M_NET_WATCH, M_NET_LIST } },
 	{ "UID FETCH ",		{ M_NET_META, M_NET_SEND, M_NET_OPEN } },
 	{ "UID FETCH * (UID MODSEQ)", { M_NET_RECV } },
 	/* Lists, and what was expunged, where there is no QRESYNC. */
