@@ -58,7 +58,8 @@ ask_reset(struct engine *e)
 
 	for (r = RB_MIN(reqs, &e->ask.reqs); r != NULL; r = next) {
 		next = RB_NEXT(reqs, &e->ask.reqs, r);
-		if (r->type != ASK_WATCH || r->state == REQ_ANSWERED)
+		if (r->type != ASK_WATCH || r->state == REQ_ANSWERED ||
+		    !ask_isopen(e, r->chan))
 			req_free(e, r);
 	}
 	while ((s = TAILQ_FIRST(&e->ask.sesses)) != NULL) {

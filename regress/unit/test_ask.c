@@ -657,6 +657,8 @@ test_pending(void)
 int
 main(void)
 {
+	struct req	*r;
+
 	test_table();
 	test_uids();
 	test_lists();
@@ -665,5 +667,13 @@ main(void)
 	test_left_behind();
 	test_session();
 	test_pending();
+	/* A WATCH outlives a pass, unless its worker has ended. */
+	eng.ask.open[LOCAL] = eng.ask.open[REMOTE] = 1;
+	r = make(ASK_WATCH, 3);
+	ask_reset(&eng);
+	ok(RB_MIN(reqs, &eng.ask.reqs) == r, "a WATCH is left by a pass");
+	eng.ask.open[LOCAL] = eng.ask.open[REMOTE] = 0;
+	ask_reset(&eng);
+	ok(RB_EMPTY(&eng.ask.reqs), "and not without its worker");
 	return tap_done();
 }
