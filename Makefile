@@ -41,10 +41,11 @@ ALL_CFLAGS =	-std=gnu99 ${WARN} ${WERROR} ${CPPFLAGS_${OS}} ${PKG_CFLAGS} \
 		-Icommon -I. -MMD ${CFLAGS} ${EXTRA_CFLAGS}
 ALL_LDFLAGS =	${LDFLAGS} ${LIBDIRS_${OS}} ${EXTRA_LDFLAGS}
 
-COMMON =	common/buf.o common/flags.o common/imsg.o common/json.o \
-		common/log.o common/near.o common/notify.o common/say.o \
-		common/show.o common/proto.o common/sandbox-linux.o \
-		common/sandbox-openbsd.o common/uidset.o common/utf7.o
+COMMON =	common/buf.o common/clock.o common/flags.o common/imsg.o \
+		common/json.o common/log.o common/near.o common/notify.o \
+		common/say.o common/show.o common/proto.o \
+		common/sandbox-linux.o common/sandbox-openbsd.o \
+		common/uidset.o common/utf7.o
 LIBCOMMON =	common/libcommon.a
 
 MAIN =		imapsync/main.o imapsync/conf.o imapsync/confval.o \
@@ -226,6 +227,7 @@ clean: clean-regress
 -include common/imsg.d
 -include common/json.d
 -include common/log.d
+-include common/clock.d
 -include common/near.d
 -include common/notify.d
 -include common/say.d

@@ -13,8 +13,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <time.h>
 
+#include "clock.h"
 #include "imsg.h"
 #include "log.h"
 
@@ -233,28 +233,18 @@ imsgbuf_write(struct imsgbuf *ib)
 	return 0;
 }
 
-static int64_t
-imsg_now(void)
-{
-	struct timespec	 ts;
-
-	if (clock_gettime(CLOCK_MONOTONIC, &ts) == -1)
-		fatal("clock_gettime");
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 int
 imsgbuf_flush(struct imsgbuf *ib, int ms)
 {
 	struct pollfd	 pfd;
-	int64_t		 end = imsg_now() + ms, left;
+	int64_t		 end = clock_ms() + ms, left;
 
 	for (;;) {
 		if (imsgbuf_write(ib) == -1)
 			return -1;
 		if (ib->out.len == 0)
 			return 0;
-		left = ms < 0 ? -1 : end - imsg_now();
+		left = ms < 0 ? -1 : end - clock_ms();
 		if (ms >= 0 && left <= 0) {
 			errno = ETIMEDOUT;
 			return -1;

@@ -15,9 +15,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "log.h"
 #include "notify.h"
 
@@ -26,15 +26,6 @@
 static int	 notify_fd = -1;
 static uint32_t	 notify_ms;	/* from one sign of life to the next */
 static int64_t	 notify_last;	/* ms: the last one */
-
-static int64_t
-now_ms(void)
-{
-	struct timespec	 ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 /* Twice in the time that the manager waits; WATCHDOG_PID says for whom. */
 static uint32_t
@@ -132,11 +123,8 @@ notify_say(const char *fmt, ...)
 void
 notify_reloading(void)
 {
-	struct timespec	 ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	notify_say("RELOADING=1\nMONOTONIC_USEC=%lld%06ld\n"
-	    "STATUS=looking", (long long)ts.tv_sec, ts.tv_nsec / 1000);
+	notify_say("RELOADING=1\nMONOTONIC_USEC=%lld\n"
+	    "STATUS=looking", (long long)clock_us());
 }
 
 void
@@ -146,7 +134,7 @@ notify_alive(void)
 
 	if (notify_watchdog() == 0)
 		return;
-	now = now_ms();
+	now = clock_ms();
 	if (notify_last != 0 && now - notify_last < notify_ms)
 		return;
 	notify_last = now;
@@ -160,7 +148,7 @@ notify_due(int64_t ms)
 
 	if (notify_watchdog() == 0)
 		return ms;
-	left = notify_last + notify_ms - now_ms();
+	left = notify_last + notify_ms - clock_ms();
 	if (left < 0 || notify_last == 0)
 		left = 0;
 	return ms < 0 || left < ms ? left : ms;

@@ -14,10 +14,10 @@
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <time.h>
 #include <tls.h>
 #include <zlib.h>
 
+#include "clock.h"
 #include "level.h"
 #include "log.h"
 #include "pin.h"
@@ -424,17 +424,6 @@ stream_tls_peer(const struct stream *s, size_t *len)
 	return buf_ptr(&s->peer);
 }
 
-/* Of a clock that only goes forward. */
-static uint64_t
-micros(void)
-{
-	struct timespec	 ts;
-
-	if (clock_gettime(CLOCK_MONOTONIC, &ts) == -1)
-		fatal("clock_gettime");
-	return (uint64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
-}
-
 int
 stream_compress(struct stream *s, struct buf *in)
 {
@@ -452,7 +441,7 @@ stream_compress(struct stream *s, struct buf *in)
 		stream_fail(s, "zlib can't be initialised");
 		return -1;
 	}
-	level_init(&s->level, micros());
+	level_init(&s->level, clock_us());
 	s->zlevel = LEVEL_BEST;
 	if (in->len > 0)
 		buf_add(&s->raw, buf_ptr(in), in->len);
@@ -737,7 +726,7 @@ zfill(struct stream *s, struct buf *out)
 	int		 level = s->zlevel, r = 0;
 
 	if (had > 0)
-		level = level_next(&s->level, micros());
+		level = level_next(&s->level, clock_us());
 	z->next_out = s->pend;
 	z->avail_out = PEND_MAX;
 	while (r == 0 && z->avail_out > 0) {
@@ -807,9 +796,9 @@ pend_write(struct stream *s)
 	if (n > 0)
 		s->pendoff += n;
 	if (s->deflate && n > 0)
-		level_flows(&s->level, micros());
+		level_flows(&s->level, clock_us());
 	else if (s->deflate && n == 0)
-		level_full(&s->level, micros());
+		level_full(&s->level, clock_us());
 	return n;
 }
 
@@ -830,7 +819,7 @@ stream_write(struct stream *s, struct buf *out, int flush)
 				if (zfill(s, out) == -1)
 					break;
 				if (s->pendlen == 0)
-					level_idle(&s->level, micros());
+					level_idle(&s->level, clock_us());
 			} else if (out->len > 0) {
 				len = out->len;
 				if (len > PEND_MAX)

@@ -12,8 +12,8 @@
  * the engine about itself, and its ends.
  */
 #include <stdio.h>
-#include <time.h>
 
+#include "clock.h"
 #include "json.h"
 #include "net.h"
 
@@ -26,10 +26,7 @@ static struct net	*self;		/* log_init()'s sink has no argument */
 uint64_t
 net_now(void)
 {
-	struct timespec	 ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+	return clock_ms();
 }
 
 /* Whoever prints it makes it fit for a terminal; here it becomes one line. */

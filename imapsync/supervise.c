@@ -23,6 +23,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "clock.h"
 #include "imapsync.h"
 #include "notify.h"
 #include "say.h"
@@ -213,11 +214,7 @@ sup_poll(struct pollfd *pfd, nfds_t n, int ms)
 int64_t
 sup_now(void)
 {
-	struct timespec	 ts;
-
-	if (clock_gettime(CLOCK_MONOTONIC, &ts) == -1)
-		fatal("clock_gettime");
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+	return clock_ms();
 }
 
 static int64_t
@@ -316,7 +313,6 @@ sup_pause(int64_t ms, const char *what, const char *reason)
 	char	 text[200];
 
 	sup_pause_notify(ms, reason);
-
 	await_begin(AWAIT_TOLD, "waiting before %s", what);
 	while (!sup_stopped() && !sup_hup && (left = until - sup_now()) > 0) {
 		/* The monotonic clock may stand still while we sleep. */

@@ -9,18 +9,13 @@
 /*
  * How the session ends, and the clock for it.
  */
-#include <time.h>
-
+#include "clock.h"
 #include "engine.h"
 
 int64_t
 end_now(void)
 {
-	struct timespec	 ts;
-
-	if (clock_gettime(CLOCK_MONOTONIC, &ts) == -1)
-		fatal("clock_gettime");
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+	return clock_ms();
 }
 
 int
