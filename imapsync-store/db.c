@@ -316,9 +316,8 @@ db_step(struct db *db, sqlite3_stmt *st)
 	}
 }
 
-/* As db_run(), where a text is bound as well. */
-static int
-run(struct db *db, sqlite3_stmt *st)
+int
+db_finish(struct db *db, sqlite3_stmt *st)
 {
 	while (db_step(db, st))
 		;
@@ -328,7 +327,7 @@ run(struct db *db, sqlite3_stmt *st)
 int
 db_run(struct db *db, enum db_stmt which, int side, const int64_t *v, size_t n)
 {
-	return run(db, db_stmt(db, which, side, v, n));
+	return db_finish(db, db_stmt(db, which, side, v, n));
 }
 
 const char *
@@ -504,7 +503,7 @@ db_flagset(struct db *db, const char *flags)
 	} else {
 		st = db_stmt(db, DB_NEWFLAGSET, LOCAL, NULL, 0);
 		db_bind_text(db, st, 1, flags);
-		run(db, st);
+		db_finish(db, st);
 		db->lastflagset = sqlite3_last_insert_rowid(db->sql);
 		db->newflagsets = 1;
 	}
@@ -633,7 +632,7 @@ db_newbox(struct db *db, const struct m_store_newbox *m)
 	db_begin(db);
 	st = db_stmt(db, DB_NEWBOX, LOCAL, DB_INTS(m->mailbox, m->adopt));
 	db_bind_text(db, st, 3, m->name);
-	run(db, st);
+	db_finish(db, st);
 	db_mapped(db, m->mailbox, m->remote, m->use);
 }
 
@@ -671,7 +670,7 @@ set_water(struct db *db, uint32_t mailbox, int side, const struct m_water *w)
 	st = db_stmt(db, DB_WATER, side, DB_INTS(mailbox, w->uidvalidity,
 	    w->uidnext, w->messages, (int64_t)w->modseq));
 	db_bind_text(db, st, 6, w->mailboxid);
-	run(db, st);
+	db_finish(db, st);
 	if (w->looked != 0 || w->unseen != 0)
 		db_run(db, DB_LOOKED, LOCAL, DB_INTS(mailbox, side, w->looked,
 		    (int64_t)w->unseen));
@@ -721,7 +720,7 @@ db_rename(struct db *db, const struct m_store_rename *m)
 	db_change(db, m->mailbox);
 	st = db_stmt(db, DB_RENAME, LOCAL, DB_INTS(m->mailbox));
 	db_bind_text(db, st, 2, m->name);
-	run(db, st);
+	db_finish(db, st);
 	db_mapped(db, m->mailbox, m->remote, 0);
 }
 
@@ -913,7 +912,7 @@ db_mark(struct db *db, const struct m_store_mark *m)
 		st = db_stmt(db, DB_MARK, LOCAL, DB_INTS(m->mailbox, m->target,
 		    m->uidvalidity, m->uidnext, time(NULL)));
 		db_bind_text(db, st, 6, m->mailboxid);
-		run(db, st);
+		db_finish(db, st);
 	} else
 		need_mark(db, m->mailbox, m->target);
 	UIDSET_FOREACH(r, &m->set, uid)
@@ -978,7 +977,7 @@ db_refuse(struct db *db, const struct m_store_refuse *m)
 	    m->code, m->attempts, (int64_t)m->size, (int64_t)m->limit,
 	    m->next));
 	db_bind_text(db, st, 9, m->text);
-	run(db, st);
+	db_finish(db, st);
 }
 
 void

@@ -40,8 +40,7 @@ db_stopped(struct db *db, const struct m_store_stopped *m)
 	st = db_stmt(db, DB_STOP, LOCAL, DB_INTS(time(NULL)));
 	db_bind_text(db, st, 2, m->name);
 	db_bind_text(db, st, 3, m->text);
-	while (db_step(db, st))
-		;
+	db_finish(db, st);
 }
 
 void
@@ -52,8 +51,7 @@ db_unstopped(struct db *db, const struct m_store_unstopped *m)
 	db_begin(db);
 	st = db_stmt(db, DB_UNSTOP, LOCAL, NULL, 0);
 	db_bind_text(db, st, 1, m->name);
-	while (db_step(db, st))
-		;
+	db_finish(db, st);
 }
 
 void
@@ -67,8 +65,7 @@ db_mapped(struct db *db, uint32_t mailbox, const char *remote, uint32_t use)
 	}
 	st = db_stmt(db, DB_MAPPED, LOCAL, DB_INTS(mailbox, use));
 	db_bind_text(db, st, 3, remote);
-	while (db_step(db, st))
-		;
+	db_finish(db, st);
 }
 
 void

@@ -262,6 +262,8 @@ int		 db_step(struct db *, sqlite3_stmt *);
 /* Run a statement that has no rows; returns the rows that it changed. */
 int		 db_run(struct db *, enum db_stmt, int side, const int64_t *,
 		    size_t n);
+/* The same, of one that db_stmt() gave, where a text is bound as well. */
+int		 db_finish(struct db *, sqlite3_stmt *);
 /* Open the transaction if there is none; the mailbox must be in the state. */
 void		 db_change(struct db *, uint32_t mailbox);
 /*
