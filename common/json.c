@@ -64,6 +64,15 @@ json_time(struct buf *b, int64_t when)
 		buf_puts(b, text);
 }
 
+void
+json_maybe(struct buf *b, const char *s)
+{
+	if (s == NULL || s[0] == '\0')
+		buf_puts(b, "null");
+	else
+		json_str(b, s);
+}
+
 const char *
 json_bool(int on)
 {
@@ -100,10 +109,8 @@ json_error(struct buf *b, const struct json_head *h)
 	buf_puts(b, "{\"kind\":");
 	json_str(b, kinds[h->fault]);
 	buf_puts(b, ",\"side\":");
-	if (h->side == LOCAL || h->side == REMOTE)
-		json_str(b, side_name[h->side]);
-	else
-		buf_puts(b, "null");
+	json_maybe(b, h->side == LOCAL || h->side == REMOTE ?
+	    side_name[h->side] : NULL);
 	buf_puts(b, ",\"text\":");
 	json_str(b, h->text != NULL ? h->text : "");
 	buf_puts(b, "}");

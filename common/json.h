@@ -59,6 +59,8 @@ struct json_head {
  * or not fit to be shown, becomes \\uXXXX, so that the result is always valid.
  */
 void		 json_str(struct buf *, const char *);
+/* The same, or null for NULL and for "". */
+void		 json_maybe(struct buf *, const char *);
 /* Seconds since 1970 in UTC, "2026-11-26T23:04:58Z"; null if not above 0. */
 void		 json_time(struct buf *, int64_t);
 const char	*json_bool(int);

@@ -307,12 +307,12 @@ say_where(struct engine *e, struct mbox *mb)
 static void
 say_plan(struct engine *e, struct mbox *mb)
 {
-	const struct stop	*s = ledger_stop(e, mb->name);
-	char			 line[LOG_TEXT_MAX];
+	const char	*why = ledger_reason(e, mb);
+	char		 line[LOG_TEXT_MAX];
 
 	report_describe(e, mb, line);
-	if (mb->stopped && s != NULL && s->found)
-		report_out("        left alone: %s", s->text);
+	if (why != NULL)
+		report_out("        left alone: %s", why);
 	else if (line[0] != '\0' && !mb->stopped)
 		report_out("        a run would do: %s", line);
 }
@@ -380,10 +380,7 @@ static void
 put_text(struct buf *b, const char *name, const char *text)
 {
 	buf_printf(b, ",\"%s\":", name);
-	if (text == NULL || text[0] == '\0')
-		buf_puts(b, "null");
-	else
-		json_str(b, text);
+	json_maybe(b, text);
 }
 
 static void
@@ -414,16 +411,15 @@ put_side(struct engine *e, struct buf *b, int side)
 static void
 put_mbox(struct engine *e, struct buf *b, struct mbox *mb)
 {
-	const struct stop	*s = ledger_stop(e, mb->name);
-	struct figures		 f;
-	int			 side;
+	struct figures	 f;
+	int		 side;
 
 	buf_puts(b, "{");
 	json_name(e, b, "name", mb->name);
 	json_there(e, b, mb->name);
 	buf_printf(b, ",\"known\":%s,\"stopped\":%s",
 	    json_bool(mb->id != 0 && !mb->isnew), json_bool(mb->stopped));
-	put_text(b, "reason", mb->stopped && s != NULL && s->found ? s->text :
+	put_text(b, "reason", mb->stopped ? ledger_reason(e, mb) :
 	    list_virtual(e, mb) ? "it shows messages of other mailboxes" :
 	    NULL);
 	buf_printf(b, ",\"paired\":%u,\"twins\":%u,\"messages\":{",

@@ -470,6 +470,8 @@ void		 ledger_stopped(struct engine *, const char *name,
 void		 ledger_load(struct engine *, const struct m_engine_stopped *);
 /* That mailbox was left alone, in this pass (found) or the last: or NULL. */
 struct stop	*ledger_stop(struct engine *, const char *name);
+/* Why this pass leaves that mailbox alone; NULL: it does not. */
+const char	*ledger_reason(struct engine *, const struct mbox *);
 /* The pass is over: note what is new.  1 if there is something to commit. */
 int		 ledger_record(struct engine *);
 

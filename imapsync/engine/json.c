@@ -13,13 +13,21 @@
  */
 #include "engine.h"
 
+/* Two members: a name in UTF-8, and beside it as its server spells it. */
+static void
+put_names(struct engine *e, struct buf *b, int side, const char *key,
+    const char *key7, const char *neutral)
+{
+	buf_printf(b, "\"%s\":", key);
+	json_str(b, name_plain(e, side, neutral, 1));
+	buf_printf(b, ",\"%s\":", key7);
+	json_str(b, name_plain(e, side, neutral, 0));
+}
+
 void
 json_name(struct engine *e, struct buf *b, const char *key, const char *neutral)
 {
-	buf_printf(b, "\"%s\":", key);
-	json_str(b, name_plain(e, LOCAL, neutral, 1));
-	buf_puts(b, ",\"utf7\":");
-	json_str(b, name_plain(e, LOCAL, neutral, 0));
+	put_names(e, b, LOCAL, key, "utf7", neutral);
 }
 
 void
@@ -31,10 +39,8 @@ json_there(struct engine *e, struct buf *b, const char *neutral)
 		buf_puts(b, ",\"remote_name\":null,\"remote_utf7\":null");
 		return;
 	}
-	buf_puts(b, ",\"remote_name\":");
-	json_str(b, name_plain(e, REMOTE, there, 1));
-	buf_puts(b, ",\"remote_utf7\":");
-	json_str(b, name_plain(e, REMOTE, there, 0));
+	buf_puts(b, ",");
+	put_names(e, b, REMOTE, "remote_name", "remote_utf7", there);
 }
 
 void
@@ -77,18 +83,14 @@ put_server(struct engine *e, struct buf *b, int side)
 static void
 put_mbox(struct engine *e, struct buf *b, struct mbox *mb)
 {
-	const struct stop	*stop = ledger_stop(e, mb->name);
-	struct figures		 f;
-	int			 side;
+	struct figures	 f;
+	int		 side;
 
 	buf_puts(b, "{");
 	json_name(e, b, "name", mb->name);
 	json_there(e, b, mb->name);
 	buf_printf(b, ",\"stopped\":%s,\"reason\":", json_bool(mb->stopped));
-	if (mb->stopped && stop != NULL && stop->found)
-		json_str(b, stop->text);
-	else
-		buf_puts(b, "null");
+	json_maybe(b, ledger_reason(e, mb));
 	buf_printf(b, ",\"paired\":%u", mb->npaired);
 	for (side = 0; side < SIDES; side++) {
 		progress_figures(e, mb, side, &f);
@@ -140,15 +142,10 @@ put_acts(struct engine *e, struct buf *b, int renamed)
 		buf_printf(b, "%s{", sep);
 		json_name(e, b, "mailbox", a->name);
 		buf_puts(b, ",\"side\":");
-		if (a->side == -1)
-			buf_puts(b, "null");
-		else
-			json_str(b, side_name[a->side]);
+		json_maybe(b, a->side == -1 ? NULL : side_name[a->side]);
 		if (renamed) {
-			buf_puts(b, ",\"to\":");
-			json_str(b, name_plain(e, LOCAL, a->to, 1));
-			buf_puts(b, ",\"to_utf7\":");
-			json_str(b, name_plain(e, LOCAL, a->to, 0));
+			buf_puts(b, ",");
+			put_names(e, b, LOCAL, "to", "to_utf7", a->to);
 		} else
 			buf_printf(b, ",\"messages\":%u", a->messages);
 		buf_puts(b, "}");

@@ -74,6 +74,14 @@ ledger_stop(struct engine *e, const char *name)
 	return RB_FIND(stops, &e->ledger.stops, &find);
 }
 
+const char *
+ledger_reason(struct engine *e, const struct mbox *mb)
+{
+	const struct stop	*s = ledger_stop(e, mb->name);
+
+	return mb->stopped && s != NULL && s->found ? s->text : NULL;
+}
+
 static struct stop *
 stop_new(struct engine *e, const char *name, const char *text)
 {
