@@ -167,22 +167,17 @@ fatal_ex(int status, const char *fmt, ...)
 	log_die(status, -1, fmt, ap);
 }
 
-/*
- * strnvis(3) itself is of no use: where dst is too small, libbsd's leaves it
- * empty and OpenBSD's cuts.
- */
 char *
-log_vis(char *dst, const char *src, size_t size)
+log_escape(char *dst, const char *src, size_t size,
+    size_t (*next)(char *, const char **))
 {
 	char	 one[8];
 	size_t	 n, used = 0;
 
 	if (size == 0)
 		return dst;
-	for (; *src != '\0'; src++) {
-		vis(one, (unsigned char)src[0],
-		    VIS_CSTYLE | VIS_NL | VIS_TAB, (unsigned char)src[1]);
-		n = strlen(one);
+	while (*src != '\0') {
+		n = next(one, &src);
 		if (n >= size - used)
 			break;
 		memcpy(dst + used, one, n);
@@ -190,6 +185,22 @@ log_vis(char *dst, const char *src, size_t size)
 	}
 	dst[used] = '\0';
 	return dst;
+}
+
+static size_t
+vis_octet(char *one, const char **src)
+{
+	const char	*s = (*src)++;
+
+	vis(one, (unsigned char)s[0], VIS_CSTYLE | VIS_NL | VIS_TAB,
+	    (unsigned char)s[1]);
+	return strlen(one);
+}
+
+char *
+log_vis(char *dst, const char *src, size_t size)
+{
+	return log_escape(dst, src, size, vis_octet);
 }
 
 void *

@@ -91,6 +91,14 @@ __dead void	 fatal_ex(int status, const char *, ...)
  * Returns dst.
  */
 char		*log_vis(char *dst, const char *src, size_t size);
+/*
+ * The same by another rule: next() writes what stands for the next of *src, 8
+ * octets at most, advances it, and returns how many.  An escape is never cut.
+ * strnvis(3) is of no use for it: where dst is too small, libbsd's leaves it
+ * empty and OpenBSD's cuts; and both know octets only.
+ */
+char		*log_escape(char *dst, const char *src, size_t size,
+		    size_t (*next)(char *, const char **));
 
 /* malloc(3) and kin that end the process where memory runs out. */
 void		*xmalloc(size_t);

@@ -12,6 +12,7 @@
 #include <vis.h>
 #include <wchar.h>
 
+#include "log.h"
 #include "show.h"
 #include "utf7.h"
 
@@ -111,27 +112,10 @@ show_one(char *one, const char **src)
 	return strlen(one);
 }
 
-/*
- * strnvis(3) itself is of no use: where dst is too small, libbsd's leaves it
- * empty and OpenBSD's cuts; and both know octets only.
- */
 char *
 show_text(char *dst, const char *src, size_t size)
 {
-	char	 one[8];
-	size_t	 n, used = 0;
-
-	if (size == 0)
-		return dst;
-	while (*src != '\0') {
-		n = show_one(one, &src);
-		if (n >= size - used)
-			break;
-		memcpy(dst + used, one, n);
-		used += n;
-	}
-	dst[used] = '\0';
-	return dst;
+	return log_escape(dst, src, size, show_one);
 }
 
 /* Where the text takes more than so many columns, or its end. */
