@@ -10,6 +10,8 @@
  * Mailboxes, rows, refusals, marks: made, found and freed here, whatever phase
  * fills them.
  */
+#include <time.h>
+
 #include "mbox.h"
 
 RB_GENERATE(mboxes, mbox, entry, mbox_cmp)
@@ -579,6 +581,12 @@ mbox_present(const struct mbox *mb, int side)
 {
 	return mb->s[side].told.name != NULL &&
 	    !(mb->s[side].told.attrs & ATTR_NOSELECT);
+}
+
+int
+mark_recent(const struct mark *k)
+{
+	return k->set && time(NULL) - k->time <= MARK_OLD;
 }
 
 int

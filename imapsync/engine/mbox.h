@@ -151,6 +151,8 @@ int		 mbox_set_id(struct mboxlist *, struct mbox *, uint32_t id);
 int		 mbox_usable(const struct mbox *);
 /* The side has it, and it can be selected. */
 int		 mbox_present(const struct mbox *, int side);
+/* It was made MARK_OLD seconds ago at most: what was sent may still arrive. */
+int		 mark_recent(const struct mark *);
 /* Messages are on their way to that side. */
 int		 mbox_receiving(struct mboxlist *, int side);
 /* Go on as if the state knew none of its messages; its marks stay. */

@@ -80,6 +80,8 @@ struct refusal {
 RB_HEAD(refusals, refusal);
 
 /* "These UIDs are being copied" (design.md section 6): by target. */
+#define MARK_OLD	600	/* seconds: no server executes for so long */
+
 struct mark {
 	int		 set;		/* there is one on disk */
 	uint32_t	 tries;		/* sessions that ended under it */

@@ -15,7 +15,6 @@
 
 #include "engine.h"
 
-#define MARK_OLD	600	/* seconds: no server executes for so long */
 #define QUIET_MS	2000	/* UIDNEXT has to stand still for so long */
 #define QUIET_SLOW_MS	5000	/* ... behind a tunnel or a proxy */
 #define WAIT_MAX_MS	10000	/* a busy mailbox never stands still */
@@ -46,11 +45,10 @@ has_meta_suspects(struct mbox *mb)
 void
 recover_hold(struct mbox *mb)
 {
-	int64_t	 now = time(NULL);
 	int	 t;
 
 	for (t = 0; t < SIDES; t++)
-		if (is_marked(mb, t) && now - mb->mark[t].time <= MARK_OLD)
+		if (is_marked(mb, t) && mark_recent(&mb->mark[t]))
 			mb->later = 1;
 	/* What may end the connection comes when the others are done. */
 	if (!mb->skip && !mb->stopped &&

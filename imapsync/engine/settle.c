@@ -19,8 +19,6 @@
 
 #include "engine.h"
 
-#define MARK_OLD	600	/* seconds: a server is done with what was sent */
-
 static const struct use {
 	uint32_t	 attr;
 	const char	*name;
@@ -194,8 +192,7 @@ wait_for(struct engine *e, const struct mbox *mb)
 	int	 side;
 
 	for (side = 0; side < SIDES && !e->want.cfg.dryrun; side++)
-		if (mb->mark[side].set &&
-		    time(NULL) - mb->mark[side].time < MARK_OLD)
+		if (mark_recent(&mb->mark[side]))
 			fatal_ex(EX_SYNC_TEMP, "%s: its pair has changed "
 			    "(mailbox-map), and the last run was cut short "
 			    "while it copied: run with what mailbox-map was, or "
