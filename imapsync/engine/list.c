@@ -418,7 +418,6 @@ list_servers(struct engine *e)
 			return -1;
 	}
 	args_to_patterns(e);
-	ask_unwatch(e);
 	e->filtered = list_partly(e);
 	map_begin(e);
 	for (side = 0; side < SIDES; side++)
@@ -780,6 +779,7 @@ list_run(struct engine *e)
 	map_load(e);
 	if (list_state(e) == -1)
 		return -1;
+	ask_unwatch(e);
 	if (w->cfg.command == CMD_DELETE || w->cfg.command == CMD_RENAME)
 		list_all(e);
 	if (list_special(e) == -1 || list_settled(e) == -1)

@@ -182,7 +182,7 @@ told_mbox(struct engine *e, int side, const char *name, char *out)
 	return mb;
 }
 
-/* One of the remote side that map_report() has named: no look can do more. */
+/* One of the remote side that settle_report() has named: no look can do more. */
 static int
 is_shadow(struct engine *e, int side, const char *name)
 {
