@@ -212,14 +212,14 @@ sub judge
 	    if $case->{keep};
 }
 
-# What is cut within a word is read by the same lines: every second octet, and of
-# the silent servers, which cost their timeout as well, every fourth; which of
+# What is cut within a word is read by the same lines: every fourth octet, and of
+# the silent servers, which cost their timeout as well, every eighth; which of
 # them is drawn.  `make cases` takes all.
 unless (all_cases()) {
-	my $part = int(rand 4);
-	note("closed: octets 2 n + ", $part % 2, "; left open: 4 n + $part");
-	@cases = grep { $_->{at} % ($_->{remote}{open} ? 4 : 2) ==
-	    ($_->{remote}{open} ? $part : $part % 2) } @cases;
+	my $part = int(rand 8);
+	note("closed: octets 4 n + ", $part % 4, "; left open: 8 n + $part");
+	@cases = grep { $_->{at} % ($_->{remote}{open} ? 8 : 4) ==
+	    ($_->{remote}{open} ? $part : $part % 4) } @cases;
 }
 my $farm = Imapsync::Farm->new(\@cases, slots => 12);
 $farm->run(sub { judge($farm, @_) }, grep({ $_->{remote}{open} } @cases));
