@@ -452,7 +452,6 @@ acts_as(const struct sasl *sa)
 static void
 oauth_initial(struct sasl *sa, struct buf *out)
 {
-
 	buf_puts(out, "n,a=");
 	scram_name(out, acts_as(sa));
 	buf_puts(out, ",\001");

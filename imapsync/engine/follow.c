@@ -609,7 +609,6 @@ static void
 state_rename(struct engine *e, const struct mbox *mb, const char *name)
 {
 	struct m_store_rename	 m;
-
 	uint32_t		 use;
 
 	m.mailbox = mb->id;

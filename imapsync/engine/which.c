@@ -20,7 +20,7 @@
 
 /* ---- two readings ---- */
 
-/* Is it the same in both? */
+/* Is it not the same in both? */
 static int
 which_odd(const char *text)
 {
