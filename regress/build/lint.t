@@ -72,6 +72,22 @@ my @unknown = grep { index($makefile, "-include $_\n") < 0 } map {
     "$1.d" : () } grep { !m{/regress/} } @c;
 is(join(' ', @unknown), '', 'what each object depends on is known');
 
+# The README's table of the source: all that is there, and nothing else.  What is
+# main(), and what a sandbox is on each system, needs no word.
+my $readme = slurp("$top/README.md");
+my @apart;
+for my $dir (qw(common imapsync imapsync/engine imapsync-net imapsync-store)) {
+	my ($row) = $readme =~ m{^\| \Q$dir\E/ \| (.*)$}m;
+	my %there = map { m{([^/]+)\.([ch])$}; ($1 => $2) }
+	    sort { $b cmp $a } glob "$top/$dir/*.[ch]";
+	push @apart, map { "$dir/$_.c is not told" } grep {
+	    $there{$_} eq 'c' && !/^(?:main|sandbox-.*)$/ &&
+	    index($row // '', "`$_`") < 0 } sort keys %there;
+	push @apart, map { "$dir/: there is no $_" } grep { !$there{$_} }
+	    ($row // '') =~ /`([a-z]\w*)`/g;
+}
+is(join("\n", @apart), '', 'the README tells of each source file');
+
 my @functions;
 for my $file (grep { !m{/regress/} && /\.c$/ } @c) {
 	my ($n, $from) = (0);
