@@ -386,6 +386,8 @@ box_free(void)
 	struct sent	*s;
 	int		 i, side;
 
+	/* A WATCH would outlive it, were there a worker. */
+	memset(eng.ask.open, 0, sizeof(eng.ask.open));
 	ask_reset(&eng);
 	import_reset(&eng);
 	guard_reset(&eng);
