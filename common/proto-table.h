@@ -196,7 +196,7 @@ static const struct proto_field f_net_open[] = {
 };
 static const struct proto_field f_net_meta[] = {
 	U32(m_net_meta, handle),
-	U8(m_net_meta, what, META_WHOLE, META_FLAGS),
+	U8(m_net_meta, what, META_WHOLE, META_KEY),
 	SET(m_net_meta, set),
 	END
 };

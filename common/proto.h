@@ -33,7 +33,7 @@
 #include "imsg.h"
 #include "uidset.h"
 
-#define PROTO_VERSION	9
+#define PROTO_VERSION	10
 
 #define NAME_MAX_LEN	1024	/* octets of a mailbox name, NUL included */
 #define NAME_SEP	'\001'	/* the NUL of a neutral name */
@@ -328,10 +328,10 @@ struct m_net_open {
 /*
  * M_NET_META: UID FETCH set (UID FLAGS INTERNALDATE RFC822.SIZE
  * BODY.PEEK[HEADER.FIELDS (MESSAGE-ID DATE FROM TO SUBJECT)]), or of these only
- * RFC822.SIZE; answers: META*, DONE.  Or only FLAGS; answers: FLAGS* of its
- * handle, DONE.
+ * RFC822.SIZE, or all but flags and date (Dovecot looks at a file for a date);
+ * answers: META*, DONE.  Or only FLAGS; answers: FLAGS* of its handle, DONE.
  */
-enum meta_what { META_WHOLE = 0, META_SIZE, META_FLAGS };
+enum meta_what { META_WHOLE = 0, META_SIZE, META_FLAGS, META_KEY };
 struct m_net_meta {
 	uint32_t	 handle;
 	uint8_t		 what;		/* enum meta_what */

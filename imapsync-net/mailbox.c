@@ -352,7 +352,7 @@ mailbox_meta(struct net *net, const struct fetch *f)
 	m.date = DATE_NONE;
 	m.flags = f->has_flags ? f->flags : "";
 	net_heard(net);
-	if (c->req->what == META_WHOLE) {
+	if (c->req->what != META_SIZE) {
 		if (!net->body.hashead || f->section != SECT_HEADER ||
 		    (madeup_may_be(net, f->size) &&
 		    madeup_key(net->body.headkey))) {

@@ -179,15 +179,17 @@ ops_on_open(const struct msg *msg)
 
 /* ---- META, STORE, MOVE, names ---- */
 
+#define META_KEY_ITEMS							\
+	"RFC822.SIZE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID DATE FROM TO SUBJECT)]"
+
 static int
 meta_emit(struct net *net, struct req *r)
 {
 	static const char *const	 items[] = {
-		[META_WHOLE] = " (UID FLAGS INTERNALDATE RFC822.SIZE "
-		    "BODY.PEEK[HEADER.FIELDS (MESSAGE-ID DATE FROM TO "
-		    "SUBJECT)])",
-		[META_SIZE] = " (UID RFC822.SIZE)",
-		[META_FLAGS] = " (UID FLAGS)"
+		[META_WHOLE] = "FLAGS INTERNALDATE " META_KEY_ITEMS,
+		[META_KEY] = META_KEY_ITEMS,
+		[META_SIZE] = "RFC822.SIZE",
+		[META_FLAGS] = "FLAGS"
 	};
 	struct cmd			*c;
 
@@ -198,7 +200,9 @@ meta_emit(struct net *net, struct req *r)
 		    req_answer);
 		cmd_puts(c, "UID FETCH ");
 		cmd_set(c, &r->set, &r->pos, 0, r->what != META_FLAGS);
+		cmd_puts(c, " (UID ");
 		cmd_puts(c, items[r->what]);
+		cmd_puts(c, ")");
 		cmd_end(net, c);
 	}
 	return 1;
@@ -279,10 +283,17 @@ move_tagged(struct net *net, struct cmd *c, const struct resp *resp)
 static int
 move_emit(struct net *net, struct req *r)
 {
-	struct cmd	*c;
+	const struct cmd	*last;
+	struct cmd		*c;
 
-	/* As for UID EXPUNGE: see expunge.c. */
-	if (r->pos == 0 && !uidset_empty(&r->set))
+	/*
+	 * Behind a STORE as for UID EXPUNGE (expunge.c); right behind a SELECT
+	 * Dovecot moves all that is named, whatever was fetched before.
+	 */
+	last = TAILQ_LAST(&net->cmdq.answers, cmds);
+	if (r->pos == 0 && !uidset_empty(&r->set) &&
+	    (last == NULL || last->kind != K_SELECT ||
+	    last->handle != r->handle))
 		select_box(net, r, r->handle, req_answer);
 	while (r->pos < uidset_max(&r->set)) {
 		if (net->out.len >= QUEUE_HIGH)

@@ -155,7 +155,7 @@ look(struct engine *e, struct mbox *mb)
 	uidset_add(&all, 1, UINT32_MAX);
 	c->look = look_open(e, mb, side, 0, &opened);
 	ask_search(e, c->look, &all, &search);
-	ask_meta(e, c->look, META_WHOLE, &c->sample, &meta);
+	ask_meta(e, c->look, META_KEY, &c->sample, &meta);
 	uidset_free(&all);
 }
 

@@ -316,10 +316,11 @@ recheck(struct engine *e)
 
 /*
  * What would go on side "o", or lose its row: spread LOOK_MAX evenly; the others
- * are looked at by size.
+ * are looked at by size.  Of what was moved the date is wanted, too.
  */
 static void
-d5_split(struct mbox *mb, int o, struct uidset *full, struct uidset *brief)
+d5_split(struct mbox *mb, int o, struct uidset *moved, struct uidset *full,
+    struct uidset *brief)
 {
 	struct uidset	 all = UIDSET_INIT;
 	struct row	*row;
@@ -336,9 +337,12 @@ d5_split(struct mbox *mb, int o, struct uidset *full, struct uidset *brief)
 	RB_FOREACH(row, rows_local, &mb->rows_l)
 		if ((row->size == 0 || moved_wanted(row)) &&
 		    uidset_has(&all, row->uid[o]))
-			uidset_add(full, row->uid[o], row->uid[o]);
+			uidset_add(moved_wanted(row) ? moved : full,
+			    row->uid[o], row->uid[o]);
+	uidset_sub(full, moved);
 	uidset_copy(brief, &all);
 	uidset_sub(brief, full);
+	uidset_sub(brief, moved);
 	uidset_free(&all);
 }
 
@@ -456,20 +460,22 @@ d5_ask(struct engine *e, struct mbox *mb, int side)
 	};
 	struct mside			*ms = &mb->s[side];
 	struct uidset			 full = UIDSET_INIT, brief = UIDSET_INIT;
-	struct uidset			 gone = UIDSET_INIT;
+	struct uidset			 gone = UIDSET_INIT, moved = UIDSET_INIT;
 	struct sess			*s;
 
 	if (!d5_wanted(mb, side))
 		return;
 	gone_uids(mb, side, &gone);
-	d5_split(mb, OTHER(side), &full, &brief);
-	if (!uidset_empty(&full)) {
+	d5_split(mb, OTHER(side), &moved, &full, &brief);
+	if (!uidset_empty(&moved) || !uidset_empty(&full)) {
 		s = look_open(e, mb, OTHER(side), 0, &opened);
-		ask_meta(e, s, META_WHOLE, &full, &doomed);
+		ask_meta(e, s, META_WHOLE, &moved, &doomed);
+		ask_meta(e, s, META_KEY, &full, &doomed);
 		ask_meta(e, s, META_SIZE, &brief, &size);
 	}
 	ms->w->check.look = s = d5_gone(e, mb, side, &gone);
-	ask_meta(e, s, META_WHOLE, &ms->w->check.sample, &survivor);
+	ask_meta(e, s, META_KEY, &ms->w->check.sample, &survivor);
+	uidset_free(&moved);
 	uidset_free(&full);
 	uidset_free(&brief);
 	uidset_free(&gone);

@@ -153,8 +153,13 @@ honest_meta(struct req *r, const struct sent *s)
 		m = message_get(r->mb, r->side, uidset_nth(&set, k));
 		if (s->what == META_FLAGS)
 			tell_flags(r, m.uid, 0, m.flags);
-		else
+		else {
+			if (s->what == META_KEY) {
+				m.date = DATE_NONE;
+				m.flags[0] = '\0';
+			}
 			give_meta(r, &m);
+		}
 	}
 	uidset_free(&set);
 	done(r, ST_OK, RC_NONE, "");

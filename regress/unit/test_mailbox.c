@@ -274,6 +274,34 @@ test_move(void)
 	    COPIED(7, 102) "DONE 11 ok\n", "told again");
 }
 
+/* Right behind its SELECT, which nothing has used, it needs none of its own. */
+static void
+test_move_selects(void)
+{
+	struct m_net_move	 m = { 10, 0, 9, "to", UIDSET_INIT };
+	struct m_net_store	 st = { 10, 1, "\\Seen", UIDSET_INIT };
+	struct peer		*p;
+	int			 i;
+
+	uidset_add(&m.set, 7, 7);
+	uidset_add(&st.set, 7, 7);
+	for (i = 0; i < 2; i++) {
+		p = peer_ready(CAPS);
+		asks_open(p, 10, "box");
+		if (i == 1)
+			asks(p, M_NET_STORE, 11, &st);
+		asks(p, M_NET_MOVE, 12, &m);
+		is_sent(p, i == 0 ?
+		    "A3 SELECT \"box\"\r\nA4 UID MOVE 7 \"to\"\r\n" :
+		    "A3 SELECT \"box\"\r\nA4 UID STORE 7 +FLAGS.SILENT "
+		    "(\\Seen)\r\nA5 SELECT \"box\"\r\nA6 UID MOVE 7 \"to\"\r\n",
+		    i == 0 ? "behind a SELECT" : "behind a STORE");
+		peer_end(p);
+	}
+	uidset_free(&m.set);
+	uidset_free(&st.set);
+}
+
 /* ---- messages ---- */
 
 #define FIELDS	"BODY[HEADER.FIELDS (MESSAGE-ID DATE FROM TO SUBJECT)]"
@@ -301,6 +329,27 @@ test_meta(void)
 	is_told(p, "LOG 0 mail.example sent what can't be read, and is passed "
 	    "over: * 2 FETCH (FLAGS (\\Seen))\nSPOILT 10 \n",
 	    "whose that is can't be told: no HIGHESTMODSEQ is believed");
+	peer_end(p);
+}
+
+/* Without the date, for which Dovecot would look at every file. */
+static void
+test_meta_key(void)
+{
+	struct m_net_meta	 m = { 10, META_KEY, UIDSET_INIT };
+	struct peer		*p = peer_ready(CAPS);
+
+	opened(p, 10, "A3");
+	uidset_add(&m.set, 1, 1);
+	asks(p, M_NET_META, 11, &m);
+	is_sent(p, "A4 UID FETCH 1 (UID RFC822.SIZE BODY.PEEK[HEADER.FIELDS "
+	    "(MESSAGE-ID DATE FROM TO SUBJECT)])\r\n", "META of the key");
+	says(p, "* 1 FETCH (UID 1 RFC822.SIZE 10 " FIELDS " NIL)\r\n");
+	is_told(p, "", "its header belongs to it");
+	says(p, "* 1 FETCH (UID 1 RFC822.SIZE 10 " FIELDS
+	    " {5}\r\na\r\n\r\n)\r\nA4 OK x\r\n");
+	is_told(p, "META 11 1 10\nDONE 11 ok\n", "its answer");
+	uidset_free(&m.set);
 	peer_end(p);
 }
 
@@ -393,7 +442,9 @@ main(void)
 	test_numbers();
 	test_expunge();
 	test_move();
+	test_move_selects();
 	test_meta();
+	test_meta_key();
 	test_meta_madeup();
 	test_meta_of_two();
 	test_body();
