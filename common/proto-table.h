@@ -186,7 +186,7 @@ static const struct proto_field f_engine_alive[] = {
 #define OPEN_MASK							\
 	(OPEN_EXAMINE | OPEN_FULL | OPEN_NEW | OPEN_ALL)
 static const struct proto_field f_net_open[] = {
-	U8(m_net_open, what, 0, OPEN_MASK),
+	U8(m_net_open, what, 0, OPEN_MASK | OPEN_KEEP),
 	U32(m_net_open, uidvalidity),
 	U32(m_net_open, uidnext),
 	U32(m_net_open, n),

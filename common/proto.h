@@ -306,16 +306,17 @@ struct m_net_status {
  *   full:	UID FETCH 1:n (UID FLAGS): each is a FLAGS event, none is left out
  *   new:	UID SEARCH RETURN (ALL) UID uidnext:4294967295 -> UIDS
  *   all:	UID SEARCH RETURN (ALL) UID 1:n (if n > 0) -> UIDS
- * An OK without an ESEARCH line is an error, not an empty set (RFC 4731).  With
- * PLAIN the lists are UID FETCH ... (UID), since SEARCH of such servers lies.
- * Answers: VANISHED*, FLAGS*, UIDS*, one OPENED (if the SELECT was OK) when all
- * of it has been answered, DONE.  Until the next OPEN is selected, VANISHED and
- * FLAGS events of the mailbox carry the handle as their id.
+ *   keep:	no command, if it is selected and nothing was told of it since
+ * An OK without an ESEARCH line is an error (RFC 4731).  With PLAIN the lists
+ * are UID FETCH ... (UID), since SEARCH of such servers lies.
+ * Answers: VANISHED*, FLAGS*, UIDS*, one OPENED (if the SELECT was OK) at the
+ * end, DONE.  Until the next OPEN VANISHED and FLAGS events carry the handle.
  */
 #define OPEN_EXAMINE	0x01
 #define OPEN_FULL	0x02
 #define OPEN_NEW	0x04
 #define OPEN_ALL	0x08
+#define OPEN_KEEP	0x10
 struct m_net_open {
 	uint8_t		 what;		/* OPEN_* */
 	uint32_t	 uidvalidity;	/* 0: none known */
@@ -328,8 +329,8 @@ struct m_net_open {
 /*
  * M_NET_META: UID FETCH set (UID FLAGS INTERNALDATE RFC822.SIZE
  * BODY.PEEK[HEADER.FIELDS (MESSAGE-ID DATE FROM TO SUBJECT)]), or of these only
- * RFC822.SIZE, or all but flags and date (Dovecot looks at a file for a date);
- * answers: META*, DONE.  Or only FLAGS; answers: FLAGS* of its handle, DONE.
+ * RFC822.SIZE, or all but flags and date; answers: META*, DONE.  Or only FLAGS;
+ * answers: FLAGS* of its handle, DONE.
  */
 enum meta_what { META_WHOLE = 0, META_SIZE, META_FLAGS, META_KEY };
 struct m_net_meta {

@@ -253,7 +253,12 @@ handle_untagged(struct net *net, const struct resp *r)
 	uint64_t	 n;
 
 	handle_selecting(net, r);
-	if ((h = net->handles.current) == NULL || r->bad)
+	if ((h = net->handles.current) == NULL)
+		return;
+	if (h->state == H_OK && r->type != R_ESEARCH && r->type != R_LIST &&
+	    r->type != R_STATUS)
+		h->touched = 1;
+	if (r->bad)
 		return;
 	switch (r->type) {
 	case R_EXISTS:
@@ -282,6 +287,42 @@ handle_untagged(struct net *net, const struct resp *r)
 	default:
 		break;
 	}
+}
+
+int
+handle_keep(struct net *net, struct handle *h)
+{
+	const struct m_net_open	*open = &h->open;
+	struct handle		*o = net->handles.current;
+
+	if (!(open->what & OPEN_KEEP) || o == NULL || o->state != H_OK ||
+	    o != net->handles.sent || !TAILQ_EMPTY(&net->cmdq.answers) ||
+	    net->strategy->proof != PROOF_TOLD ||
+	    strcmp(o->mailbox, h->mailbox) != 0 ||
+	    (o->open.what & OPEN_EXAMINE && !(open->what & OPEN_EXAMINE)) ||
+	    (open->modseq != 0 && open->modseq != o->selmodseq) ||
+	    o->has_code || o->modseq != o->selmodseq || o->touched || o->spoilt ||
+	    o->unsure || o->watched)
+		return 0;
+	h->state = H_OK;
+	h->uidvalidity = o->uidvalidity;
+	h->uidnext = o->uidnext;
+	h->exists = o->exists;
+	h->recent = o->recent;
+	h->modseq = o->modseq;
+	h->selmodseq = o->selmodseq;
+	h->told_modseq = o->told_modseq;
+	h->nomodseq = o->nomodseq;
+	h->readonly = o->readonly;
+	h->notsticky = o->notsticky;
+	h->has_perm = o->has_perm;
+	h->perm_any = o->perm_any;
+	handle_set(&h->perm, o->perm);
+	handle_set(&h->mailboxid, o->mailboxid);
+	uidset_copy(&h->vanished, &o->vanished);
+	handle_sent(net, h);
+	handle_current(net, h);
+	return 1;
 }
 
 struct handle *

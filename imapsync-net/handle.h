@@ -43,6 +43,7 @@ struct handle {
 	int			 readonly;
 	int			 notsticky;
 	int			 spoilt;	/* SPOILT was sent */
+	int			 touched;	/* told of behind its SELECT */
 	int			 watched;	/* by a WATCH, to IDLE in it */
 	int			 missed;	/* it changed between two of them */
 	int			 has_perm;
@@ -76,6 +77,12 @@ struct handle	*handle_new(struct net *, uint32_t id,
 struct handle	*handle_twin(struct net *, const struct handle *);
 /* The one of the last OPEN, if that is its id, else NULL. */
 struct handle	*handle_find(struct net *, uint32_t id);
+/*
+ * OPEN_KEEP: the mailbox that is selected goes on under this handle, without a
+ * command, if the server was asked nothing but SEARCH of it and has told nothing
+ * else; returns 0 if it must be selected.
+ */
+int		 handle_keep(struct net *, struct handle *);
 void		 handle_hold(struct handle *);
 void		 handle_release(struct net *, struct handle *);
 /* A tagged answer has come, and is not yet acted upon. */

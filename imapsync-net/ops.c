@@ -144,6 +144,8 @@ open_emit(struct net *net, struct req *r)
 	uint32_t		 u = o->uidnext == 0 ? 1 : o->uidnext;
 	struct cmd		*c;
 
+	if (handle_keep(net, r->handle))
+		return 1;
 	select_box(net, r, r->handle, open_tagged);
 	if (net->strategy->changes != NULL)
 		net->strategy->changes(net, r, r->handle, open_tagged);

@@ -127,9 +127,8 @@ clean-regress:
 # What went wrong once, case by case (regress/CASES.md), on both sides: regress
 # takes a half of it.
 cases: stage
-	IMAPSYNC_CASES=all ${PROVE} -j3 --timer regress/cases/*.t \
-	    regress/hostile/server-truncated.t regress/hostile/server-drip.t \
-	    regress/sync/flags.t regress/sync/servers.t regress/sync/providers.t
+	IMAPSYNC_CASES=all ${PROVE} -j3 --timer \
+	    `grep -lE 'Imapsync::(Sides|Cases)' regress/*/*.t`
 
 # What a replaced worker may do (regress/hostile/ATTACKS.md), all of it: regress
 # takes some of what is alike.

@@ -119,7 +119,7 @@ anew_ask(struct engine *e, struct mbox *mb, int side)
 	anew_rows(mb, side, &f->anew);
 	if (f->anew.n == 0)
 		return 0;
-	ask_meta(e, look_open(e, mb, side, 0, &open), META_WHOLE, &f->new,
+	ask_meta(e, look_open(e, mb, side, OPEN_KEEP, &open), META_WHOLE, &f->new,
 	    &to);
 	return 1;
 }

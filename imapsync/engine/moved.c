@@ -253,7 +253,7 @@ moved_ask(struct engine *e, struct mbox *mb, int side)
 		add_new(e, mb, side, &set);
 	if (!uidset_empty(&set)) {
 		mbox_begin(mb);
-		ask_meta(e, look_open(e, mb, side, 0, &open), META_WHOLE,
+		ask_meta(e, look_open(e, mb, side, OPEN_KEEP, &open), META_WHOLE,
 		    &set, &to);
 	}
 	uidset_free(&set);

@@ -99,7 +99,7 @@ rules_ask_uids(struct engine *e, struct mbox *mb, int side)
 	static const struct answers	 to = { .done = rules_done };
 	struct mside			*ms = &mb->s[side];
 
-	ms->w->check.look = look_open(e, mb, side, 0, &opened);
+	ms->w->check.look = look_open(e, mb, side, OPEN_KEEP, &opened);
 	ask_search(e, ms->w->check.look, &ms->w->found.new, &to);
 }
 
@@ -110,7 +110,7 @@ rules_ask_meta(struct engine *e, struct mbox *mb, int side)
 		.meta = rules_meta, .due = rules_due, .done = rules_done
 	};
 
-	ask_meta(e, look_open(e, mb, side, 0, &opened), META_WHOLE,
+	ask_meta(e, look_open(e, mb, side, OPEN_KEEP, &opened), META_WHOLE,
 	    &mb->s[side].w->found.new, &to);
 }
 

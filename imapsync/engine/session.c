@@ -249,9 +249,13 @@ exec_open(struct engine *e, struct mbox *mb, int side)
 		.flags = session_flags, .spoilt = look_spoilt
 	};
 	struct mside			*ms = &mb->s[side];
+	int				 what = rules_open(e, side);
 
+	/* D7 wants a SELECT of its own; else discovery's will do. */
+	if (uidset_empty(&ms->w->plan.doomed))
+		what |= OPEN_KEEP;
 	/* Where what vanished is not told, what is told proves nothing. */
-	ms->w->did.exec = ask_open(e, mb, side, SESS_EXEC, rules_open(e, side),
+	ms->w->did.exec = ask_open(e, mb, side, SESS_EXEC, what,
 	    session_n(ms), ms->w->found.disc->proof == PROOF_TOLD ?
 	    ms->w->found.disc->modseq : 0, &to);
 	ms->w->did.reopen = 0;

@@ -468,7 +468,7 @@ d5_ask(struct engine *e, struct mbox *mb, int side)
 	gone_uids(mb, side, &gone);
 	d5_split(mb, OTHER(side), &moved, &full, &brief);
 	if (!uidset_empty(&moved) || !uidset_empty(&full)) {
-		s = look_open(e, mb, OTHER(side), 0, &opened);
+		s = look_open(e, mb, OTHER(side), OPEN_KEEP, &opened);
 		ask_meta(e, s, META_WHOLE, &moved, &doomed);
 		ask_meta(e, s, META_KEY, &full, &doomed);
 		ask_meta(e, s, META_SIZE, &brief, &size);

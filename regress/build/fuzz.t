@@ -18,7 +18,7 @@ use Test::More;
 use Imapsync::Proc qw(tmpdir which run_command spawn slurp spew);
 
 my $tree = "$FindBin::Bin/..";
-my $seconds = $ENV{IMAPSYNC_FUZZ_SECONDS} // 6;
+my $seconds = $ENV{IMAPSYNC_FUZZ_SECONDS} // 5;
 my @targets = map { m{fuzz_(\w+)\.c$} } glob "$tree/fuzz/fuzz_*.c";
 delete @ENV{qw(MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES)};
 

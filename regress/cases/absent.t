@@ -23,6 +23,8 @@ use Imapsync::Sides;
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');
 
+draw_subtests(2);
+
 # Another client of that side expunges what set(expunge => UIDs) says, once,
 # ahead of the second SELECT or EXAMINE of INBOX in a session: before anything
 # is looked at.  With set(hide => UIDs) the headers of these are not shown,

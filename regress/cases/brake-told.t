@@ -140,7 +140,9 @@ my %notify = (
 
 my @sides = ('local', 'remote');
 my $n = 0;
-scenario($sides[$n++ % 2], '--watch=3600', $_, $idle{$_}) for sort keys %idle;
-scenario($sides[$n++ % 2], '--notify', $_, $notify{$_}) for sort keys %notify;
+scenario($sides[$n++ % 2], '--watch=3600', $_, $idle{$_}) for drawn(2,
+    sort keys %idle);
+scenario($sides[$n++ % 2], '--notify', $_, $notify{$_}) for drawn(2,
+    sort keys %notify);
 $brake->judge;
 done_testing;

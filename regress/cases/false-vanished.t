@@ -23,6 +23,8 @@ use Imapsync::Sides;
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');
 
+draw_subtests(2);
+
 # With set(vanished => UIDs) each SELECT of INBOX tells them; with set(empty =>
 # 1) it has no messages, either.  With set(once => 1) the first SELECT only.
 sub liar

@@ -23,10 +23,13 @@ use Imapsync::Model;
 use Imapsync::Proc qw(give_away);
 use Imapsync::Relay;
 use Imapsync::Server;
+use Imapsync::Sides;
 use Imapsync::Watch;
 
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');
+
+draw_subtests(2);
 
 my $number = 0;
 
@@ -97,8 +100,8 @@ subtest 'D6: a host in capitals' => sub {
 	    'localhost'), $server->section(host => 'LocalHost'));
 	$server->stop;
 };
-for my $pair (['', 'work/'], ['work/', ''], ['work/', 'work/'],
-    ['work/', 'work/sub/'], ['work/sub/', 'work/']) {
+for my $pair (drawn(2, ['', 'work/'], ['work/', ''], ['work/', 'work/'],
+    ['work/', 'work/sub/'], ['work/sub/', 'work/'])) {
 	my $what = "a reference within the other, '$pair->[0]' and " .
 	    "'$pair->[1]'";
 	subtest "D6: $what" => sub {
@@ -107,9 +110,10 @@ for my $pair (['', 'work/'], ['work/', ''], ['work/', 'work/'],
 	};
 }
 # Nobody listens there: it is seen before anything is connected to.
-for my $pair ([{}, { port => 993 }], [{ port => 993 }, { port => 'imaps' }],
+for my $pair (drawn(2,
+    [{}, { port => 993 }], [{ port => 993 }, { port => 'imaps' }],
     [{ type => 'imap', STARTTLS => 'NO' }, { type => 'imap', STARTTLS =>
-    'NO', port => 143 }]) {
+    'NO', port => 143 }])) {
 	my %s = (type => 'imaps', host => '127.0.0.2', username => 'joe',
 	    password => 'x');
 	my $i = Imapsync::Imapsync->new(local => { %s, %{ $pair->[0] } },

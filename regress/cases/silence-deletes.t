@@ -23,6 +23,8 @@ use Imapsync::Sides;
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');
 
+draw_subtests(2);
+
 # Messages 1 to 6 have the same UIDs there; a few are withheld.
 sub withheld
 {

@@ -24,6 +24,8 @@ use Imapsync::Sides;
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');
 
+draw_subtests(2);
+
 # A pair of which one side may withhold, in sync with two messages where "old".
 sub pair
 {
@@ -214,8 +216,9 @@ subtest 'A1: withheld, then it is deleted indeed' => sub {
 	$p->rests(0, 'the server is as it was');
 };
 
-for my $text ('[EXPUNGEISSUED] some are gone', '[SERVERBUG] internal error',
-    'try again') {
+for my $text (drawn(2,
+    '[EXPUNGEISSUED] some are gone', '[SERVERBUG] internal error',
+    'try again')) {
 	subtest "A3: two of six, then NO $text" => sub {
 		for my $side (sides('remote', 'local')) {
 			my $p = pair($side, 'none', old => 1);

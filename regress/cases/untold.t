@@ -116,7 +116,7 @@ sub work
 
 # One kind of line at a time in a run ...
 my $turn = 0;
-for my $what (sort keys %told) {
+for my $what (drawn(2, sort keys %told)) {
 	for my $side (('local', 'remote')[$turn++ % 2]) {
 		my $name = "$what, $side";
 		my $s = pair($side, drizzle($told{$what}));
@@ -184,7 +184,7 @@ sub replaced
 
 my %when = ('ahead of the SELECT that precedes APPEND' => [2, qr/ SELECT "?Work/],
     'ahead of APPEND' => [1, qr/ APPEND "?Work/]);
-for my $when (sort keys %when) {
+for my $when (drawn(2, sort keys %when)) {
 	for my $side (sides('remote', 'local')) {
 		my ($nth, $re) = @{ $when{$when} };
 		my $other = $side eq 'local' ? 'remote' : 'local';

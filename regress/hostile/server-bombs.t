@@ -18,6 +18,7 @@ use Compress::Raw::Zlib;
 use Time::HiRes qw(sleep time);
 use Imapsync::Hostile;
 use Imapsync::Mail qw(message);
+use Imapsync::Sides;
 
 plan skip_all => 'there is no /proc' unless -e '/proc/self/status';
 
@@ -52,19 +53,20 @@ bomb('an endless line as greeting', 'GREETING', sub {
 	$_[0]->flood(80 * MB, $long);
 	$_[0]->silence;
 }, says => $lost, status => [1, 75]);
-for my $where ('LOGIN', 'LIST', 'SELECT box', 'UID FETCH box', 'APPEND box') {
+for my $where (drawn(2,
+    'LOGIN', 'LIST', 'SELECT box', 'UID FETCH box', 'APPEND box')) {
 	bomb("an endless line, $where", $where, sub {
 		$_[0]->put('* OK ');
 		$_[0]->flood(80 * MB, $long);
 		$_[0]->silence;
 	}, says => $lost, status => [3, 75]);
 }
-for my $case (['LIST', '* LIST () "/" '], ['LIST', '* STATUS '],
+for my $case (drawn(2, ['LIST', '* LIST () "/" '], ['LIST', '* STATUS '],
     ['LOGIN', '* CAPABILITY '], ['SELECT box', '* OK [ALERT '],
     ['SELECT box', '* VANISHED (EARLIER) '],
     ['UID FETCH box', '* 4 FETCH (UID 4 FLAGS '],
     ['UID FETCH box', '* 4 FETCH (UID 4 BODY[HEADER.FIELDS (X)] '],
-    ['UID SEARCH box', '* ESEARCH ']) {
+    ['UID SEARCH box', '* ESEARCH '])) {
 	my ($where, $begin) = @$case;
 	bomb("an endless literal, $where, $begin", $where, sub {
 		$_[0]->put("$begin\{4000000000}\r\n");
@@ -72,8 +74,8 @@ for my $case (['LIST', '* LIST () "/" '], ['LIST', '* STATUS '],
 		$_[0]->silence;
 	}, says => $lost, status => [3, 75]);
 }
-for my $size ('18446744073709551616', '18446744073709551615',
-    '9223372036854775808', '4294967296', '9' x 60) {
+for my $size (drawn(2, '18446744073709551616', '18446744073709551615',
+    '9223372036854775808', '4294967296', '9' x 60)) {
 	bomb("a body of $size octets", 'UID FETCH box', sub {
 		$_[0]->put("* 4 FETCH (UID 4 BODY[] {$size}\r\nx");
 		$_[0]->silence;
@@ -86,12 +88,12 @@ for my $size ('18446744073709551616', '18446744073709551615',
 
 # ---- nesting, junk ----
 
-for my $case (['LIST', '* LIST ' . '(' x 30000], ['LIST', '* LIST (' .
+for my $case (drawn(2, ['LIST', '* LIST ' . '(' x 30000], ['LIST', '* LIST (' .
     '(' x 15000 . ')' x 15000 . ') "/" x'], ['UID FETCH box',
     '* 1 FETCH (UID 1 BODYSTRUCTURE ' . '(' x 15000 . 'NIL' . ')' x 15000 .
     ')'], ['UID FETCH box', '* 1 FETCH (UID 1 BODYSTRUCTURE ' . '(' x 30000],
     ['SELECT box', '* OK [X ' . '(' x 30000 . ']'],
-    ['UID SEARCH box', '* ESEARCH ' . '(' x 30000]) {
+    ['UID SEARCH box', '* ESEARCH ' . '(' x 30000])) {
 	my ($where, $line) = @$case;
 	bomb('nested, ' . substr($line, 0, 34) . ", $where", $where, sub {
 		$_[0]->flush;
@@ -111,11 +113,11 @@ bomb('BODYSTRUCTURE and other junk about each message', 'UID FETCH box', sub {
 
 # Until there is a bound, and advice that says so.
 my $status = '(MESSAGES 1 UIDNEXT 2 UIDVALIDITY 3 HIGHESTMODSEQ 4)';
-for my $case (['LIST without STATUS', "* LIST () \"/\" \"n%d\"\r\n"],
+for my $case (drawn(2, ['LIST without STATUS', "* LIST () \"/\" \"n%d\"\r\n"],
     ['STATUS without LIST', "* STATUS \"n%d\" $status\r\n"],
     ['\NonExistent', "* LIST (\\NonExistent) \"/\" \"n%d\"\r\n"],
     ['both', "* LIST () \"/\" \"n%d\"\r\n* STATUS \"n%d\" $status\r\n"],
-    ['long names', '* LIST () "/" "' . 'x' x 900 . "%d\"\r\n"]) {
+    ['long names', '* LIST () "/" "' . 'x' x 900 . "%d\"\r\n"])) {
 	my ($what, $format) = @$case;
 	bomb("mailboxes without end: $what", 'LIST', sub {
 		$_[0]->flood(24 * MB, lines($format));
@@ -123,8 +125,9 @@ for my $case (['LIST without STATUS', "* LIST () \"/\" \"n%d\"\r\n"],
 	}, says => qr/^remote: .*(?:names|mailboxes)/m,
 	    status => [1, 75]);
 }
-for my $case (['LIST', ''], ['LIST and STATUS', "* STATUS \"n%d\" $status\r\n"],
-    ['LIST (\NonExistent)', '\NonExistent']) {
+for my $case (drawn(2,
+    ['LIST', ''], ['LIST and STATUS', "* STATUS \"n%d\" $status\r\n"],
+    ['LIST (\NonExistent)', '\NonExistent'])) {
 	my ($what, $more) = @$case;
 	my $attrs = $more =~ /^\\/ ? $more : '';
 	my $format = "* LIST ($attrs) \"/\" \"n%d\"\r\n" .
@@ -154,7 +157,7 @@ bomb('one name again and again', 'LIST', sub {
 	$_[0]->flood(8 * MB, "* LIST () \"/\" \"again\"\r\n" x 1000);
 	return 0;
 });
-for my $n (1023, 1024, 100_000, 3 * MB) {
+for my $n (drawn(2, 1023, 1024, 100_000, 3 * MB)) {
 	my $name = 'n' x $n;
 	bomb("names of $n octets", 'LIST', sub {
 		$_[0]->flush;
@@ -235,7 +238,7 @@ for my $code (0, 1) {
 		return 0;
 	}, others => 1);
 }
-for my $case (['EXISTS 4294967295', exists => 4294967295],
+for my $case (drawn(2, ['EXISTS 4294967295', exists => 4294967295],
     ['EXISTS 0', exists => 0], ['UIDNEXT 0', uidnext => 0],
     ['UIDNEXT 1', uidnext => 1], ['UIDNEXT 4294967295', uidnext => 4294967295],
     ['UIDNEXT 4294967296', uidnext => 4294967296],
@@ -243,7 +246,7 @@ for my $case (['EXISTS 4294967295', exists => 4294967295],
     ['HIGHESTMODSEQ 2^63', modseq => '9223372036854775808'],
     ['HIGHESTMODSEQ 2^64 - 1', modseq => '18446744073709551615'],
     ['HIGHESTMODSEQ 2^64', modseq => '18446744073709551616'],
-    ['UIDVALIDITY 4294967296', uidvalidity => '4294967296']) {
+    ['UIDVALIDITY 4294967296', uidvalidity => '4294967296'])) {
 	my ($what, $key, $value) = @$case;
 	lie("SELECT: $what", sub { $_[1]{$key} = $value });
 	push @cases, $h->bomb("STATUS: $what", 'NOTHING', sub { 0 },
@@ -258,8 +261,9 @@ for my $case (['EXISTS 4294967295', exists => 4294967295],
 
 # ---- sets ----
 
-for my $set ('4:4294967295', '1:4294967295', '4294967295:1', '*', '1:*',
-    '0', '4,4,4,4', '4:3000000000,1:4294967295') {
+for my $set (drawn(2,
+    '4:4294967295', '1:4294967295', '4294967295:1', '*', '1:*',
+    '0', '4,4,4,4', '4:3000000000,1:4294967295')) {
 	bomb("ESEARCH ALL $set", 'UID SEARCH box', sub {
 		my ($c, $tag) = @_;
 		$c->untagged("ESEARCH (TAG \"$tag\") UID ALL $set COUNT 1");
@@ -288,8 +292,9 @@ bomb('ESEARCH COUNT 4294967295', 'UID SEARCH box', sub {
 	$c->tagged($tag, 'OK', 'done');
 	return 1;
 }, others => 1, each => 1);
-for my $set ('1:4294967295', '5:4294967295', '4294967295', '0', '5,7,9',
-    join(',', map { 2 * $_ } 1 .. 5000), '5:5', '6:5') {
+for my $set (drawn(2,
+    '1:4294967295', '5:4294967295', '4294967295', '0', '5,7,9',
+    join(',', map { 2 * $_ } 1 .. 5000), '5:5', '6:5')) {
 	my $what = length $set < 40 ? $set : '2,4,6 ...';
 	bomb("APPENDUID $what", 'APPEND box', sub {
 		my ($c, $tag, $name, @args) = @_;
@@ -322,7 +327,7 @@ bomb('mechanisms without end', 'LOGIN', sub {
 	    " AUTH=X$_[0]Y$_" } 1 .. 1000) . "\r\n" });
 	return 0;
 }, others => 1);
-for my $code ('ALERT', 'UNAVAILABLE', 'X-OTHER') {
+for my $code (drawn(2, 'ALERT', 'UNAVAILABLE', 'X-OTHER')) {
 	bomb("[$code] without end", 'UID FETCH box', sub {
 		my ($c) = @_;
 		$c->flood(8 * MB, lines("* OK [$code] number %d of many\r\n"));
@@ -363,7 +368,7 @@ bomb('a refusal of the login without end', 'LOGIN', sub {
 
 # ---- unasked, in every state, and then what was asked for ----
 
-for my $line ('* OK %d', '* NO %d', '* BAD %d', '* PREAUTH %d',
+for my $line (drawn(2, '* OK %d', '* NO %d', '* BAD %d', '* PREAUTH %d',
     '* CAPABILITY IMAP4rev1 X%d', '* LIST () "/" "n%d"', '* LSUB () "/" "n%d"',
     "* STATUS \"n%d\" $status", '* FLAGS (k%d)', '* SEARCH %d',
     '* ESEARCH (TAG "x") UID ALL %d', '* ESEARCH UID ALL %d', '* %d EXISTS',
@@ -374,7 +379,7 @@ for my $line ('* OK %d', '* NO %d', '* BAD %d', '* PREAUTH %d',
     '* METADATA "n%d" (/x)', '* OK [UIDVALIDITY %d] x',
     '* OK [UIDNEXT %d] x', '* OK [HIGHESTMODSEQ %d] x',
     '* OK [CLOSED] x', '* OK [COPYUID %d 1:%d 1:%d] x',
-    '* OK [APPENDUID %d %d] x', '* OK [NOTIFICATIONOVERFLOW] x') {
+    '* OK [APPENDUID %d %d] x', '* OK [NOTIFICATIONOVERFLOW] x')) {
 	my $piece = lines("$line\r\n");
 	my $burst = sub { $_[0]->flood(150_000, $piece); return 0 };
 	bomb("unasked everywhere: $line", 'CAPABILITY', $burst, each => 1,
@@ -385,8 +390,9 @@ for my $line ('* OK %d', '* NO %d', '* BAD %d', '* PREAUTH %d',
 
 # ---- unasked, and no answer: "timeout" is not renewed ----
 
-for my $where ('LOGIN', 'LIST', 'SELECT box', 'UID FETCH box', 'UID SEARCH box',
-    'APPEND box', 'LOGOUT') {
+for my $where (drawn(2,
+    'LOGIN', 'LIST', 'SELECT box', 'UID FETCH box', 'UID SEARCH box',
+    'APPEND box', 'LOGOUT')) {
 	bomb("unasked without end, $where", $where, sub {
 		my ($c) = @_;
 		my $all = "* OK still here\r\n* 3 EXISTS\r\n* XYZZY\r\n" .
@@ -428,10 +434,10 @@ sub deflated
 	}
 }
 
-for my $case (['zeros', "\0"], ['ends of lines', "\r\n"],
+for my $case (drawn(2, ['zeros', "\0"], ['ends of lines', "\r\n"],
     ['a line', 'x'], ['lines', "* OK x\r\n"],
     ['mailboxes', "* LIST () \"/\" \"again\"\r\n"],
-    ['changes', "* 1 FETCH (UID 1 FLAGS (\\Seen))\r\n"]) {
+    ['changes', "* 1 FETCH (UID 1 FLAGS (\\Seen))\r\n"])) {
 	my ($what, $plain) = @$case;
 	bomb("COMPRESS: $what", 'COMPRESS', sub {
 		my ($c, $tag) = @_;
@@ -531,11 +537,12 @@ watch('EXPUNGE without end in IDLE', ['--watch=3600'],
     $idle->("* 1 EXPUNGE\r\n", 2));
 watch('names without end in IDLE', ['--watch=3600'],
     $idle->("* LIST () \"/\" \"n%d\"\r\n* STATUS \"n%d\" $status\r\n", 16));
-for my $format ("* STATUS \"n%d\" $status\r\n", "* STATUS \"box\" $status\r\n",
+for my $format (drawn(2,
+    "* STATUS \"n%d\" $status\r\n", "* STATUS \"box\" $status\r\n",
     "* LIST () \"/\" \"n%d\"\r\n", "* LIST (\\NonExistent) \"/\" \"n%d\"\r\n",
     "* LIST () \"/\" \"n%d\" (\"OLDNAME\" (\"box\"))\r\n",
     "* LIST () \"/\" \"box\" (\"OLDNAME\" (\"A\"))\r\n",
-    "* OK [NOTIFICATIONOVERFLOW] x\r\n") {
+    "* OK [NOTIFICATIONOVERFLOW] x\r\n")) {
 	watch('NOTIFY: ' . ($format =~ s/\r\n//r), ['--notify'],
 	    { NOTIFY => sub {
 		my ($c, $tag) = @_;

@@ -22,6 +22,7 @@ use Imapsync::Cert;
 use Imapsync::Farm;
 use Imapsync::Hostile;
 use Imapsync::Proc qw(tmpdir slurp spew run_command);
+use Imapsync::Sides;
 use Imapsync::Tls qw(start_tls);
 
 my $password = 'opensesame';
@@ -122,20 +123,20 @@ presents('for the signature of mail', cert(name => 'mail',
 
 # ---- name ----
 
-for my $case (['*', 'DNS:*'], ['*host', 'DNS:*host'],
+for my $case (drawn(2, ['*', 'DNS:*'], ['*host', 'DNS:*host'],
     ['local*', 'DNS:local*'], ['*.localhost', 'DNS:*.localhost'],
     ['localhost.example', 'DNS:localhost.example'],
     ['an address as a name', 'DNS:127.0.0.1'],
-    ['mail', 'email:user@localhost'], ['a URI', 'URI:imaps://localhost']) {
+    ['mail', 'email:user@localhost'], ['a URI', 'URI:imaps://localhost'])) {
 	my ($what, $san) = @$case;
 	(my $file = $san) =~ s/\W+/-/g;
 	presents("name: $what", cert(name => "name$file", san => $san),
 	    undef, says => qr/does not hold the name localhost|TLS/);
 }
-for my $case (['mail.*.org', 'mail.a.org'], ['*.org', 'example.org'],
+for my $case (drawn(2, ['mail.*.org', 'mail.a.org'], ['*.org', 'example.org'],
     ['*.example.org', 'a.b.example.org'], ['m*.example.org',
     'mail.example.org'], ['mail.example.org', 'mail.example.org.evil.com'],
-    ['*.*.example.org', 'a.b.example.org']) {
+    ['*.*.example.org', 'a.b.example.org'])) {
 	my ($held, $host) = @$case;
 	(my $file = $held) =~ s/\W+/-/g;
 	# The name is the proxy's to look up.
@@ -242,8 +243,9 @@ sub flight
 }
 
 ok(length $hello > 700, 'a flight of a server') or diag(length $hello);
-for my $n (1, 3, 5, 6, 20, 44, 80, 127, 130, 200, 500, length($hello) - 1,
-    length $hello) {
+for my $n (drawn(2,
+    1, 3, 5, 6, 20, 44, 80, 127, 130, 200, 500, length($hello) - 1,
+    length $hello)) {
 	for my $silent (0, 1) {
 		attacker('the handshake, ' . ($silent ? 'silent' : 'closed') .
 		    " at $n", sub {
@@ -258,7 +260,7 @@ for my $n (1, 3, 5, 6, 20, 44, 80, 127, 130, 200, 500, length($hello) - 1,
 	}
 }
 # One octet in it is another.
-for my $n (0, 1, 3, 5, 9, 44, 76, 128, 300) {
+for my $n (drawn(2, 0, 1, 3, 5, 9, 44, 76, 128, 300)) {
 	attacker("the handshake, octet $n turned", sub {
 		my ($c) = @_;
 		my $data = $hello;
@@ -303,11 +305,11 @@ attacker('PREAUTH in the clear', sub {
 });
 
 my %starttls = (keys => { type => 'imap', STARTTLS => 'YES' });
-for my $case (
+for my $case (drawn(2, 
     ['is not offered', "* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN] x\r\n"],
     ['is offered in words alone', "* OK STARTTLS [CAPABILITY IMAP4rev1]\r\n"],
     ['is spelt STARTTLSX', "* OK [CAPABILITY IMAP4rev1 STARTTLSX] x\r\n"],
-    ['PREAUTH', "* PREAUTH [CAPABILITY IMAP4rev1 STARTTLS] x\r\n"]) {
+    ['PREAUTH', "* PREAUTH [CAPABILITY IMAP4rev1 STARTTLS] x\r\n"])) {
 	my ($what, $greeting) = @$case;
 	attacker("STARTTLS: $what", sub {
 		my ($c) = @_;
@@ -320,10 +322,10 @@ for my $case (
 }
 
 # Octets behind the OK, in its packet, and then an honest handshake.
-for my $inject ("\r\n", '* ', "* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\n",
+for my $inject (drawn(2, "\r\n", '* ', "* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\n",
     "* PREAUTH hi\r\n", "* BYE go to imap.evil.example\r\n",
     "A2 OK done\r\nA3 OK done\r\n", "\0", "\x16", "\x15\x03\x03\x00\x02\x01\0",
-    "* OK [REFERRAL imap://evil.example/] x\r\n", 'x' x 20000) {
+    "* OK [REFERRAL imap://evil.example/] x\r\n", 'x' x 20000)) {
 	my $what = substr($inject, 0, 30) =~ s/([^ -~])/sprintf '\\x%02x',
 	    ord $1/ger;
 	attacker("STARTTLS: injected: $what", sub {

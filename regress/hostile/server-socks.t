@@ -18,6 +18,7 @@ use Test::More;
 use Time::HiRes qw(sleep);
 use Imapsync::Farm;
 use Imapsync::Hostile;
+use Imapsync::Sides;
 
 use constant SECRET => 'proxy-secret';
 
@@ -133,7 +134,7 @@ sub accepted
 # ---- the method ----
 
 my $socks5 = qr/does not speak SOCKS/;
-for my $method ("\4\0", "\0\0", "\6\0", "\xff\0", 'HT', '* ') {
+for my $method (drawn(2, "\4\0", "\0\0", "\6\0", "\xff\0", 'HT', '* ')) {
 	refused('method, version ' . unpack('H*', $method), [1, 75], $socks5,
 	    method => $method, unasked => 1);
 }
@@ -141,7 +142,7 @@ refused('method, refused', [1], qr/neither|refuse/, method => "\5\xff",
     unasked => 1);
 refused('method, refused, no password', [1], qr/demands/,
     method => "\5\xff", no_auth => 1);
-for my $n (1, 3, 9, 0x80, 0xfe) {
+for my $n (drawn(2, 1, 3, 9, 0x80, 0xfe)) {
 	refused("method $n, not offered", [1, 75], qr/not\s+offered/,
 	    method => pack('CC', 5, $n), unasked => 1);
 }
@@ -154,11 +155,11 @@ refused('an IMAP server', [1, 75], $socks5, method => "* OK ready\r\n",
 
 # ---- the password ----
 
-for my $n (1, 2, 0x7f, 0xff) {
+for my $n (drawn(2, 1, 2, 0x7f, 0xff)) {
 	refused("password refused, $n", [1], qr/user name or password/,
 	    auth => pack('CC', 1, $n));
 }
-for my $version (0, 2, 5) {
+for my $version (drawn(2, 0, 2, 5)) {
 	refused("password, version $version", [1, 75], $socks5,
 	    auth => pack('CC', $version, 0));
 }
@@ -168,7 +169,7 @@ for my $version (0, 2, 5) {
 my @words = (undef, qr/general failure/, qr/not allowed/,
     qr/network unreachable/, qr/host unreachable/, qr/connection refused/,
     qr/./, qr/./, qr/./);
-for my $n (1 .. 9, 0x10, 0x7f, 0x80, 0xff) {
+for my $n (drawn(2, 1 .. 9, 0x10, 0x7f, 0x80, 0xff)) {
 	refused("reply $n", [1, 75], $words[$n] // qr/reply $n/,
 	    reply => pack('C4', 5, $n, 0, 1) . "\0" x 6);
 	refused("reply $n, no more of it", [1, 75], $words[$n] // qr/reply $n/,
@@ -178,7 +179,7 @@ refused('reply 0, version 4', [1, 75], $socks5,
     reply => "\4\0\0\1\0\0\0\0\0\0");
 refused('reply 0, version 0', [1, 75], $socks5,
     reply => "\0\x5a\0\1\0\0\0\0\0\0");
-for my $type (0, 2, 5, 0x7f, 0xff) {
+for my $type (drawn(2, 0, 2, 5, 0x7f, 0xff)) {
 	refused("reply 0, address type $type", [1, 75], qr/address of an/,
 	    reply => pack('C4', 5, 0, 0, $type) . "\0" x 30);
 }

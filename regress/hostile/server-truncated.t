@@ -212,14 +212,14 @@ sub judge
 	    if $case->{keep};
 }
 
-# What is cut within a word is read by the same lines: every fourth octet, and of
-# the silent servers, which cost their timeout as well, every eighth; which of
+# What is cut within a word is read by the same lines: every sixth octet, and of
+# the silent servers, which cost their timeout as well, every twelfth; which of
 # them is drawn.  `make cases` takes all.
 unless (all_cases()) {
-	my $part = int(rand 8);
-	note("closed: octets 4 n + ", $part % 4, "; left open: 8 n + $part");
-	@cases = grep { $_->{at} % ($_->{remote}{open} ? 8 : 4) ==
-	    ($_->{remote}{open} ? $part : $part % 4) } @cases;
+	my $part = int(rand 12);
+	note("closed: octets 6 n + ", $part % 6, "; left open: 12 n + $part");
+	@cases = grep { $_->{at} % ($_->{remote}{open} ? 12 : 6) ==
+	    ($_->{remote}{open} ? $part : $part % 6) } @cases;
 }
 my $farm = Imapsync::Farm->new(\@cases, slots => 12);
 $farm->run(sub { judge($farm, @_) }, grep({ $_->{remote}{open} } @cases));

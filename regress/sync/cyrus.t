@@ -19,7 +19,10 @@ use Imapsync::Mail qw(message date_of new_number new_messages samples);
 use Imapsync::Pair qw(dovecot cyrus count);
 use Imapsync::Proc qw(tmpdir spew);
 use Imapsync::Server;
+use Imapsync::Sides;
 use Imapsync::Tap;
+
+draw_subtests(2);
 
 for my $kind ('dovecot', 'cyrus') {
 	plan skip_all => Imapsync::Server->missing($kind)

@@ -27,6 +27,8 @@ use Imapsync::Tap;
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');
 
+draw_subtests(2);
+
 # Subject => flags, for all messages of the INBOX.
 sub flags_of
 {

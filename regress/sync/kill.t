@@ -37,7 +37,7 @@ use Imapsync::Proc qw(alive descendants slurp spawn spew tmpdir wait_for
 use Imapsync::Relay;
 use Imapsync::Server;
 
-use constant { LIVES => 14, KILLS => 4, WORKERS => 8 };
+use constant { LIVES => 10, KILLS => 4, WORKERS => 8 };
 
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');

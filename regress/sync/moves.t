@@ -201,7 +201,7 @@ subtest 'on both sides' => sub {
 subtest 'killed' => sub {
 	my $all = 0;
 
-	for my $part (1 .. ($ENV{MOVES_KILLS} // 6)) {
+	for my $part (1 .. ($ENV{MOVES_KILLS} // 4)) {
 		on(local => sub { move($_[0], 'INBOX', 5, 'Archive');
 		    move($_[0], 'Archive', 3, 'B') });
 		my $octet = 120 + int rand 700;

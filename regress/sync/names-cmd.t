@@ -21,10 +21,13 @@ use Imapsync::Mail qw(message);
 use Imapsync::Pair qw(server);
 use Imapsync::Proc qw(slurp which);
 use Imapsync::Server;
+use Imapsync::Sides;
 
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');
 plan skip_all => 'sqlite3 is not installed' unless which('sqlite3');
+
+draw_subtests(2);
 
 my ($local, $remote, $i);
 

@@ -20,9 +20,12 @@ use Imapsync::Mail qw(message);
 use Imapsync::Model;
 use Imapsync::Pair qw(pair put);
 use Imapsync::Server;
+use Imapsync::Sides;
 
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');
+
+draw_subtests(2);
 
 my $fs = 'maildir:~/Maildir:LAYOUT=fs';
 

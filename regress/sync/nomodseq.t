@@ -18,9 +18,12 @@ use Imapsync::Compare qw(same_content total);
 use Imapsync::Mail qw(message date_of);
 use Imapsync::Pair qw(pair count);
 use Imapsync::Server;
+use Imapsync::Sides;
 
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');
+
+draw_subtests(2);
 
 my %none = (
 	select => sub {

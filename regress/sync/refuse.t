@@ -20,9 +20,12 @@ use Imapsync::Mail qw(message date_of);
 use Imapsync::Model;
 use Imapsync::Pair qw(dovecot count);
 use Imapsync::Server;
+use Imapsync::Sides;
 
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');
+
+draw_subtests(2);
 
 # Refused messages stand, nothing else is to be done: one line, no SELECT.
 sub stands

@@ -21,9 +21,12 @@ use Imapsync::Compare qw(same_content snapshot everything);
 use Imapsync::Mail qw(message);
 use Imapsync::Pair qw(pair);
 use Imapsync::Server;
+use Imapsync::Sides;
 
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');
+
+draw_subtests(2);
 
 # Mailbox => subject numbers and flags, to be compared with a list.
 sub content

@@ -65,17 +65,17 @@ my @qresync = map { ({ %$_, strategy => 'qresync' },
 $_->{name} .= ", $_->{strategy}" for @qresync;
 
 # All that there is, or one of it.
-sub drawn
+sub one_of
 {
 	return @_ if all_cases() || $only ne '';
 	return $_[rand @_];
 }
 
 diag("TABLE_SEED=$seed");
-for my $k (grep { $_->{name} =~ /$only/ } @courier, drawn(@hoodiecrow),
-    drawn(@mailutils), drawn(@qresync)) {
+for my $k (grep { $_->{name} =~ /$only/ } @courier, one_of(@hoodiecrow),
+    one_of(@mailutils), one_of(@qresync)) {
 	my $why = Imapsync::Server->missing($k->{kind});
-	for my $side (drawn('remote', 'local')) {
+	for my $side (one_of('remote', 'local')) {
 		subtest "$k->{name}, $side" => sub {
 			plan skip_all => $why if $why;
 			my $t = Table->new($k, $side);

@@ -247,6 +247,7 @@ on_open(const struct msg *msg)
 	    m->what & OPEN_FULL ? " full" : "",
 	    m->what & OPEN_NEW ? " new" : "",
 	    m->what & OPEN_ALL ? " all" : "");
+	/* OPEN_KEEP is the worker's business: test_mailbox.c. */
 }
 
 /* What the RECV that follows may append. */

@@ -302,6 +302,65 @@ test_move_selects(void)
 	uidset_free(&st.set);
 }
 
+/*
+ * OPEN_KEEP: what was selected last goes on if nothing but a SEARCH came behind
+ * its SELECT; "said" is what the server has said since.
+ */
+static void
+keep(const char *box, int first, int second, uint64_t modseq, const char *said,
+    const char *sent, const char *what)
+{
+	struct m_net_open	 m;
+	struct peer		*p = peer_ready(CAPS);
+
+	memset(&m, 0, sizeof(m));
+	m.mailbox = "box";
+	m.what = first | OPEN_NEW;
+	asks(p, M_NET_OPEN, 10, &m);
+	says(p, "* 3 EXISTS\r\n* OK [UIDVALIDITY 7] x\r\n"
+	    "* OK [UIDNEXT 100] x\r\n* OK [HIGHESTMODSEQ 50] x\r\n"
+	    "A3 OK [READ-WRITE] x\r\n* ESEARCH (TAG \"A4\") UID\r\nA4 OK x\r\n");
+	says(p, said);
+	buf_clear(&p->told);
+	buf_clear(&p->got);
+	memset(&m, 0, sizeof(m));
+	m.mailbox = box;
+	m.what = second | OPEN_KEEP;
+	m.modseq = modseq;
+	m.uidvalidity = modseq == 0 ? 0 : 7;
+	asks(p, M_NET_OPEN, 20, &m);
+	is_sent(p, sent, what);
+	if (sent[0] == '\0') {
+		is_told(p, "OPENED 20 7/100/3/50\nDONE 20 ok\n", what);
+		says(p, "* 4 EXISTS\r\n* 1 FETCH (UID 1 FLAGS (\\Seen))\r\n");
+		is_told(p, "FLAGS 20 1 (\\Seen)\n", "told under it");
+	}
+	peer_end(p);
+}
+
+#define AGAIN	"A5 SELECT \"box\"\r\n"
+
+static void
+test_keep(void)
+{
+	keep("box", 0, 0, 0, "", "", "kept");
+	keep("box", 0, 0, 50, "", "", "kept from the same HIGHESTMODSEQ on");
+	keep("box", 0, OPEN_EXAMINE, 0, "", "", "kept to look at it");
+	keep("box", OPEN_EXAMINE, 0, 0, "", AGAIN, "it was read-only");
+	keep("box", 0, 0, 40, "",
+	    "A5 SELECT \"box\" (QRESYNC (7 40))\r\n", "since another one");
+	keep("other", 0, 0, 0, "", "A5 SELECT \"other\"\r\n",
+	    "another mailbox");
+	keep("box", 0, 0, 0, "* 4 EXISTS\r\n", AGAIN, "a new message");
+	keep("box", 0, 0, 0, "* VANISHED 9\r\n", AGAIN, "one less");
+	keep("box", 0, 0, 0, "* 1 FETCH (UID 1 FLAGS ())\r\n", AGAIN,
+	    "a change");
+	keep("box", 0, 0, 0, "* 1 FETCH (FLAGS ())\r\n", AGAIN,
+	    "what can't be read");
+	keep("box", 0, 0, 0, "* OK [HIGHESTMODSEQ 60] x\r\n", AGAIN,
+	    "another HIGHESTMODSEQ");
+}
+
 /* ---- messages ---- */
 
 #define FIELDS	"BODY[HEADER.FIELDS (MESSAGE-ID DATE FROM TO SUBJECT)]"
@@ -443,6 +502,7 @@ main(void)
 	test_expunge();
 	test_move();
 	test_move_selects();
+	test_keep();
 	test_meta();
 	test_meta_key();
 	test_meta_madeup();

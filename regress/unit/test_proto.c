@@ -604,7 +604,7 @@ test_rules(void)
 		    PROXY_SOCKS5H },
 		{ M_NET_FD, offsetof(struct m_net_fd, what), NETFD_KEY },
 		{ M_NET_LIST, offsetof(struct m_net_list, selectors), 7 },
-		{ M_NET_OPEN, offsetof(struct m_net_open, what), 15 },
+		{ M_NET_OPEN, offsetof(struct m_net_open, what), 31 },
 		{ M_NET_RECV, offsetof(struct m_net_recv, mode), RECV_ONE },
 		{ M_NET_STORE, offsetof(struct m_net_store, add), 1 },
 		{ M_NET_NAME, offsetof(struct m_net_name, op),

@@ -13,8 +13,8 @@
 #	done_testing;
 #
 # Each is one test of the outer file; what it says itself is shown if it fails.
-# FILE.t --case N runs the N-th alone, from 0.  Of more than MANY every second one
-# is taken unless IMAPSYNC_CASES is "all".
+# FILE.t --case N runs the N-th alone, from 0.  Of more than SOME every second one
+# is taken, of more than MANY every third, unless IMAPSYNC_CASES is "all".
 package Imapsync::Cases;
 
 use strict;
@@ -26,7 +26,7 @@ use Time::HiRes qw(sleep);
 use Imapsync::Proc qw(spawn spew slurp tmpdir);
 use Imapsync::Sides;
 
-use constant MANY => 16;
+use constant { SOME => 10, MANY => 20 };
 
 our @EXPORT_OK = qw(cases);
 
@@ -44,18 +44,17 @@ sub cases
 		exit 0;
 	}
 	my $script = Cwd::abs_path($0);
-	my (%running, $next);
+	my @left = drawn($n > MANY ? 3 : $n > SOME ? 2 : 1, 0 .. $n - 1);
+	my %running;
 
-	$next = 0;
-	while ($next < $n || %running) {
-		while ($next < $n && keys %running < $at_once) {
+	while (@left || %running) {
+		while (@left && keys %running < $at_once) {
+			my $next = shift @left;
 			my $out = spew(tmpdir() . "/case.$next", '');
 			my $pid = spawn([$^X, $script, '--case', $next],
 			    out => $out, err => $out,
 			    env => { TMPDIR => tmpdir() });
 			$running{$pid} = [$cases[$next * 2], $out, $next];
-			# Of many, every second: see Sides.pm.
-			$next += $n > MANY && !all_cases() ? 2 : 1;
 		}
 		sleep 0.05;
 		ended($_, delete $running{$_}) for grep { gone($_) }
