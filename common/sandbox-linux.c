@@ -23,6 +23,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -439,6 +440,22 @@ sandbox_engine(int with)
 		tables[n++] = sb_logfile;
 	tables[n] = NULL;
 	sb_lock(NULL, tables, MEMORY_MAX);
+}
+
+/* A time that does not come, and is told of as cancelled if the clock jumps. */
+int
+sandbox_clock(void)
+{
+	const struct itimerspec	 never = { { 0, 0 }, { INT32_MAX, 0 } };
+	int			 fd;
+
+	fd = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (fd != -1 && timerfd_settime(fd, TFD_TIMER_ABSTIME |
+	    TFD_TIMER_CANCEL_ON_SET, &never, NULL) == -1) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
 }
 
 void

@@ -96,6 +96,12 @@ sandbox_engine(int with)
 	sb_pledge(with & SANDBOX_LOGFILE ? "stdio recvfd" : "stdio");
 }
 
+int
+sandbox_clock(void)
+{
+	return -1;
+}
+
 /*
  * A tunnel's and a password's command may be any program, and it starts afresh:
  * with NULL for the promises after exec neither the pledge nor the unveils pass

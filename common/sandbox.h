@@ -37,6 +37,12 @@ void		 sandbox_store(const char *dir);
 #define SANDBOX_LOGFILE	0x02
 void		 sandbox_engine(int with);
 /*
+ * For the engine, before that: a descriptor that can be read from when the clock
+ * on the wall was set or the machine was suspended, clear of it when it was read;
+ * -1 where there is none.
+ */
+int		 sandbox_clock(void);
+/*
  * The supervisor, once the configuration is read: OpenBSD's pledge; nothing on
  * Linux, where a tunnel's command would inherit it.  The log (or NULL) may be
  * opened again.

@@ -157,6 +157,8 @@ struct watching {
 	int		 ending;	/* a look is under way: the LIST tells all */
 	int		 told;		/* what is watched was said */
 	int		 changed;	/* there is a reason to look at once */
+	int		 clock;		/* see sandbox_clock(); 0, -1: none */
+	int		 jumped;	/* it could be read from */
 	int64_t		 wake;		/* ms: news that waits is looked at */
 	struct noises	 noises;	/* names that news came of */
 	uint32_t	 nnoises;

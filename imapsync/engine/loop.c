@@ -18,6 +18,7 @@
 #include "sandbox.h"
 #include "say.h"
 
+#define WATCH_MS	86400000	/* one poll(2) at most, watching */
 #define LINE_SECONDS	300	/* for what lies in the bridge */
 #define LOST_MS		300	/* a signal to a group reaches us all */
 
@@ -136,11 +137,22 @@ check_workers(struct engine *e)
 	}
 }
 
+/* Whatever it says: that it can be read says it. */
+static void
+clock_read(struct engine *e)
+{
+	char	 text[8];
+
+	if (read(e->watch.clock, text, sizeof(text)) == 0)
+		e->watch.clock = -1;
+	e->watch.jumped = 1;
+}
+
 static void
 poll_once(struct engine *e, int timeout)
 {
 	struct asks	*l = &e->ask;
-	struct pollfd	 pfd[CHANNELS + 2];
+	struct pollfd	 pfd[CHANNELS + 3];
 	int		 i, throttled;
 
 	memset(pfd, 0, sizeof(pfd));
@@ -165,6 +177,8 @@ poll_once(struct engine *e, int timeout)
 	pfd[CHANNELS].events = POLLIN;
 	pfd[CHANNELS + 1].fd = FD_LIFELINE;
 	pfd[CHANNELS + 1].events = POLLIN;
+	pfd[CHANNELS + 2].fd = e->watch.clock > 0 ? e->watch.clock : -1;
+	pfd[CHANNELS + 2].events = POLLIN;
 
 	notify_alive();
 	if (poll(pfd, nitems(pfd), (int)notify_due(timeout)) == -1) {
@@ -178,6 +192,8 @@ poll_once(struct engine *e, int timeout)
 	}
 	if (pfd[CHANNELS].revents != 0)
 		control_read(e);
+	if (pfd[CHANNELS + 2].revents != 0)
+		clock_read(e);
 	/* The store first: where it failed at its start, that is the reason. */
 	for (i = CHANNELS - 1; i >= 0; i--) {
 		/* A peer that is gone is noticed when reading, text first. */
@@ -221,9 +237,9 @@ loop_wait(struct engine *e, int64_t ms)
 		if (ended(e) && (unanswered(e) == 0 || e->watch.on))
 			break;
 		if (e->watch.on && ms != -1 && (e->watch.changed ||
-		    now >= e->watch.wake))
+		    e->watch.jumped || now >= e->watch.wake))
 			break;
-		left = e->watch.on ? 60000 : 1000;
+		left = e->watch.on ? WATCH_MS : 1000;
 		if (e->watch.on && ms != -1 && e->watch.wake - now < left)
 			left = e->watch.wake - now;
 		if (until - now < left)
@@ -321,6 +337,8 @@ loop_start(struct engine *e)
 		chan_nofds(&e->control);
 	if (e->want.cfg.syslog)
 		say_open_syslog();
+	if (e->want.cfg.watch)
+		e->watch.clock = sandbox_clock();
 	sandbox_engine((e->want.cfg.syslog ? SANDBOX_SYSLOG : 0) |
 	    (e->want.cfg.haslog ? SANDBOX_LOGFILE : 0));
 	log_debug("engine: %s", sandbox_describe());

@@ -17,7 +17,8 @@
 #include "engine.h"
 #include "notify.h"
 
-#define SLEEP_MS	60000	/* one wait, and a jump of the clock */
+#define JUMP_MS		60000	/* of the clock, that is taken for sleep */
+#define SLEEP_MS	60000	/* one wait, where nobody tells of a jump */
 #define POLL_MS		10000	/* further watch-mailbox: STATUS so often */
 #define PAUSE_MS	1000	/* the first time that news was none */
 #define NOISES_MAX	10000	/* names with news */
@@ -387,12 +388,12 @@ watch_sleep(struct engine *e, int64_t ms)
 {
 	int64_t	 mono = end_now(), wall = time(NULL);
 
-	if (ms > SLEEP_MS)
+	if (e->watch.clock <= 0 && ms > SLEEP_MS)
 		ms = SLEEP_MS;
+	e->watch.jumped = 0;
 	if (loop_wait(e, ms) == -1)
 		return -1;
-	if (((int64_t)time(NULL) - wall) * 1000 - (end_now() - mono) >
-	    SLEEP_MS)
+	if (((int64_t)time(NULL) - wall) * 1000 - (end_now() - mono) > JUMP_MS)
 		e->watch.changed = 1;
 	return 0;
 }

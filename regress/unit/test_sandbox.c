@@ -452,6 +452,16 @@ tear_down(void)
 	    "nothing else was made or removed");
 }
 
+/* A clock that nobody sets tells nothing; that it is set can't be tried here. */
+static void
+test_clock(void)
+{
+	struct pollfd	 pfd = { sandbox_clock(), POLLIN, 0 };
+
+	ok(pfd.fd > 2 && poll(&pfd, 1, 20) == 0, "the clock does not jump");
+	close(pfd.fd);
+}
+
 int
 main(void)
 {
@@ -467,6 +477,7 @@ main(void)
 	printf("# %s\n", text);
 	ok(strstr(text, "seccomp") != NULL && strstr(text, "Landlock") != NULL,
 	    "described");
+	test_clock();
 	test_early(relaxed);
 	test_bad_dir("relative", "the store's directory must be absolute");
 	if (landlock)
