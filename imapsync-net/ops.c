@@ -182,16 +182,16 @@ ops_on_open(const struct msg *msg)
 /* ---- META, STORE, MOVE, names ---- */
 
 #define META_KEY_ITEMS							\
-	"RFC822.SIZE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID DATE FROM TO SUBJECT)]"
+	"RFC822.SIZE BODY.PEEK[HEADER.FIELDS (MESSAGE-ID DATE FROM TO SUBJECT)])"
 
 static int
 meta_emit(struct net *net, struct req *r)
 {
 	static const char *const	 items[] = {
-		[META_WHOLE] = "FLAGS INTERNALDATE " META_KEY_ITEMS,
-		[META_KEY] = META_KEY_ITEMS,
-		[META_SIZE] = "RFC822.SIZE",
-		[META_FLAGS] = "FLAGS"
+		[META_WHOLE] = " (UID FLAGS INTERNALDATE " META_KEY_ITEMS,
+		[META_KEY] = " (UID " META_KEY_ITEMS,
+		[META_SIZE] = " (UID RFC822.SIZE)",
+		[META_FLAGS] = " (UID FLAGS)"
 	};
 	struct cmd			*c;
 
@@ -202,9 +202,7 @@ meta_emit(struct net *net, struct req *r)
 		    req_answer);
 		cmd_puts(c, "UID FETCH ");
 		cmd_set(c, &r->set, &r->pos, 0, r->what != META_FLAGS);
-		cmd_puts(c, " (UID ");
 		cmd_puts(c, items[r->what]);
-		cmd_puts(c, ")");
 		cmd_end(net, c);
 	}
 	return 1;
