@@ -421,7 +421,8 @@ all_ours(struct engine *e, struct mbox *mb, int side)
 
 /*
  * What this side told and the other did not take must be told again: deletions
- * that were held back or not confirmed.
+ * that were held back or not confirmed, flags that are too many to be carried
+ * over.
  */
 static int
 is_undone(const struct mbox *mb, int side)
@@ -429,6 +430,7 @@ is_undone(const struct mbox *mb, int side)
 	const struct mside	*os = &mb->s[OTHER(side)];
 
 	return mb->s[side].w->plan.again ||
+	    !uidset_empty(&mb->s[side].w->found.cut) ||
 	    !uidset_empty(&os->w->plan.after) ||
 	    uidset_count(&os->w->plan.doomed) !=
 	    uidset_count(&os->w->did.expunged);

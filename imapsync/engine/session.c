@@ -241,6 +241,20 @@ session_n(const struct mside *ms)
 	return n;
 }
 
+/*
+ * Discovery's session will do where nothing of what it knew has changed: D7 wants a
+ * SELECT of its own, and what was told and is left undone must be told again, or
+ * the HIGHESTMODSEQ at the end would stand for it.
+ */
+static int
+exec_keeps(const struct mside *ms)
+{
+	const struct sess	*d = ms->w->found.disc;
+
+	return uidset_empty(&ms->w->plan.doomed) && d->reached == 0 &&
+	    uidset_empty(&d->earlier) && uidset_empty(&d->vanished);
+}
+
 static struct sess *
 exec_open(struct engine *e, struct mbox *mb, int side)
 {
@@ -251,8 +265,7 @@ exec_open(struct engine *e, struct mbox *mb, int side)
 	struct mside			*ms = &mb->s[side];
 	int				 what = rules_open(e, side);
 
-	/* D7 wants a SELECT of its own; else discovery's will do. */
-	if (uidset_empty(&ms->w->plan.doomed))
+	if (exec_keeps(ms))
 		what |= OPEN_KEEP;
 	/* Where what vanished is not told, what is told proves nothing. */
 	ms->w->did.exec = ask_open(e, mb, side, SESS_EXEC, what,
