@@ -21,6 +21,7 @@ use Imapsync::Edit;
 use Imapsync::Imapsync;
 use Imapsync::Mail qw(message);
 use Imapsync::Server;
+use Imapsync::Sides;
 
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');

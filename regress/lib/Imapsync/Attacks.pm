@@ -53,6 +53,7 @@ package Imapsync::Attacks;
 use strict;
 use warnings;
 use Exporter 'import';
+use Imapsync::Sides;
 
 our @EXPORT = qw(attack seldom);
 
@@ -82,13 +83,14 @@ sub seldom
 
 sub all { return ($ENV{IMAPSYNC_ATTACKS} // '') eq 'all' }
 
-# Those of a kind; a run takes most of them.
+# Those of a kind; a run draws a half of most of them (Sides.pm).
 sub load
 {
 	my ($kind) = @_;
 
 	require "Imapsync/Attacks/$kind.pm";
-	return grep { $_->{kind} eq $kind && (!$_->{more} || all()) } @all;
+	my @of = grep { $_->{kind} eq $kind && (!$_->{more} || all()) } @all;
+	return all() ? @of : drawn(2, @of);
 }
 
 # By "Kind:name".
