@@ -289,7 +289,8 @@ moved_shown(struct row *row, const struct m_engine_meta *m)
 {
 	struct gone	*g = row->moved;
 
-	if (g == NULL)
+	/* As a survivor it may be shown once more, without its date. */
+	if (g == NULL || (g->shown && m->date == DATE_NONE))
 		return;
 	g->shown = 1;
 	g->size = m->size;
