@@ -34,6 +34,24 @@ my %remote = map { $_ => Imapsync::Server->new(name => $_, daemon => 1,
     cert => $good, compress => 1, mechs => $_ eq 'plain' ? 'plain login' :
     'plain scram-sha-256') } qw(plain scram);
 
+# What goes out at once may come in two pieces on a busy machine, with an answer
+# in between: the fewest of three runs.
+sub fewest
+{
+	my ($i, $relay, $what, $most) = @_;
+	my $n;
+
+	for my $try (1 .. 3) {
+		$i->silent_ok("$what: nothing to do");
+		my $these = $relay->result->{turns};
+		$n = $these if !defined $n || $these < $n;
+		last if $n <= $most;
+	}
+	ok($n <= $most, "$what: $n turns, at most $most") or
+	    diag($relay->octets('turns'));
+	return $n;
+}
+
 # The turns of a run without changes.
 sub turns
 {
@@ -45,11 +63,7 @@ sub turns
 	    $server->section(port => $relay->port, %keys));
 
 	$i->sync_ok("$what: first run");
-	$i->silent_ok("$what: nothing to do");
-	my $n = $relay->result->{turns};
-	ok($n <= $most, "$what: $n turns, at most $most") or
-	    diag($relay->octets('turns'));
-	return $n;
+	return fewest($i, $relay, $what, $most);
 }
 
 my %plain = (type => 'imap', STARTTLS => 'NO', compress => 'NO');
@@ -81,9 +95,7 @@ for my $compress ('NO', 'YES') {
 	my $what = "a tunnel, compress = $compress";
 
 	$i->sync_ok("$what: first run");
-	$i->silent_ok("$what: nothing to do");
-	my $n = $relay->result->{turns};
-	ok($n <= 3, "$what: $n turns, at most 3");
+	fewest($i, $relay, $what, 3);
 }
 
 # Nothing behind LOGIN in its packet: more turns, and they are needed.
