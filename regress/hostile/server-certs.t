@@ -305,7 +305,7 @@ attacker('PREAUTH in the clear', sub {
 });
 
 my %starttls = (keys => { type => 'imap', STARTTLS => 'YES' });
-for my $case (drawn(2, 
+for my $case (drawn(2,
     ['is not offered', "* OK [CAPABILITY IMAP4rev1 AUTH=PLAIN] x\r\n"],
     ['is offered in words alone', "* OK STARTTLS [CAPABILITY IMAP4rev1]\r\n"],
     ['is spelt STARTTLSX', "* OK [CAPABILITY IMAP4rev1 STARTTLSX] x\r\n"],

@@ -215,12 +215,8 @@ sub judge
 # What is cut within a word is read by the same lines: every sixth octet, and of
 # the silent servers, which cost their timeout as well, every twelfth; which of
 # them is drawn.  `make cases` takes all.
-unless (all_cases()) {
-	my $part = int(rand 12);
-	note("closed: octets 6 n + ", $part % 6, "; left open: 12 n + $part");
-	@cases = grep { $_->{at} % ($_->{remote}{open} ? 12 : 6) ==
-	    ($_->{remote}{open} ? $part : $part % 6) } @cases;
-}
+@cases = (drawn(12, grep { $_->{remote}{open} } @cases),
+    drawn(6, grep { !$_->{remote}{open} } @cases));
 my $farm = Imapsync::Farm->new(\@cases, slots => 12);
 $farm->run(sub { judge($farm, @_) }, grep({ $_->{remote}{open} } @cases));
 $farm->stop;

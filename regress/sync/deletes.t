@@ -21,12 +21,9 @@ use Imapsync::Mail qw(message new_number);
 use Imapsync::Model;
 use Imapsync::Pair qw(pair dovecot cyrus put count);
 use Imapsync::Server;
-use Imapsync::Sides;
 
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');
-
-draw_subtests(2);
 
 # A Dovecot and a model with ten messages in INBOX and in "other", in sync.
 sub in_sync

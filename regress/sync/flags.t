@@ -316,14 +316,11 @@ for my $kind ('dovecot', 'cyrus') {
 	next if Imapsync::Server->missing($kind);
 	for my $when ('ahead of the second SELECT', 'behind it',
 	    'ahead of APPEND', 'at the end') {
-		# The whole table for one of them, a third for the others, drawn:
-		# a half of the first and a sixth for Cyrus.
-		my $n = $kind eq 'cyrus';
-		my $part = $kind eq 'cyrus' && !all_cases() ? 2 : 1;
+		# The whole table at one of the times, a third at the others, and
+		# of both a half for Cyrus.
+		my $part = $kind eq 'cyrus' ? 2 : 1;
 		$part *= 3 if $when ne 'behind it';
-		my $drawn = int(rand $part);
-		for my $name (sort keys %act) {
-			next if $part > 1 && $n++ % $part != $drawn;
+		for my $name (drawn($part, sort keys %act)) {
 			subtest "$kind: $name, $when" => sub {
 				meanwhile($kind, $when, $name);
 			};

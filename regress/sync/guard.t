@@ -18,12 +18,9 @@ use Imapsync::Compare qw(same_content);
 use Imapsync::Mail qw(message new_number);
 use Imapsync::Pair qw(pair);
 use Imapsync::Server;
-use Imapsync::Sides;
 
 plan skip_all => Imapsync::Server->missing('dovecot')
     if Imapsync::Server->missing('dovecot');
-
-draw_subtests(2);
 
 # A Dovecot and a model with so many messages in each mailbox, in sync.
 sub in_sync { my (%boxes) = @_; return pair(model => {}, boxes => \%boxes) }

@@ -13,11 +13,13 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/../lib";
+use POSIX ();
 use Test::More;
 use Time::HiRes qw(sleep);
 use Imapsync::Compare qw(same_content);
 use Imapsync::Imapsync;
 use Imapsync::Mail qw(message);
+use Imapsync::Proc qw(slurp wait_for);
 use Imapsync::Server;
 use Imapsync::Watch qw(has soon);
 
@@ -40,6 +42,27 @@ sub subscribed
 	return $m && $m->{subscribed} ? 1 : 0;
 }
 
+# Nobody wakes meanwhile to look whether the clock has jumped: for how long does
+# the engine wait?
+sub sleeps_long
+{
+	my ($pid) = @_;
+	my $file = "/proc/$pid/syscall";
+	my $poll = { x86_64 => 7 }->{ (POSIX::uname())[4] };
+
+	SKIP: {
+		skip("the system calls of this machine are not known", 1)
+		    unless defined $poll;
+		skip("$file can't be read", 1)
+		    unless defined eval { slurp($file) };
+		ok(eval { wait_for(20, 'poll(2)', sub {
+			my ($call, @arg) = split ' ', slurp($file);
+			$call eq $poll && hex($arg[2]) > 60_000;
+		}) }, 'the engine waits for more than a minute') or
+		    diag(slurp($file));
+	}
+}
+
 subtest 'NOTIFY on both' => sub {
 	my $i = Imapsync::Imapsync->new(local => $local, remote => $remote);
 	my $w = Imapsync::Watch->new($i, '--notify');
@@ -47,6 +70,7 @@ subtest 'NOTIFY on both' => sub {
 	$w->ready;
 	same_content($local, $remote, 'the first pass');
 	like($w->status, qr/ in [89]\d\d s$/, 'a full look now and then');
+	sleeps_long($i->roles($w->pid)->{engine});
 	$rc->append('Work', message(2));
 	has($local, 'Work', 1, 'a message from the remote server');
 	$lc->append('Lists/deep', message(3));
