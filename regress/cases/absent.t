@@ -26,8 +26,8 @@ plan skip_all => Imapsync::Server->missing('dovecot')
 draw_subtests(2);
 
 # Another client of that side expunges what set(expunge => UIDs) says, once,
-# ahead of the second SELECT or EXAMINE of INBOX in a session: before anything
-# is looked at.  With set(hide => UIDs) the headers of these are not shown,
+# ahead of the second SELECT or EXAMINE of INBOX in a session, or of a look in the
+# first: before anything is looked at.  With set(hide => UIDs) the headers of these are not shown,
 # without a word, or as NIL.
 sub side
 {
@@ -36,8 +36,11 @@ sub side
 	return { command => sub {
 		my ($t, undef, $text) = @_;
 		my $uids = $t->get('expunge');
-		return $text unless $text =~ /^(?:SELECT|EXAMINE) "?INBOX/;
-		if (++$t->{selects} == 2 && $uids ne '' &&
+		my $select = $text =~ /^(?:SELECT|EXAMINE) "?INBOX/;
+		return $text unless $select || $text =~ /^UID FETCH .*HEADER/;
+		$t->{selects} += $select;
+		# The look at the doomed has no SELECT of its own.
+		if ($t->{selects} == ($select ? 2 : 1) && $uids ne '' &&
 		    $t->once("expunged.$uids")) {
 			my $c = $t->{fake}->client;
 			$c->expunge('INBOX', $uids);
