@@ -30,6 +30,7 @@ package Imapsync::Client;
 use strict;
 use warnings;
 use IO::Socket::INET;
+use POSIX ();
 use Socket;
 use Imapsync::Proc qw(spawn);
 use Imapsync::Wire;
@@ -218,15 +219,18 @@ sub let_go
 }
 
 # One APPEND, or MULTIAPPEND.  Returns the reply.
+# One message, or several in one command.  Without a date it is of the moment in
+# which this test began: given to both sides, in whichever second, it is the same.
 sub append_cmd
 {
 	my ($self, $name, @messages) = @_;
+	my $began = POSIX::strftime('%e-%b-%Y %H:%M:%S +0000', gmtime $^T);
 	my $text = 'APPEND ' . Imapsync::Wire::astring($name);
 	my $tag = 't' . ++$self->{tag};
 
 	for my $m (@messages) {
 		$text .= " ($m->{flags})" if defined $m->{flags};
-		$text .= " \"$m->{date}\"" if defined $m->{date};
+		$text .= ' "' . ($m->{date} // $began) . '"';
 		my $n = length $m->{body};
 		if ($self->has('LITERAL+')) {
 			$text .= " {$n+}\r\n$m->{body}";

@@ -94,7 +94,8 @@ sub put_into
 		return;
 	}
 	$to->create($name) unless $to->box($name);
-	$to->deliver($name, $_->{body}, date => $_->{date}) for @messages;
+	$to->deliver($name, $_->{body}, defined $_->{date} ?
+	    (date => $_->{date}) : ()) for @messages;
 }
 
 # The number of messages that the server says are in a mailbox.

@@ -76,12 +76,14 @@ sub find
 	return;
 }
 
+# Without a date it is of the moment in which this test began; with one that is
+# undefined (APPEND without a date) it is of now.
 sub deliver
 {
 	my ($self, $name, $body, %o) = @_;
 	my $box = $self->box($name) // die "no mailbox $name\n";
 	my $uid = $o{uid} // $box->{uidnext};
-	my @t = gmtime;
+	my @t = gmtime(exists $o{date} ? time : $^T);
 	my $date = $o{date} //
 	    POSIX::strftime('%d-%b-%Y %H:%M:%S +0000', @t);
 
