@@ -312,6 +312,24 @@ patience(struct net *net)
 	return (uint64_t)net->setup.timeout * 1000;
 }
 
+/*
+ * While nothing is due from the server no time of its passes.  While it is not
+ * read, since who takes what it says has no room, it stands still: a server that
+ * has more to say than is of use must not begin anew again and again.
+ */
+static void
+not_waiting(struct net *net, uint64_t now)
+{
+	uint64_t	 since = net->loop.looked;
+
+	if (patience(net) == 0) {
+		net->alive += now - since;
+		if (net->alive > now || !answer_due(net))
+			net->alive = now;
+	}
+	net->loop.looked = now;
+}
+
 /* Until when the server is waited for; UINT64_MAX: nothing is due. */
 static uint64_t
 wait_end(struct net *net)
@@ -346,8 +364,7 @@ loop_timeout(struct net *net, int reading)
 	}
 	if (nudge_due(net, &left) && (ms == -1 || left < ms))
 		ms = left;
-	if (patience(net) == 0)
-		net->alive = now;
+	not_waiting(net, now);
 	end = wait_end(net);
 	if (alive_end(net) < end)
 		end = alive_end(net);

@@ -85,6 +85,7 @@ struct loop {
 	uint64_t		 told;		/* ms: when the engine was */
 	uint64_t		 bridged;	/* ms: when octets came by the bridge */
 	uint64_t		 poured;	/* ms: when octets went into it */
+	uint64_t		 looked;	/* ms: when the time was looked at */
 };
 
 /* session.c's */

@@ -128,8 +128,10 @@ req_new(struct engine *e, int chan, enum ask_type type, struct mbox *mb,
 	r->mb = mb;
 	r->sess = s;
 	RB_INSERT(reqs, &e->ask.reqs, r);
-	if (e->ask.pending[chan]++ == 0 && chan != STORE)
+	if (e->ask.pending[chan]++ == 0 && chan != STORE) {
 		e->ask.told[chan] = e->ask.moved[chan] = end_now();
+		e->ask.spared[chan] = 0;
+	}
 	if (type == ASK_SEND || type == ASK_RECV)
 		e->ask.bodies[chan]++;
 	return r;
@@ -542,6 +544,7 @@ ask_answer(const struct msg *msg)
 		    "(%s)", who(src->chan), proto_name(msg->type));
 	if (answers && !src->e->ask.stale && src->chan != STORE) {
 		src->e->ask.moved[src->chan] = end_now();
+		src->e->ask.spared[src->chan] = 0;
 		src->e->ask.idle[LOCAL] = src->e->ask.idle[REMOTE] = 0;
 		src->e->ask.full[LOCAL] = src->e->ask.full[REMOTE] = 0;
 	}

@@ -187,6 +187,8 @@ struct asks {
 	/* Workers that owe an answer: see loop.c. */
 	int64_t		 told[SIDES];	/* ms: the last frame */
 	int64_t		 moved[SIDES];	/* ms: the last one that answers */
+	int64_t		 looked;	/* ms: when poll(2) returned */
+	int64_t		 spared[SIDES];	/* ms: added to "moved" since that */
 	unsigned	 idle[SIDES];	/* ALIVEs since, waiting for the bridge */
 	unsigned	 full[SIDES];	/* the same, with no room in it */
 	int		 stale;		/* what came was known: no progress */

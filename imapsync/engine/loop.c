@@ -20,6 +20,7 @@
 
 #define WATCH_MS	86400000	/* one poll(2) at most, watching */
 #define LINE_SECONDS	300	/* for what lies in the bridge */
+#define BUSY_BEATS	30	/* times alive_ms(): see not_theirs() */
 #define LOST_MS		300	/* a signal to a group reaches us all */
 
 /* ---- channels ---- */
@@ -124,8 +125,10 @@ check_workers(struct engine *e)
 
 	for (side = 0; side < SIDES; side++) {
 		if (!l->open[side] || e->watch.on || (l->pending[side] == 0 &&
-		    l->idle[OTHER(side)] == 0 && l->full[OTHER(side)] == 0))
+		    l->idle[OTHER(side)] == 0 && l->full[OTHER(side)] == 0)) {
 			l->told[side] = l->moved[side] = now;
+			l->spared[side] = 0;
+		}
 		if ((fault = worker_fault(e, side, now)) == NULL)
 			continue;
 		worker_said(e, side, fault);
@@ -148,12 +151,36 @@ clock_read(struct engine *e)
 	e->watch.jumped = 1;
 }
 
+/*
+ * While this process was at work, or did not get to run, it has heard nobody: that
+ * time is not theirs.  Who keeps it at work with what is no answer gains no more
+ * than BUSY_BEATS by that.
+ */
+static void
+not_theirs(struct engine *e, int64_t busy)
+{
+	struct asks	*l = &e->ask;
+	int64_t		 now = end_now(), most;
+	int		 i;
+
+	for (i = 0; i < SIDES; i++) {
+		most = BUSY_BEATS * alive_ms((int64_t)e->want.cfg.timeout[i]);
+		l->told[i] = l->told[i] + busy < now ? l->told[i] + busy : now;
+		if (l->spared[i] + busy > most)
+			continue;
+		l->spared[i] += busy;
+		l->moved[i] = l->moved[i] + busy < now ? l->moved[i] + busy :
+		    now;
+	}
+}
+
 static void
 poll_once(struct engine *e, int timeout)
 {
 	struct asks	*l = &e->ask;
 	struct pollfd	 pfd[CHANNELS + 3];
-	int		 i, throttled;
+	int64_t		 began;
+	int		 i, n, throttled;
 
 	memset(pfd, 0, sizeof(pfd));
 	throttled = l->open[STORE] && chan_pending(&l->ch[STORE]) > QUEUE_HIGH;
@@ -181,7 +208,14 @@ poll_once(struct engine *e, int timeout)
 	pfd[CHANNELS + 2].events = POLLIN;
 
 	notify_alive();
-	if (poll(pfd, nitems(pfd), (int)notify_due(timeout)) == -1) {
+	began = end_now();
+	not_theirs(e, began - l->looked);
+	timeout = (int)notify_due(timeout);
+	n = poll(pfd, nitems(pfd), timeout);
+	l->looked = end_now();
+	if (timeout >= 0 && l->looked - began > timeout)
+		not_theirs(e, l->looked - began - timeout);
+	if (n == -1) {
 		if (errno == EINTR)
 			return;
 		fatal("poll");

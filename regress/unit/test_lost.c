@@ -532,6 +532,38 @@ test_time(void)
 	peer_end(p);
 }
 
+/* What can't be taken from it stops its time, and does not begin it anew. */
+static void
+test_time_full(void)
+{
+	static const char	 zeros[4 * QUEUE_HIGH];
+	struct peer		*p = patient(CAPS);
+	uint64_t		 began = net_now() - 100000, now;
+
+	opened(p, 10, "A3");
+	asks_set(p, M_NET_SEND, 11, 10, "1:3");
+	p->net.alive = began;
+	buf_add(&p->net.bridge.out, zeros, sizeof(zeros));
+	p->net.loop.looked = net_now() - 3000;
+	loop_turn(&p->net, 0);
+	ok(p->net.bridge.out.len >= QUEUE_HIGH, "the bridge is full");
+	ok(p->net.alive >= began + 3000 && p->net.alive < began + 60000,
+	    "that time is not the server's");
+	now = net_now();
+	while (p->net.bridge.out.len > 0 && net_now() - now < 10000) {
+		loop_turn(&p->net, 0);
+		take_all(p);
+	}
+	ok(p->net.alive >= began + 3000 && p->net.alive < began + 60000,
+	    "it has answered nothing when there is room again");
+	says(p, "A4 OK x\r\n");
+	says(p, "* ESEARCH (TAG \"A5\") UID\r\nA5 OK x\r\n");
+	p->net.alive = began;
+	turns(p);
+	ok(p->net.alive > began + 60000, "nothing is due: no time passes");
+	peer_end(p);
+}
+
 static void
 test_time_select(void)
 {
@@ -615,6 +647,7 @@ main(void)
 	test_limit();
 	test_logout();
 	test_time();
+	test_time_full();
 	test_time_select();
 	test_time_plus();
 	test_silent();
