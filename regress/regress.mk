@@ -126,7 +126,7 @@ clean-regress:
 
 # What went wrong once, case by case (regress/CASES.md), on both sides: regress
 # takes a half of it.
-cases: stage
+cases: stage units
 	IMAPSYNC_CASES=all ${PROVE} -j3 --timer \
 	    `grep -lE 'Imapsync::(Sides|Cases)' regress/*/*.t`
 

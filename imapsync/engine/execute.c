@@ -148,7 +148,7 @@ put_off(struct engine *e)
 	if (guard_after(e) && ((e->ask.uncommitted > 0 &&
 	    loop_commit(e) == -1) || ops_again(e) == -1))
 		return -1;
-	/* UID EXPUNGE was refused: some servers list it and don't have it. */
+	/* UID EXPUNGE was refused, or did nothing: once more. */
 	return ops_again(e);
 }
 

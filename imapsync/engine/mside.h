@@ -216,7 +216,7 @@ struct side_did {
 	struct uidset	 unlearnt;	/* of "new": the other side took it, and
 					   has not told as which UID */
 	struct stores	 dropped;	/* of "appended": a flag was not kept */
-	int		 refused_once;	/* UID EXPUNGE: it is asked once more */
+	int		 asked_twice;	/* to expunge: it did not at first */
 	int		 others;	/* others expunged while we were at work */
 	struct uidset	 missing;	/* it did not give them */
 	char		*why;		/* its words for that, or NULL */

@@ -67,19 +67,48 @@ store_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 	e->partial = 1;
 }
 
+/* What is to go, and is not known to be gone. */
+static void
+expunge_set(const struct side_work *w, struct uidset *set)
+{
+	uidset_copy(set, &w->plan.doomed);
+	uidset_sub(set, &w->plan.moving);
+	uidset_sub(set, &w->did.expunged);
+}
+
+/* Is there one that should be gone, and is not? */
+static int
+expunge_left(const struct mbox *mb, int side)
+{
+	const struct side_work	*w = mb->s[side].w;
+	struct uidset		 left = UIDSET_INIT;
+	int			 any;
+
+	expunge_set(w, &left);
+	any = !uidset_empty(&left);
+	uidset_free(&left);
+	return any;
+}
+
 static void
 expunge_done(struct engine *e, struct req *r, const struct m_engine_done *m)
 {
 	struct side_did	*d = &r->mb->s[r->side].w->did;
 
-	if (m->status == ST_OK || r->mb->stopped)
+	if (r->mb->stopped)
 		return;
-	/* It lists UIDPLUS, and does not do it: now that is known. */
-	if (m->code == RC_CANNOT && !d->refused_once) {
-		d->refused_once = 1;
+	/*
+	 * It lists UIDPLUS, and does not do it: now that is known.  Or it says OK,
+	 * and has not expunged what was marked in the same packet.
+	 */
+	if (!d->asked_twice && (m->status == ST_OK ?
+	    expunge_left(r->mb, r->side) : m->code == RC_CANNOT)) {
+		d->asked_twice = 1;
 		d->ops_sent = 0;
 		return;
 	}
+	if (m->status == ST_OK)
+		return;
 	log_warnx("%s: the %s server does not expunge: %s",
 	    name_show(e, r->mb->name), side_name[r->side], m->text);
 	e->partial = 1;
@@ -141,9 +170,7 @@ session_ops(struct engine *e, struct mbox *mb, int side, struct sess *s)
 	if (ms->w->did.ops_sent)
 		return;
 	ms->w->did.ops_sent = 1;
-	uidset_copy(&left, &ms->w->plan.doomed);
-	uidset_sub(&left, &ms->w->plan.moving);
-	uidset_sub(&left, &ms->w->did.expunged);
+	expunge_set(ms->w, &left);
 	ask_expunge(e, s, &left, session_survivor(mb, side), &expunged);
 	uidset_free(&left);
 }

@@ -443,11 +443,9 @@ d5_gone(struct engine *e, struct mbox *mb, int side, const struct uidset *gone)
 	return s;
 }
 
-/*
- * The same, who would go on the other side, and the survivors.
- */
+/* What would go on a side, since the other one told so. */
 static void
-d5_ask(struct engine *e, struct mbox *mb, int side)
+d5_doomed(struct engine *e, struct mbox *mb, int side, struct sess *s)
 {
 	static const struct answers	 doomed = {
 		.meta = got_doomed, .done = d5_done
@@ -455,30 +453,41 @@ d5_ask(struct engine *e, struct mbox *mb, int side)
 	static const struct answers	 size = {
 		.meta = got_size, .done = d5_done
 	};
-	static const struct answers	 survivor = {
-		.meta = got_survivor, .done = d5_done
-	};
-	struct mside			*ms = &mb->s[side];
 	struct uidset			 full = UIDSET_INIT, brief = UIDSET_INIT;
-	struct uidset			 gone = UIDSET_INIT, moved = UIDSET_INIT;
-	struct sess			*s;
+	struct uidset			 moved = UIDSET_INIT;
 
-	if (!d5_wanted(mb, side))
-		return;
-	gone_uids(mb, side, &gone);
-	d5_split(mb, OTHER(side), &moved, &full, &brief);
-	if (!uidset_empty(&moved) || !uidset_empty(&full)) {
-		s = look_open(e, mb, OTHER(side), OPEN_KEEP, &opened);
+	d5_split(mb, side, &moved, &full, &brief);
+	if (s == NULL && (!uidset_empty(&moved) || !uidset_empty(&full)))
+		s = look_open(e, mb, side, OPEN_KEEP, &opened);
+	if (s != NULL) {
 		ask_meta(e, s, META_WHOLE, &moved, &doomed);
 		ask_meta(e, s, META_KEY, &full, &doomed);
 		ask_meta(e, s, META_SIZE, &brief, &size);
 	}
-	ms->w->check.look = s = d5_gone(e, mb, side, &gone);
-	ask_meta(e, s, META_KEY, &ms->w->check.sample, &survivor);
 	uidset_free(&moved);
 	uidset_free(&full);
 	uidset_free(&brief);
-	uidset_free(&gone);
+}
+
+/* One session for all that a side is asked: who went, who stays, who would go. */
+static void
+d5_ask(struct engine *e, struct mbox *mb, int side)
+{
+	static const struct answers	 survivor = {
+		.meta = got_survivor, .done = d5_done
+	};
+	struct side_check		*c = &mb->s[side].w->check;
+	struct uidset			 gone = UIDSET_INIT;
+	struct sess			*s = NULL;
+
+	if (d5_wanted(mb, side)) {
+		gone_uids(mb, side, &gone);
+		c->look = s = d5_gone(e, mb, side, &gone);
+		uidset_free(&gone);
+		ask_meta(e, s, META_KEY, &c->sample, &survivor);
+	}
+	if (d5_wanted(mb, OTHER(side)))
+		d5_doomed(e, mb, side, s);
 }
 
 static void

@@ -243,6 +243,27 @@ not_kept('PERMANENTFLAGS lacks one', '0 2 0', $flags, answer => sub {
 	return $line;
 });
 
+# What is OK and does nothing is asked for once more, and no oftener.
+for my $times (1, 3) {
+	subtest "E1: EXPUNGE is OK and does nothing, $times times" => sub {
+		my $n = 0;
+		my $s = pair('remote', command => sub {
+			my ($t, $line) = @_;
+			return unless $line =~ /^(\S+) UID EXPUNGE / &&
+			    $n++ < $times;
+			return \"$1 NOOP";
+		});
+		$s->{c}->expunge('INBOX', '2,4');
+		my ($j) = json($s->{i}, $times > 1 ? 3 : 0, 'EXPUNGE');
+		is(numbers($j->{remote}{total}), $times > 1 ? '0 0 0' : '0 0 2',
+		    'E1: what was deleted');
+		# Twice a run.
+		json($s->{i}, 0, 'EXPUNGE, the next run') if $times > 1;
+		same_content($s->{'local'}, $s->{to}, 'E1: equal');
+		$s->{i}->silent_ok('E1: nothing is left');
+	};
+}
+
 # Of two that should go one stays: the server says which.
 subtest 'E1: EXPUNGE of less than was asked' => sub {
 	my $s = pair('remote', command => sub {

@@ -79,6 +79,12 @@ costs('2 3', 'expunged');
 is(dates('local') + dates('remote'), 0, 'expunged: no dates are asked for');
 costs('0 0', 'behind it');
 
+# One look a side, whatever it is asked.
+$lc->expunge('INBOX', '7');
+$rc->expunge('INBOX', '8');
+costs('4 4', 'expunged on both sides');
+costs('0 0', 'behind it');
+
 # What the side has told itself must be told again behind what is done to it.
 $lc->store('INBOX', '10', '+FLAGS', '\Flagged');
 $rc->store('INBOX', '11', '+FLAGS', '\Answered');

@@ -83,6 +83,10 @@ test_honest(void)
 	side = OTHER(side);
 	journal(carried(90, 91), "and that one's");
 	side = OTHER(side);
+	/* Where it is not told what vanished, the list is another one. */
+	if (box_proof[LOCAL] == PROOF_TOLD && box_proof[REMOTE] == PROOF_TOLD)
+		journal(jotted("local INBOX: OPEN look") == 1 &&
+		    jotted("remote INBOX: OPEN look") == 1, "one look a side");
 
 	fresh(100);
 	box_of(mb)->bare = 1;
