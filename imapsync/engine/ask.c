@@ -108,6 +108,13 @@ ask_closed(struct engine *e, int chan)
 	e->ask.ch[chan].ib.fd = -1;
 }
 
+void
+ask_time(struct engine *e, int side)
+{
+	e->ask.told[side] = e->ask.moved[side] = end_now();
+	e->ask.spared[side] = 0;
+}
+
 static struct req *
 req_new(struct engine *e, int chan, enum ask_type type, struct mbox *mb,
     struct sess *s, const struct answers *to)
@@ -128,10 +135,8 @@ req_new(struct engine *e, int chan, enum ask_type type, struct mbox *mb,
 	r->mb = mb;
 	r->sess = s;
 	RB_INSERT(reqs, &e->ask.reqs, r);
-	if (e->ask.pending[chan]++ == 0 && chan != STORE) {
-		e->ask.told[chan] = e->ask.moved[chan] = end_now();
-		e->ask.spared[chan] = 0;
-	}
+	if (e->ask.pending[chan]++ == 0 && chan != STORE)
+		ask_time(e, chan);
 	if (type == ASK_SEND || type == ASK_RECV)
 		e->ask.bodies[chan]++;
 	return r;

@@ -200,6 +200,8 @@ struct asks {
 };
 
 void		 ask_init(struct engine *);
+/* What that worker owes it owes from now on: its time begins anew. */
+void		 ask_time(struct engine *, int side);
 /* That worker has not ended, as far as is known. */
 int		 ask_isopen(const struct engine *, int chan);
 /* Forget all requests and sessions of a pass, but for a WATCH that goes on. */

@@ -125,10 +125,8 @@ check_workers(struct engine *e)
 
 	for (side = 0; side < SIDES; side++) {
 		if (!l->open[side] || e->watch.on || (l->pending[side] == 0 &&
-		    l->idle[OTHER(side)] == 0 && l->full[OTHER(side)] == 0)) {
-			l->told[side] = l->moved[side] = now;
-			l->spared[side] = 0;
-		}
+		    l->idle[OTHER(side)] == 0 && l->full[OTHER(side)] == 0))
+			ask_time(e, side);
 		if ((fault = worker_fault(e, side, now)) == NULL)
 			continue;
 		worker_said(e, side, fault);
@@ -174,20 +172,38 @@ not_theirs(struct engine *e, int64_t busy)
 	}
 }
 
+/* poll(2), and whose time that was. */
+static int
+wait_for(struct engine *e, struct pollfd *pfd, nfds_t npfd, int timeout)
+{
+	int64_t	 began, late;
+	int	 n, wait;
+
+	notify_alive();
+	began = end_now();
+	not_theirs(e, began - e->ask.looked);
+	wait = (int)notify_due(timeout);
+	n = poll(pfd, npfd, wait);
+	e->ask.looked = end_now();
+	late = e->ask.looked - began - wait;
+	if (wait >= 0 && late > 0)
+		not_theirs(e, late);
+	return n;
+}
+
 static void
 poll_once(struct engine *e, int timeout)
 {
 	struct asks	*l = &e->ask;
 	struct pollfd	 pfd[CHANNELS + 3];
-	int64_t		 began;
-	int		 i, n, throttled;
+	int		 i, throttled;
 
 	memset(pfd, 0, sizeof(pfd));
 	throttled = l->open[STORE] && chan_pending(&l->ch[STORE]) > QUEUE_HIGH;
 	/* Who is not read can't be heard. */
 	if (throttled)
 		for (i = 0; i < SIDES; i++)
-			l->told[i] = l->moved[i] = end_now();
+			ask_time(e, i);
 	for (i = 0; i < CHANNELS; i++) {
 		pfd[i].fd = -1;
 		if (!l->open[i])
@@ -207,15 +223,7 @@ poll_once(struct engine *e, int timeout)
 	pfd[CHANNELS + 2].fd = e->watch.clock > 0 ? e->watch.clock : -1;
 	pfd[CHANNELS + 2].events = POLLIN;
 
-	notify_alive();
-	began = end_now();
-	not_theirs(e, began - l->looked);
-	timeout = (int)notify_due(timeout);
-	n = poll(pfd, nitems(pfd), timeout);
-	l->looked = end_now();
-	if (timeout >= 0 && l->looked - began > timeout)
-		not_theirs(e, l->looked - began - timeout);
-	if (n == -1) {
+	if (wait_for(e, pfd, nitems(pfd), timeout) == -1) {
 		if (errno == EINTR)
 			return;
 		fatal("poll");
