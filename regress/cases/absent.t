@@ -27,8 +27,8 @@ draw_subtests(2);
 
 # Another client of that side expunges what set(expunge => UIDs) says, once,
 # ahead of the second SELECT or EXAMINE of INBOX in a session, or of a look in the
-# first: before anything is looked at.  With set(hide => UIDs) the headers of these
-# are not shown, without a word, or as NIL.
+# first: before anything is looked at.  With set(hide => UIDs) the headers of
+# these are not shown, without a word, or as NIL.
 sub side
 {
 	my ($how) = @_;
