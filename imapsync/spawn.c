@@ -14,6 +14,10 @@
  *
  * The signals that the supervisor handles are blocked here (sup_init()), so
  * nothing arrives between fork and exec.
+ *
+ * Our own programs are started by vfork(2): copying the supervisor's pages for
+ * a child that only execs was a sixth of what a run without changes costs.
+ * What the child does until then is system calls and its own locals.
  */
 #include <sys/stat.h>
 
@@ -161,6 +165,7 @@ spawn_env(const char *const *names)
 	return env;
 }
 
+/* Behind vfork(2), in the supervisor's memory: change none of it. */
 static __dead void
 spawn_child(const struct spawn *sp, char **env)
 {
@@ -186,7 +191,7 @@ spawn_program(const struct spawn *sp)
 	pid_t	 pid;
 
 	env = spawn_env(sp->engine ? engine_env : worker_env);
-	if ((pid = fork()) == 0)
+	if ((pid = vfork()) == 0)
 		spawn_child(sp, env);
 	for (e = env; *e != NULL; e++)
 		free(*e);
