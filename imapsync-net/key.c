@@ -135,14 +135,21 @@ key_feed(struct key *k, const void *data, size_t len)
 	const unsigned char	*p = data, *end = p + len;
 
 	for (; p < end && k->state != KEY_DONE; p++) {
+		/* Most of a header is of fields that don't count. */
+		if ((k->state == KEY_VALUE && !k->wanted) ||
+		    k->state == KEY_SKIP) {
+			p = memchr(p, '\n', (size_t)(end - p));
+			if (p == NULL)
+				return;
+			k->state = KEY_LINE;
+			continue;
+		}
 		if (k->state == KEY_LINE)
 			key_line(k, *p);
 		if (k->state == KEY_NAME)
 			key_namechar(k, *p);
 		else if (k->state == KEY_VALUE)
 			key_valuechar(k, *p);
-		else if (k->state == KEY_SKIP && *p == '\n')
-			k->state = KEY_LINE;
 	}
 }
 
