@@ -107,6 +107,8 @@ struct copyrecv {
 	uint64_t		 acked;
 	uint64_t		 t0;		/* ms */
 	uint64_t		 limit;		/* octets of an APPEND */
+	int			 rated;		/* ... is what was measured */
+	unsigned		 filled;	/* APPENDs that had no more room */
 	/* The bridge broke within a body: until when answers are awaited. */
 	uint64_t		 dying;		/* ms; 0 */
 };

@@ -22,10 +22,12 @@
 #define BATCH_SECONDS	2		/* and no more than the line takes in */
 #define BATCH_MSGS	500
 #define UNANSWERED_MAX	4000		/* messages in APPENDs under way */
+#define UNRATED_MAX	16		/* see recv_waits() */
 #define SMALL_MAX	(4 * 1024 * 1024) /* goes without asking */
 #define IDLE_MS		20		/* an APPEND does not wait longer */
 #define DYING_MS	10000
-#define RATE_MS		50		/* the least time to measure in */
+#define RATE_MS		50		/* the least time to measure in, */
+#define RATE_MIN	(512 * 1024)	/* but for so many octets */
 
 /* A message that is kept in memory until it is answered. */
 struct rmsg {
@@ -248,13 +250,14 @@ append_rate(struct copyrecv *rs, uint64_t bytes)
 	uint64_t	 now = net_now(), ms = now - rs->t0;
 
 	rs->acked += bytes;
-	if (ms < RATE_MS)
+	if (ms < RATE_MS && rs->acked < RATE_MIN)
 		return;
-	rs->limit = rs->acked * 1000 * BATCH_SECONDS / ms;
+	rs->limit = rs->acked * 1000 * BATCH_SECONDS / (ms > 0 ? ms : 1);
 	if (rs->limit < BATCH_MIN)
 		rs->limit = BATCH_MIN;
 	if (rs->limit > BATCH_MAX)
 		rs->limit = BATCH_MAX;
+	rs->rated = 1;
 	rs->acked = 0;
 	rs->t0 = now;
 }
@@ -365,6 +368,28 @@ append_head(struct net *net, int sync)
 	rs->stage = RS_BODY;
 }
 
+/* So many octets more would be too many for this APPEND. */
+static int
+append_full(struct copyrecv *rs, uint64_t more)
+{
+	if (rs->cmd->append->bytes + more <= rs->limit)
+		return 0;
+	rs->filled++;
+	return 1;
+}
+
+/*
+ * No more until something is answered.  While the rate of the line is unknown
+ * APPENDs are small, and many small ones cost a server more time than it takes
+ * to learn the rate from the first of them.
+ */
+static int
+recv_waits(const struct copyrecv *rs)
+{
+	return rs->unanswered >= UNANSWERED_MAX || (rs->unanswered > 0 &&
+	    !rs->rated && rs->filled >= UNRATED_MAX);
+}
+
 /* An APPEND of the request is unanswered: it holds it, as net.recv does. */
 static int
 append_due(const struct req *r)
@@ -409,6 +434,7 @@ append_begin(struct net *net)
 	if (rs->unanswered == 0) {
 		rs->t0 = net_now();
 		rs->acked = 0;
+		rs->filled = 0;
 	}
 	c = cmd_new(net, K_APPEND, rs->req, append_tagged);
 	cmd_keep(&rs->cmd, c);
@@ -465,11 +491,10 @@ recv_start(struct net *net)
 	multi = !one && r->recv.mode == RECV_MULTI && rs->len > 0 &&
 	    (net->caps.bits & CAP_MULTIAPPEND);
 	if (rs->cmd != NULL && (!multi || rs->early ||
-	    rs->cmd->append->bytes + rs->len > rs->limit ||
-	    rs->cmd->append->n >= BATCH_MSGS))
+	    append_full(rs, rs->len) || rs->cmd->append->n >= BATCH_MSGS))
 		append_end(net);
 	if (rs->cmd == NULL) {
-		if (!req_room(net) || rs->unanswered >= UNANSWERED_MAX ||
+		if (!req_room(net) || recv_waits(rs) ||
 		    ((one || rs->one) && append_due(r)))
 			return 0;
 		rs->one = one;
@@ -636,7 +661,7 @@ step_trailer(struct net *net)
 	if (rs->cmd != NULL && (rs->early || rs->one ||
 	    rs->req->recv.mode != RECV_MULTI ||
 	    !(net->caps.bits & CAP_MULTIAPPEND) || rs->len == 0 ||
-	    rs->cmd->append->bytes >= rs->limit))
+	    append_full(rs, 1)))
 		append_end(net);
 	return 1;
 }

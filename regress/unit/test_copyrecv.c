@@ -721,6 +721,85 @@ test_aside(void)
 	peer_end(p);
 }
 
+/* How often the text is there; all is taken away. */
+static unsigned
+times(struct buf *b, const char *text)
+{
+	const char	*c = text_of(b);
+	unsigned	 n = 0;
+
+	for (; (c = strstr(c, text)) != NULL; c++)
+		n++;
+	buf_clear(b);
+	return n;
+}
+
+/* ---- how much goes out before anything is answered ---- */
+
+/* A message that fills an APPEND, and goes out at once. */
+static void
+full(struct peer *p, uint32_t uid)
+{
+	head(p, 5, uid, 70000);
+	octets(p, 70000);
+	trailer(p, 1);
+}
+
+static void
+answer(struct peer *p, unsigned i)
+{
+	char	 line[64];
+
+	snprintf(line, sizeof(line), "A%u OK [APPENDUID 7 %u] x\r\n", 3 + i,
+	    100 + i);
+	says(p, line);
+}
+
+static void
+test_unrated(void)
+{
+	struct peer	*p = peer_ready(CAPS);
+	unsigned	 i, n = 0;
+
+	opened(p, 10, "A3");
+	asks_recv(p, 11, 10, 5, RECV_MULTI);
+	for (i = 1; i <= 17; i++)
+		full(p, i);
+	is_num(times(&p->got, "APPEND"), 16, "so many at once, then it waits");
+	for (i = 1; i <= 16; i++)
+		answer(p, i);
+	is_num(times(&p->got, "APPEND"), 1, "answers let the next go");
+	end(p, 5, 1);
+	answer(p, 17);
+	says(p, "A21 OK x\r\n");
+	ok(strstr(text_of(&p->told), "DONE 11 ok") != NULL, "all are there");
+	peer_end(p);
+
+	p = peer_ready(CAPS);
+	opened(p, 10, "A3");
+	asks_recv(p, 11, 10, 5, RECV_MULTI);
+	for (i = 1; i <= 16; i++) {
+		full(p, i);
+		answer(p, i);
+	}
+	for (; i <= 20; i++)
+		full(p, i);
+	is_num(times(&p->got, "APPEND"), 20, "what is answered is no more");
+	peer_end(p);
+
+	/* One that ends with its mailbox is small because that is. */
+	p = peer_ready(CAPS);
+	for (i = 0; i < 20; i++) {
+		asks_open(p, 10 + 2 * i, "box");
+		asks_recv(p, 11 + 2 * i, 10 + 2 * i, 5 + i, RECV_MULTI);
+		message(p, 5 + i, 1, "abc");
+		end(p, 5 + i, 1);
+		n += times(&p->got, "APPEND");
+	}
+	is_num(n, 20, "those of 20 small mailboxes all go");
+	peer_end(p);
+}
+
 int
 main(void)
 {
@@ -742,5 +821,6 @@ main(void)
 	test_broken();
 	test_aborted();
 	test_aside();
+	test_unrated();
 	return tap_done();
 }
