@@ -38,8 +38,18 @@ ${COST}: regress/lib/cost.c
 	mkdir -p regress/tmp
 	${CC} ${ALL_CFLAGS} -MF $@.d ${ALL_LDFLAGS} -o $@ regress/lib/cost.c
 
+# What it measures lines with.
+LINE =		regress/tmp/line
+${LINE}: regress/lib/line.c
+	mkdir -p regress/tmp
+	${CC} ${ALL_CFLAGS} -MF $@.d ${ALL_LDFLAGS} -o $@ regress/lib/line.c
+FLOOR =		regress/tmp/floor
+${FLOOR}: regress/lib/floor.c
+	mkdir -p regress/tmp
+	${CC} ${ALL_CFLAGS} -MF $@.d ${ALL_LDFLAGS} -o $@ regress/lib/floor.c
+
 # What the tests run: an installation below regress/stage.
-stage: all ${STANDIN} ${TUNNEL} ${COST}
+stage: all ${STANDIN} ${TUNNEL} ${COST} ${LINE} ${FLOOR}
 	rm -rf ${STAGE}
 	${MAKE} install DESTDIR=${STAGE} PREFIX=/usr
 
