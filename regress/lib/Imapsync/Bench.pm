@@ -58,7 +58,9 @@ sub new
 	make_path($self->{dir});
 	for my $side ('local', 'remote') {
 		$self->{$side} = Imapsync::Server->new(name => "$side$n",
-		    daemon => 1, mechs => 'plain login');
+		    daemon => 1, mechs => 'plain login',
+		    # 256 MB is too little for a million messages.
+		    conf => "default_vsz_limit = 2 G\n");
 	}
 	# No message that is put in later has a number of these.
 	$self->{next} = $self->{messages};
