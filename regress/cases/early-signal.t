@@ -17,7 +17,7 @@ use Test::More;
 use POSIX ();
 use Time::HiRes qw(sleep);
 use Imapsync::Imapsync;
-use Imapsync::Proc qw(descendants);
+use Imapsync::Proc qw(descendants proc_field);
 use Imapsync::Server;
 
 plan skip_all => Imapsync::Server->missing('dovecot')
@@ -33,8 +33,10 @@ for my $signal ('USR1', 'HUP') {
 	my %bad;
 	for my $n (1 .. 20) {
 		my $pid = $i->start;
-		# Before it has a child it is not the program's to decide.
-		1 until descendants($pid) || kill(0, $pid) == 0;
+		# Before it has a child it is not the program's to decide.  On
+		# a busy machine it may be over before it is looked at.
+		1 until descendants($pid) ||
+		    (proc_field($pid, 'State') // 'Z') =~ /^Z/;
 		for (1 .. 400) {
 			kill $signal, $pid;
 			sleep 0.0005;
