@@ -49,7 +49,7 @@
 /* Answers to one LIST: LIST and STATUS of each, and as many of no use. */
 #define LIST_ANSWERS	(4 * NAMES_MAX)
 /* Mailboxes that are worked at together; the others follow in the same run. */
-#define ROUND_MAX	2000
+#define ROUND_MAX	500
 /* Pairs of mailbox-map: each name of a list is compared with all of them. */
 #define MAP_MAX		100
 
