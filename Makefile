@@ -97,7 +97,8 @@ NET =		imapsync-net/worker.o imapsync-net/loop.o \
 		imapsync-net/lost.o imapsync-net/select.o \
 		imapsync-net/qresync.o imapsync-net/condstore.o \
 		imapsync-net/plain.o imapsync-net/strategy.o
-STORE =		imapsync-store/db.o imapsync-store/file.o imapsync-store/import.o \
+STORE =		imapsync-store/add.o imapsync-store/db.o imapsync-store/file.o \
+		imapsync-store/import.o \
 		imapsync-store/left.o imapsync-store/look.o \
 		imapsync-store/pair.o imapsync-store/runs.o
 
@@ -333,6 +334,7 @@ clean: clean-regress
 -include imapsync-net/sasl.d
 -include imapsync-net/scram.d
 -include imapsync-net/socks.d
+-include imapsync-store/add.d
 -include imapsync-store/db.d
 -include imapsync-store/file.d
 -include imapsync-store/import.d

@@ -260,6 +260,7 @@ db_fail(struct db *db)
 void
 db_exec(struct db *db, const char *sql)
 {
+	db_added(db);
 	if (sqlite3_exec(db->sql, sql, NULL, NULL, NULL) != SQLITE_OK)
 		db_fail(db);
 }
@@ -270,6 +271,7 @@ db_number(struct db *db, const char *sql)
 	sqlite3_stmt	*st;
 	int64_t		 n = 0;
 
+	db_added(db);
 	if (sqlite3_prepare_v2(db->sql, sql, -1, &st, NULL) != SQLITE_OK)
 		db_fail(db);
 	if (db_step(db, st))
@@ -286,6 +288,8 @@ db_stmt(struct db *db, enum db_stmt which, int side, const int64_t *v, size_t n)
 	sqlite3_stmt	*st = db->st[which][side];
 	size_t		 i;
 
+	if (which != DB_ADD && which != DB_FLAGSET && which != DB_NEWFLAGSET)
+		db_added(db);
 	if (st == NULL)		/* it does not differ by side */
 		st = db->st[which][LOCAL];
 	for (i = 0; i < n; i++) {
@@ -421,6 +425,7 @@ db_abort(struct db *db)
 		db->guard = NULL;
 	}
 	db->intrans = 0;
+	memset(&db->added, 0, sizeof(db->added));
 }
 
 /*
@@ -491,25 +496,28 @@ db_count(struct db *db, uint32_t mailbox, int64_t n)
 int64_t
 db_flagset(struct db *db, const char *flags)
 {
+	struct flagset	*fs;
 	sqlite3_stmt	*st;
 
-	if (db->lastflags != NULL && strcmp(flags, db->lastflags) == 0)
-		return db->lastflagset;
+	for (fs = db->flagsets; fs < db->flagsets + nitems(db->flagsets); fs++)
+		if (fs->flags != NULL && strcmp(flags, fs->flags) == 0)
+			return fs->id;
+	fs = &db->flagsets[db->nextset++ % nitems(db->flagsets)];
 	st = db_stmt(db, DB_FLAGSET, LOCAL, NULL, 0);
 	db_bind_text(db, st, 1, flags);
 	if (db_step(db, st)) {
-		db->lastflagset = sqlite3_column_int64(st, 0);
+		fs->id = sqlite3_column_int64(st, 0);
 		sqlite3_reset(st);
 	} else {
 		st = db_stmt(db, DB_NEWFLAGSET, LOCAL, NULL, 0);
 		db_bind_text(db, st, 1, flags);
 		db_finish(db, st);
-		db->lastflagset = sqlite3_last_insert_rowid(db->sql);
+		fs->id = sqlite3_last_insert_rowid(db->sql);
 		db->newflagsets = 1;
 	}
-	free(db->lastflags);
-	db->lastflags = xstrdup(flags);
-	return db->lastflagset;
+	free(fs->flags);
+	fs->flags = xstrdup(flags);
+	return fs->id;
 }
 
 void
@@ -840,30 +848,6 @@ db_sample(struct db *db, const struct m_store_sample *m)
 		sqlite3_reset(st);
 	}
 	uidset_free(&rest);
-}
-
-void
-db_add(struct db *db, const struct m_store_add *m)
-{
-	const uint32_t	 uid[SIDES] = { m->local, m->remote };
-	int64_t		 set;
-	int		 s;
-
-	db_change(db, m->mailbox);
-	for (s = 0; s < SIDES; s++) {
-		if (db_nrows(db, m->mailbox, s, uid[s], uid[s]) == 0)
-			continue;
-		db_abort(db);
-		fatalx("%s: the state would give UID %u (%s, mailbox %u) two "
-		    "partners: nothing of this was saved; please report it",
-		    db->path, uid[s], side_name[s], m->mailbox);
-	}
-	set = db_flagset(db, m->flags);
-	db_run(db, DB_ADD, LOCAL, DB_INTS(m->mailbox, m->local, m->remote, set,
-	    (int64_t)m->size, (int64_t)m->key));
-	db_count(db, m->mailbox, 1);
-	for (s = 0; s < SIDES; s++)
-		db_left_del(db, m->mailbox, s, uid[s], uid[s]);
 }
 
 void

@@ -549,7 +549,7 @@ db_reindex(struct db *db)
 static void
 check_index(struct db *db)
 {
-	if (db_unique(db))
+	if ((db->unique = db_unique(db)))
 		return;
 	if (db_number(db, "SELECT count(*) FROM sqlite_master"
 	    " WHERE type = 'index' AND name = 'message_remote'") == 0) {
@@ -557,7 +557,7 @@ check_index(struct db *db)
 		    "program wrote to it; run imapsync --repair", db->path);
 		db_reindex(db);
 	}
-	if (!db_unique(db))
+	if (!(db->unique = db_unique(db)))
 		log_warnx("%s has messages twice, since another program wrote "
 		    "to it: run imapsync --repair", db->path);
 }

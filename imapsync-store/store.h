@@ -10,10 +10,10 @@
 /*
  * imapsync-store: the one process that can touch the state, an SQLite file.
  * main.c talks to the engine, file.c finds and locks the file, db.c keeps the
- * state, left.c what rules leave out, look.c reads it while another process has
- * it, runs.c keeps what is of a whole run, pair.c compares what the servers have
- * with it, import.c reads another program's.  Requests and answers are those of
- * proto.h.
+ * state, add.c adds messages to it, left.c what rules leave out, look.c reads it
+ * while another process has it, runs.c keeps what is of a whole run, pair.c
+ * compares what the servers have with it, import.c reads another program's.
+ * Requests and answers are those of proto.h.
  *
  * No function here returns an error: whatever SQLite refuses rolls the open
  * transaction back and ends the process with a message that names the file and
@@ -28,6 +28,7 @@
 
 #define STORE_APPID	0x494d5359	/* "IMSY": application_id of the file */
 #define STORE_VERSION	5		/* user_version */
+#define FLAGSETS	16		/* in memory */
 #define STORE_WAIT_MS	5000		/* for a killed run to die */
 #define STORE_SYNCED_S	3600		/* a good run is written so often */
 #define IMPORT_MAX	(256 << 20)	/* octets of a database that is imported */
@@ -110,6 +111,18 @@ enum db_stmt {
 	DB_NSTMT
 };
 
+/* A row of the table "flagset". */
+struct flagset {
+	char		*flags;
+	int64_t		 id;
+};
+
+/* add.c's */
+struct added {
+	uint32_t	 mailbox;	/* of the last ADD, if nothing followed it */
+	int64_t		 n;		/* not yet in its number of rows */
+};
+
 struct db {
 	sqlite3		*sql;
 	sqlite3		*guard;		/* dry run: holds the shared lock */
@@ -127,8 +140,10 @@ struct db {
 	uint32_t	 holder;	/* look.c: who has the state; 0: nobody */
 	char		 ready;		/* enum ready; 0: it is not open */
 	struct import	*import;	/* import.c; NULL: none */
-	char		*lastflags;	/* the last flag set looked up ... */
-	int64_t		 lastflagset;	/* ... and its id */
+	struct flagset	 flagsets[FLAGSETS];	/* the last ones looked up */
+	unsigned	 nextset;	/* ... which gives way to another next */
+	struct added	 added;
+	int		 unique;	/* db_unique() of when it was opened */
 
 	/* Takes an answer (M_ENGINE_*) to the request under way. */
 	void		(*answer)(void *arg, uint32_t type, const void *rec);
@@ -216,7 +231,6 @@ void		 db_info(struct db *, const struct m_store_info *);
 void		 db_rows(struct db *, const struct m_store_rows *);
 void		 db_have(struct db *, const struct m_store_rows *);
 void		 db_sample(struct db *, const struct m_store_sample *);
-void		 db_add(struct db *, const struct m_store_add *);
 /* A row that is not there (dropped meanwhile) is left alone. */
 void		 db_base(struct db *, const struct m_store_base *);
 void		 db_rebase(struct db *, const struct m_store_rebase *);
@@ -286,6 +300,13 @@ void		 db_flags(struct db *, int64_t flagset, char *dst);
 const char	*db_text(struct db *, sqlite3_stmt *, int col);
 /* End with a message about the file; the error is the last one of SQLite. */
 __dead void	 db_fail(struct db *);
+
+/* add.c */
+
+/* One of the two UIDs in another row ends the process. */
+void		 db_add(struct db *, const struct m_store_add *);
+/* Write how many were added; db.c does it ahead of all that could see it. */
+void		 db_added(struct db *);
 
 /* left.c */
 

@@ -302,7 +302,8 @@ close_file(int orderly)
 	free(db.path);
 	free(db.file);
 	free(db.dir);
-	free(db.lastflags);
+	for (i = 0; i < (int)nitems(db.flagsets); i++)
+		free(db.flagsets[i].flags);
 	memset(&db, 0, sizeof(db));
 	if (orderly)
 		memcpy(committed, boxes, sizeof(boxes));

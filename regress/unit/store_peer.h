@@ -482,18 +482,25 @@ newbox(struct peer *p, uint32_t mailbox, const char *name)
 }
 
 static inline void
-add_row(struct peer *p, uint32_t local, uint32_t remote, const char *flags)
+add_to(struct peer *p, uint32_t mailbox, uint32_t local, uint32_t remote,
+    const char *flags)
 {
 	struct m_store_add	 m;
 
 	memset(&m, 0, sizeof(m));
-	m.mailbox = 1;
+	m.mailbox = mailbox;
 	m.local = local;
 	m.remote = remote;
 	m.size = 1000 + local;
 	m.key = 0xf000000000000000ULL + local;
 	m.flags = flags;
 	say(p, M_STORE_ADD, &m);
+}
+
+static inline void
+add_row(struct peer *p, uint32_t local, uint32_t remote, const char *flags)
+{
+	add_to(p, 1, local, remote, flags);
 }
 
 static inline void

@@ -465,6 +465,57 @@ test_mapped(void)
 	    edit("SELECT count(*) FROM mapped") == 0, "mapped: goes with it");
 }
 
+/* Rows that are added are counted behind the last of those in a row. */
+static void
+test_added(void)
+{
+	static const char *const flags[] = { "", "\\Seen", "a", "\\Seen a" };
+	struct m_store_forget	 f = { 2 };
+	struct peer		 p;
+	uint32_t		 uid;
+
+	fresh(&p, 5);
+	newbox(&p, 2, "other");
+	for (uid = 6; uid <= 45; uid++) {
+		add_to(&p, 1 + uid % 3 / 2, uid, uid, flags[uid % 4]);
+		if (uid == 20)
+			drop(&p, LOCAL, 20, 20);
+	}
+	info(&p, 1);
+	ok(p.info.rows == 5 + 27, "added: counted in one: %u", p.info.rows);
+	info(&p, 2);
+	ok(p.info.rows == 13, "added: and in the other: %u", p.info.rows);
+	add_to(&p, 2, 46, 46, "");
+	say(&p, M_STORE_FORGET, &f);
+	newbox(&p, 2, "anew");
+	add_to(&p, 2, 1, 1, "");
+	ok(commit(&p) && stop(&p) == 0 && edit("SELECT sum(rows) = 33 AND"
+	    " sum(rows) = (SELECT count(*) FROM message) FROM mailbox") == 1,
+	    "added: counted in the file, too");
+	ok(edit("SELECT count(*) FROM message JOIN flagset ON flagset = id"
+	    " WHERE mailbox = 1 AND local > 5 AND flags <> CASE local % 4 WHEN 0"
+	    " THEN '' WHEN 1 THEN '\\Seen' WHEN 2 THEN 'a' ELSE '\\Seen a'"
+	    " END") == 0, "added: each with its flags");
+}
+
+/* More flag sets by turns than are kept in memory. */
+static void
+test_flagsets(void)
+{
+	struct peer	 p;
+	char		 flag[16];
+	uint32_t	 uid;
+
+	fresh(&p, 0);
+	for (uid = 1; uid <= 300; uid++) {
+		snprintf(flag, sizeof(flag), "f%u", uid % 30);
+		add_row(&p, uid, uid, flag);
+	}
+	ok(commit(&p) && stop(&p) == 0 && edit("SELECT count(*) FROM message"
+	    " JOIN flagset ON flagset = id WHERE flags = 'f' || (local % 30)")
+	    == 300, "flag sets: each row has its own");
+}
+
 /* What must end the session, and leaves the last commit. */
 static void
 test_fatal(void)
@@ -869,6 +920,8 @@ main(void)
 	test_left_random();
 	test_rename();
 	test_mapped();
+	test_added();
+	test_flagsets();
 	test_fatal();
 	test_pair();
 	test_pair_flags();

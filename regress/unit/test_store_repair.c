@@ -237,6 +237,28 @@ test_doubled(void)
 	    "doubled: the index is unique again");
 }
 
+/* Until then the index refuses nothing, and the others still have one partner. */
+static void
+test_doubled_add(void)
+{
+	struct peer	 p;
+	int		 side;
+
+	for (side = 0; side < SIDES; side++) {
+		fresh(&p, 5);
+		stop(&p);
+		edit("DROP INDEX message_remote;"
+		    " INSERT INTO message SELECT mailbox, 6, 5, flagset, size,"
+		    " key FROM message WHERE local = 5");
+		ok(start(&p, path, 0, YOU), "doubled: opened: %s", p.fatal);
+		add_row(&p, side == LOCAL ? 4 : 7, side == LOCAL ? 7 : 4, "");
+		ok(!commit(&p) && strstr(p.fatal, "UID 4") != NULL &&
+		    strstr(p.fatal, "two partners") != NULL,
+		    "doubled: none is added: \"%s\"", p.fatal);
+		reap(&p);
+	}
+}
+
 /* Another mailbox has two rows of one UID: the index waits for its repair. */
 static void
 test_doubled_other(void)
@@ -348,6 +370,7 @@ main(void)
 	test_repair();
 	test_wrong();
 	test_doubled();
+	test_doubled_add();
 	test_doubled_other();
 	test_damaged();
 	test_large(atoi(large));
