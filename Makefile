@@ -95,6 +95,7 @@ NET =		imapsync-net/worker.o imapsync-net/loop.o \
 		imapsync-net/sasl.o imapsync-net/scram.o \
 		imapsync-net/socks.o imapsync-net/once.o \
 		imapsync-net/lost.o imapsync-net/select.o \
+		imapsync-net/bridge.o \
 		imapsync-net/qresync.o imapsync-net/condstore.o \
 		imapsync-net/plain.o imapsync-net/strategy.o
 STORE =		imapsync-store/add.o imapsync-store/db.o imapsync-store/file.o \
@@ -323,6 +324,7 @@ clean: clean-regress
 -include imapsync-net/mailbox.d
 -include imapsync-net/list.d
 -include imapsync-net/stats.d
+-include imapsync-net/bridge.d
 -include imapsync-net/copysend.d
 -include imapsync-net/copyrecv.d
 -include imapsync-net/watch.d

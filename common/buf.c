@@ -131,6 +131,20 @@ buf_drain(struct buf *b, size_t n)
 }
 
 void
+buf_move(struct buf *b, struct buf *from, size_t n)
+{
+	struct buf	 had = *b;
+
+	if (b->len == 0 && n == from->len) {
+		*b = *from;
+		*from = had;
+	} else {
+		buf_add(b, buf_ptr(from), n);
+		buf_drain(from, n);
+	}
+}
+
+void
 buf_clear(struct buf *b)
 {
 	b->off = b->len = 0;

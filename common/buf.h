@@ -36,6 +36,11 @@ void		 buf_printf(struct buf *, const char *, ...)
 		    __attribute__((__format__(printf, 2, 3)));
 /* The octets that are in it; valid until the next call that adds. */
 #define buf_ptr(b)	((b)->data + (b)->off)
+/*
+ * n octets from the front of "from" to the end of the first.  If that is all and
+ * there was nothing, the two exchange their memory.
+ */
+void		 buf_move(struct buf *, struct buf *from, size_t n);
 void		 buf_drain(struct buf *, size_t n);
 /* Drain all; memory beyond 64 KiB is given back. */
 void		 buf_clear(struct buf *);

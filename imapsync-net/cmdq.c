@@ -287,6 +287,13 @@ cmd_octets(struct net *net, const void *p, size_t n)
 }
 
 void
+cmd_move(struct net *net, struct buf *from, size_t n)
+{
+	buf_move(&net->out, from, n);
+	net->cmdq.put += n;
+}
+
+void
 cmdq_abandon(struct net *net, struct cmd *c)
 {
 	uint64_t	 written = net->cmdq.put - net->out.len;

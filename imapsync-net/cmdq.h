@@ -127,8 +127,9 @@ void		 cmd_end(struct net *, struct cmd *);
  * and no "+" is waited for.
  */
 int		 cmd_clear(struct net *, struct cmd *);
-/* Octets of a literal straight into net.out. */
+/* Octets of a literal straight into net.out; and n from the front of a buffer. */
 void		 cmd_octets(struct net *, const void *, size_t);
+void		 cmd_move(struct net *, struct buf *, size_t n);
 
 /* Move what may be sent into net.out. */
 void		 cmdq_flush(struct net *);

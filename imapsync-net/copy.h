@@ -34,14 +34,30 @@
 #define BR_END		2
 #define BR_HEAD_MAX	(1 + 4 + 4 + 8 + 1 + 26 + 2 + FLAGS_MAX)
 
-/* The bridge; loop.c moves its octets. */
+/* ---- bridge.c ---- */
+
 struct bridge {
 	int			 fd;		/* -1: none */
 	struct buf		 in;
 	struct buf		 out;
 	int			 eof;
 	int			 broken;	/* nobody reads it any more */
+	size_t			 ask;		/* octets to read at once */
+	uint64_t		 read;		/* ms: when octets came last, */
+	uint64_t		 written;	/* and when some were taken */
 };
+
+/* May more be read now?  Not if there is none, nor while so much is here. */
+int		 bridge_wants(const struct net *);
+/* Read what is there into bridge.in; sets bridge.eof. */
+void		 bridge_read(struct net *);
+/* Write what has room of bridge.out; sets bridge.broken. */
+void		 bridge_write(struct net *);
+/*
+ * n octets behind those in bridge.out; what is large is written at once as far
+ * as it has room, so that it need not be copied.
+ */
+void		 bridge_give(struct net *, const void *, size_t n);
 
 /* ---- copysend.c ---- */
 

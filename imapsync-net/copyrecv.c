@@ -605,8 +605,7 @@ step_body(struct net *net)
 		return 0;
 	if (n > rs->left)
 		n = rs->left;
-	cmd_octets(net, buf_ptr(&net->bridge.in), n);
-	buf_drain(&net->bridge.in, n);
+	cmd_move(net, &net->bridge.in, n);
 	rs->left -= n;
 	return 1;
 }

@@ -324,7 +324,7 @@ void
 send_data(struct net *net, const void *p, size_t n)
 {
 	key_feed(&net->send.key, p, n);
-	buf_add(&net->bridge.out, p, n);
+	bridge_give(net, p, n);
 }
 
 void

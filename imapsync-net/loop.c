@@ -17,7 +17,6 @@
 
 #include "net.h"
 
-#define READ_MAX	(64 * 1024)	/* octets of one read */
 #define REQUESTS_MAX	(4 * 1024 * 1024) /* octets of requests in memory */
 #define NUDGE_MIN_MS	300	/* see nudge_due() */
 #define NUDGE_MAX_MS	5000
@@ -46,42 +45,6 @@ answer_due(struct net *net)
 	    cmdq_due(net) || net->out.len > 0 || stream_unsent(net->st) > 0;
 }
 
-static void
-bridge_read(struct net *net)
-{
-	struct bridge	*br = &net->bridge;
-	ssize_t		 n;
-
-	if (br->eof || br->in.len >= READ_MAX)
-		return;
-	n = read(br->fd, buf_room(&br->in, READ_MAX), READ_MAX);
-	if (n > 0) {
-		net->loop.bridged = net_now();
-		buf_wrote(&br->in, n);
-	} else if (n == 0 || (errno != EAGAIN && errno != EINTR))
-		br->eof = 1;
-}
-
-static void
-bridge_write(struct net *net)
-{
-	struct bridge	*br = &net->bridge;
-	ssize_t		 n = 0;
-
-	while (!br->broken && br->out.len > 0) {
-		n = write(br->fd, buf_ptr(&br->out), br->out.len);
-		if (n <= 0)
-			break;
-		net->loop.poured = net_now();
-		buf_drain(&br->out, n);
-	}
-	/* The other worker is gone; why is its own, or the engine's, to say. */
-	if (n == -1 && errno != EAGAIN && errno != EINTR)
-		br->broken = 1;
-	if (br->broken)
-		buf_clear(&br->out);
-}
-
 /*
  * Nothing more comes from the server.  What has come whole is not lost with it:
  * the other side can still append it.
@@ -108,7 +71,7 @@ server_read(struct net *net)
 {
 	ssize_t	 n;
 
-	n = stream_read(net->st, &net->in, READ_MAX);
+	n = stream_read(net->st, &net->in, net->loop.ask);
 	if (n == STREAM_EOF)
 		lost(net, net->phase == P_GREETING ? "the connection was "
 		    "closed before a greeting" : "the connection was closed");
@@ -117,6 +80,7 @@ server_read(struct net *net)
 	if (n > 0) {
 		stats_heard(net);
 		net->loop.heard = net_now();
+		net->loop.ask = net_ask(net->loop.ask, n);
 		net->loop.nudge_ms = NUDGE_MIN_MS;
 		session_input(net);
 	}
@@ -291,9 +255,9 @@ say_alive(struct net *net)
 	ms = alive_ms((uint64_t)net->setup.timeout);
 	m.bridge = ALIVE_SERVER;
 	if (recv_expects(net) && net->out.len == 0 &&
-	    net->bridge.in.len < READ_MAX && now - net->loop.bridged >= ms)
+	    bridge_wants(net) && now - net->bridge.read >= ms)
 		m.bridge = ALIVE_EMPTY;
-	else if (net->bridge.out.len > 0 && now - net->loop.poured >= ms)
+	else if (net->bridge.out.len > 0 && now - net->bridge.written >= ms)
 		m.bridge = ALIVE_FULL;
 	chan_send(&net->chan, M_ENGINE_ALIVE, 0, &m);
 	net->loop.told = now;
@@ -417,7 +381,7 @@ fill_pfds(struct net *net, struct pollfd *pfd, int reading)
 	}
 	if (net->bridge.fd == -1)
 		return;
-	if (!net->bridge.eof && net->bridge.in.len < READ_MAX)
+	if (bridge_wants(net))
 		pfd[PFD_BRIDGE].events |= POLLIN;
 	if (!net->bridge.broken && net->bridge.out.len > 0)
 		pfd[PFD_BRIDGE].events |= POLLOUT;

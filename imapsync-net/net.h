@@ -19,6 +19,7 @@
  *	request		the engine's requests: queue, references, sets
  *	cmdq		commands
  *	select		SELECT, lists, what is expunged
+ *	bridge		octets to and from the other worker
  *	qresync, condstore, plain	how the server tells what has changed
  *	strategy	which of them
  *	copysend, copyrecv	bodies over the bridge
@@ -83,9 +84,8 @@ struct loop {
 	uint64_t		 nudge_ms;
 	uint64_t		 corked;	/* ms: output is held since */
 	uint64_t		 told;		/* ms: when the engine was */
-	uint64_t		 bridged;	/* ms: when octets came by the bridge */
-	uint64_t		 poured;	/* ms: when octets went into it */
 	uint64_t		 looked;	/* ms: when the time was looked at */
+	size_t			 ask;		/* octets to read at once */
 };
 
 /* session.c's */
@@ -199,6 +199,13 @@ void		 net_log(struct net *, int debug);
 uint64_t	 net_now(void);
 /* The server's words as they may stand in a message: one line.  Returns dst. */
 char		*net_words(char *dst, size_t, const char *);
+/*
+ * How many octets to read at once, where so many were asked for (0: none yet)
+ * and so many came: more while all of them come, up to READ_MAX.
+ */
+#define READ_MIN	(64 * 1024)
+#define READ_MAX	(256 * 1024)
+size_t		 net_ask(size_t asked, size_t came);
 /* The server has answered something: its time (m_net_setup.timeout) is renewed. */
 void		 net_heard(struct net *);
 /* The engine wants no more: what is queued for it (1 s), then exit with 0. */

@@ -33,7 +33,7 @@ my %layers = (
 		[qw(once handle)],
 		[qw(request lost)],
 		[qw(cmdq)],
-		[qw(select stats)],
+		[qw(bridge select stats)],
 		[qw(qresync condstore plain)],
 		[qw(strategy)],
 		[qw(copysend copyrecv list)],

@@ -91,6 +91,43 @@ test_queue(void)
 	buf_free(&b);
 }
 
+/* The same through a second one, now all, now a part. */
+static void
+test_move(void)
+{
+	struct buf	 a = BUF_INIT, b = BUF_INIT;
+	const uint8_t	*was;
+	uint8_t		 in = 0, out = 0, octet;
+	size_t		 i, n;
+	int		 same = 1, round;
+
+	for (round = 0; round < 20000; round++) {
+		for (n = tap_random() % 300; n > 0; n--) {
+			octet = in++;
+			buf_add(&a, &octet, 1);
+		}
+		if (tap_random() % 2 == 0)
+			buf_move(&b, &a, a.len);
+		else if (a.len > 0)
+			buf_move(&b, &a, tap_random() % a.len);
+		n = tap_random() % 2 == 0 ? b.len : b.len / 2;
+		for (i = 0; i < n; i++)
+			if (buf_ptr(&b)[i] != out++)
+				same = 0;
+		buf_drain(&b, n);
+	}
+	ok(same, "octets that are moved keep their order");
+	buf_drain(&b, b.len);
+	buf_clear(&a);
+	buf_puts(&a, "all");
+	was = buf_ptr(&a);
+	buf_move(&b, &a, 3);
+	ok(buf_ptr(&b) == was && b.len == 3 && a.len == 0,
+	    "all of them into nothing are not copied");
+	buf_free(&a);
+	buf_free(&b);
+}
+
 static void
 sink(int status, enum log_level level, const char *mailbox, const char *text)
 {
@@ -204,6 +241,7 @@ main(void)
 {
 	test_buf();
 	test_queue();
+	test_move();
 	test_log();
 	return tap_done();
 }

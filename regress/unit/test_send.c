@@ -122,6 +122,48 @@ test_whole(void)
 	peer_end(p);
 }
 
+/*
+ * What is large is written from where it was read, as far as the other side takes
+ * it; the rest, and what is small, waits in its turn.
+ */
+static void
+test_large(void)
+{
+	static char	 body[5 * 200000 + 1];
+	struct peer	*p = peer_ready(CAPS);
+	size_t		 i, head, n, len = sizeof(body) - 1;
+	int		 kept = 0, same = 1;
+
+	for (i = 0; i < len; i++)
+		body[i] = 'a' + i % 23;
+	opened(p, 10, "A3");
+	asks_send(p, 11, 10, 5, 1, "1");
+	is_sent(p, "A4 UID FETCH 1" ITEMS, "a large one");
+	buf_printf(&p->net.in, "* 1 FETCH (UID 1 FLAGS () INTERNALDATE NIL"
+	    " RFC822.SIZE %zu BODY[] {%zu}\r\n", len, len);
+	for (i = 0; i < len; i += n) {
+		n = i % 3 == 0 ? 200000 : 100;
+		if (n > len - i)
+			n = len - i;
+		buf_add(&p->net.in, body + i, n);
+		session_input(&p->net);
+		kept |= p->net.bridge.out.len > 0;
+		if (i > 600000)
+			turns(p);
+	}
+	says(p, ")\r\nA4 OK x\r\n");
+	while (p->net.bridge.out.len > 0)
+		turns(p);
+	turns(p);
+	head = 1 + 4 + 4 + 8 + 1 + 2;
+	ok(kept && p->over.len == head + len + 9 + 6, "all of it is there");
+	for (i = 0; i < len && same; i++)
+		same = buf_ptr(&p->over)[head + i] == (uint8_t)body[i];
+	ok(same, "in its order");
+	buf_clear(&p->over);
+	peer_end(p);
+}
+
 /* A day of one digit; a date that can't be, told once of each message. */
 static void
 test_dates(void)
@@ -503,6 +545,7 @@ main(void)
 {
 	peer_begin();
 	test_whole();
+	test_large();
 	test_dates();
 	test_single();
 	test_withheld();
