@@ -46,7 +46,8 @@ ${LINE}: regress/lib/line.c
 FLOOR =		regress/tmp/floor
 ${FLOOR}: regress/lib/floor.c
 	mkdir -p regress/tmp
-	${CC} ${ALL_CFLAGS} -MF $@.d ${ALL_LDFLAGS} -o $@ regress/lib/floor.c
+	${CC} ${ALL_CFLAGS} -MF $@.d ${ALL_LDFLAGS} -o $@ regress/lib/floor.c \
+	    -lsqlite3
 
 # What the tests run: an installation below regress/stage.
 stage: all ${STANDIN} ${TUNNEL} ${COST} ${LINE} ${FLOOR}
