@@ -14,8 +14,11 @@
 #ifdef __OpenBSD__
 
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
+#include <errno.h>
+#include <poll.h>
 #include <time.h>
 
 #include "bounds.h"
@@ -74,6 +77,46 @@ sandbox_net(void)
 	sb_pledge("stdio");
 }
 
+/* Milliseconds since then. */
+static int
+sb_passed(const struct timespec *since)
+{
+	struct timespec	 now;
+
+	if (clock_gettime(CLOCK_MONOTONIC, &now) == -1)
+		fatal("sandbox: clock_gettime");
+	return (int)(now.tv_sec - since->tv_sec) * 1000 +
+	    (int)((now.tv_nsec - since->tv_nsec) / 1000000);
+}
+
+/*
+ * setsockopt(2) is no part of stdio, so the lingering can't be switched off: a
+ * close(2) drops what the server has not yet acknowledged.  When it has closed
+ * its end nothing is left.
+ */
+void
+sandbox_close(int fd, int ms)
+{
+	struct timespec	 since;
+	struct pollfd	 pfd = { .fd = fd, .events = POLLIN };
+	char		 rest[4096];
+	int		 left;
+	ssize_t		 n = 1;
+
+	if (clock_gettime(CLOCK_MONOTONIC, &since) == -1)
+		fatal("sandbox: clock_gettime");
+	/* A tunnel may be no socket, and have an end of its own all the same. */
+	shutdown(fd, SHUT_WR);
+	while (n != 0 && (left = ms - sb_passed(&since)) > 0) {
+		if (poll(&pfd, 1, left) <= 0)
+			continue;
+		n = read(fd, rest, sizeof(rest));
+		if (n == -1 && errno != EAGAIN && errno != EINTR)
+			break;
+	}
+	close(fd);
+}
+
 void
 sandbox_store(const char *dir)
 {
@@ -83,8 +126,12 @@ sandbox_store(const char *dir)
 	sb_limits(STORE_MEMORY_MAX);
 	sb_unveil(dir, "rwc");
 	sb_unveil(NULL, NULL);
-	/* flock: SQLite's locks of ranges; fattr is not needed (mode 0600). */
-	sb_pledge("stdio rpath wpath cpath flock");
+	/*
+	 * flock: SQLite's locks of ranges; fattr is not needed (mode 0600).
+	 * chown: for root it gives its journal to whom the file belongs.
+	 */
+	sb_pledge(geteuid() == 0 ? "stdio rpath wpath cpath flock chown" :
+	    "stdio rpath wpath cpath flock");
 }
 
 /* sendsyslog(2) is a part of stdio. */

@@ -51,6 +51,13 @@ void		 sandbox_supervisor(const char *logfile);
 /* The same for --init, which makes files where the user wants them. */
 void		 sandbox_init(void);
 /*
+ * A network worker that is locked: close a connection, which had SO_LINGER with 0
+ * so that a death drops what is unsent, such that all arrives that was written.
+ * Its server has been told to close, too; waits that long for it at most (ms),
+ * where the lock leaves nothing else.
+ */
+void		 sandbox_close(int fd, int ms);
+/*
  * What this kernel gives, for --debug and --check: one line, static storage,
  * e.g. "seccomp, Landlock ABI 7".
  */

@@ -7,8 +7,6 @@
  * It comes WITHOUT ANY WARRANTY.  See COPYING.
  */
 
-#include <sys/socket.h>
-
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -21,11 +19,13 @@
 #include "level.h"
 #include "log.h"
 #include "pin.h"
+#include "sandbox.h"
 #include "stream.h"
 #include "tlsconf.h"
 
 #define CHUNK		16384		/* octets asked for at once */
 #define PEND_MAX	65536		/* transformed octets held, at most */
+#define CLOSE_MS	2000		/* see sandbox_close() */
 #define IDLE_READS	16		/* in a row that inflate to nothing */
 
 #define HELD_MAX	65536		/* octets in zlib without a flush */
@@ -896,15 +896,11 @@ stream_readable(const struct stream *s)
 void
 stream_close(struct stream *s)
 {
-	struct linger	 off = { 0, 0 };
-
 	if (s->fd == -1)
 		return;
-	/* A tunnel is a socket that knows no lingering, or none: no matter. */
-	setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
 	if (s->state == TLS_UP)
 		tls_close(s->tls);
-	close(s->fd);
+	sandbox_close(s->fd, CLOSE_MS);
 	s->fd = -1;
 	s->state = TLS_OFF;
 	s->dead = s->wdead = STREAM_ERROR;

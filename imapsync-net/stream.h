@@ -107,7 +107,7 @@ int		 stream_readable(const struct stream *);
  */
 void		 stream_stats(const struct stream *, uint64_t *sent,
 		    uint64_t *received);
-/* Switch SO_LINGER off (an orderly end), close_notify, close. */
+/* An orderly end: close_notify, and what was written arrives (sandbox_close()). */
 void		 stream_close(struct stream *);
 const char	*stream_error(const struct stream *);
 

@@ -207,6 +207,37 @@ my (undef, $needed) = symbols(map { "$top/imapsync-net/$_.o" } @pure);
 is(join(' ', grep { !/$pure/ } sort keys %{$needed->{$_}}), '',
     "$_: calls nothing that does input or output") for @pure;
 
+# Network workers and the engine have "stdio" alone where pledge(2) locks them, and
+# a call that is no part of that ends them.  What is called ahead of the lock, or
+# on other systems only, is named with its file.
+my $pledged = qr/^(?:
+	(?:set|get)sockopt | get(?:sock|peer)name | socket | connect | bind |
+	listen | accept4? | (?:f?open|openat|creat|[lf]?stat(?:at|v?fs)?|
+	truncate) | access | faccessat | f?chmod(?:at)? | [lf]?chown(?:at)? |
+	f?chdir | chroot | mkdir(?:at)? | rmdir | un?link(?:at)? | rename(?:at)? |
+	(?:sym|read)link(?:at)? | mk(?:fifo|nod|[ds]temp) | (?:open|fdopen)dir |
+	flock | ioctl | tc[sg]et\w+ | tty\w+ | kill(?:pg)? | v?fork | exec[lv]\w* |
+	posix_spawn\w* | system | popen | set(?:sid|pgid|uid|gid|groups|res\w+|
+	priority|rlimit\w*|hostname) | nice | getpw\w+ | getgr\w+ |
+	get(?:addr|name)info | gethost\w+ | sysctl\w* | mlock\w* | sem\w+ |
+	shm\w+ | settimeofday | clock_settime | adjtime | mount
+)$/x;
+my %before = ('common/notify' => 'connect socket',	# the supervisor
+    'common/sandbox-linux' => 'open setrlimit setsockopt');
+for my $dir (qw(common imapsync/engine imapsync-net)) {
+	my (undef, $wants) = symbols(objects($dir));
+	my @bad;
+
+	for my $file (sort keys %$wants) {
+		my %ok = map { $_ => 1 } split ' ',
+		    $before{"$dir/$file"} // '';
+		push @bad, map { "$file: $_" } grep { /$pledged/ && !$ok{$_} }
+		    map { s/64$//r } sort keys %{$wants->{$file}};
+	}
+	ok(keys %$wants > 1, "$dir: there are objects");
+	is(join("\n", @bad), '', "$dir: calls what \"stdio\" allows");
+}
+
 # Tables of pointers are written once, by the loader: in .data.rel.ro, which
 # only nm's longer form tells from .data.
 SKIP: {

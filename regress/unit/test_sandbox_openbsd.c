@@ -13,9 +13,14 @@
  */
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
+#include <netinet/in.h>
+
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <time.h>
 
 #include "compat.h"
@@ -67,6 +72,15 @@ test_setrlimit(int what, const struct rlimit *rl)
 }
 
 #define setrlimit(what, rl)	test_setrlimit((what), (rl))
+static uid_t	 user = 1000;
+
+static uid_t
+test_geteuid(void)
+{
+	return user;
+}
+
+#define geteuid	test_geteuid
 #define pledge	test_pledge
 #define unveil	test_unveil
 #ifndef __OpenBSD__
@@ -111,6 +125,88 @@ check(const char *role, const char *expected)
 	calls[0] = '\0';
 }
 
+/* ---- an orderly end ---- */
+
+/* A connection on this machine; the first end drops what is unsent if it dies. */
+static void
+connection(int fds[2])
+{
+	struct linger		 drop = { 1, 0 };
+	struct sockaddr_in	 sin;
+	socklen_t		 len = sizeof(sin);
+	int			 at;
+
+	memset(&sin, 0, sizeof(sin));
+	sin.sin_family = AF_INET;
+	sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if ((at = socket(AF_INET, SOCK_STREAM, 0)) == -1 ||
+	    bind(at, (struct sockaddr *)&sin, len) == -1 ||
+	    listen(at, 1) == -1 ||
+	    getsockname(at, (struct sockaddr *)&sin, &len) == -1 ||
+	    (fds[0] = socket(AF_INET, SOCK_STREAM, 0)) == -1 ||
+	    connect(fds[0], (struct sockaddr *)&sin, len) == -1 ||
+	    (fds[1] = accept(at, NULL, NULL)) == -1 ||
+	    setsockopt(fds[0], SOL_SOCKET, SO_LINGER, &drop, sizeof(drop)) ==
+	    -1)
+		fatal("connection");
+	close(at);
+}
+
+/* A child writes and ends; returns what arrives of it, -1 if it breaks. */
+static long
+arrives(int orderly, size_t octets)
+{
+	static char	 some[65536];
+	int		 fds[2];
+	long		 all = 0;
+	pid_t		 pid;
+	ssize_t		 n;
+
+	connection(fds);
+	if ((pid = fork()) == 0) {
+		close(fds[1]);
+		while (octets > 0) {
+			n = write(fds[0], some, octets < sizeof(some) ? octets :
+			    sizeof(some));
+			if (n == -1)
+				_exit(1);
+			octets -= n;
+		}
+		if (orderly)
+			sandbox_close(fds[0], 20000);
+		_exit(0);
+	}
+	close(fds[0]);
+	/* Until it has ended, or waits for nothing but this end. */
+	if (!orderly)
+		waitpid(pid, NULL, 0);
+	while ((n = read(fds[1], some, sizeof(some))) > 0)
+		all += n;
+	/* The server's last words, which nobody wants any more. */
+	if (n == 0 && write(fds[1], "BYE", 3) != 3)
+		all = -1;
+	close(fds[1]);
+	if (orderly)
+		waitpid(pid, NULL, 0);
+	return n == 0 ? all : -1;
+}
+
+static void
+test_close(void)
+{
+	struct timespec	 began;
+	int		 fds[2];
+
+	is_num(arrives(1, 3000000), 3000000, "close: all arrives");
+	is_num(arrives(0, 100000), -1, "a death drops what is unsent");
+	connection(fds);
+	clock_gettime(CLOCK_MONOTONIC, &began);
+	sandbox_close(fds[0], 200);
+	ok(sb_passed(&began) >= 200 && fcntl(fds[0], F_GETFD) == -1,
+	    "close: a server that stays is not waited for any longer");
+	close(fds[1]);
+}
+
 int
 main(void)
 {
@@ -128,6 +224,10 @@ main(void)
 	check("store", "unveil(/var/lib/x, rwc); unveil(NULL, NULL); "
 	    "pledge(stdio rpath wpath cpath flock); ");
 	ok(data_limit == STORE_MEMORY_MAX, "store: a limit");
+	user = 0;
+	sandbox_store("/var/lib/x");
+	check("store of root", "unveil(/var/lib/x, rwc); unveil(NULL, NULL); "
+	    "pledge(stdio rpath wpath cpath flock chown); ");
 	sandbox_engine(0);
 	ok(data_limit == MEMORY_MAX, "engine: a limit");
 	check("engine", "pledge(stdio); ");
@@ -152,5 +252,6 @@ main(void)
 	is_num(status_of(0, "x"), 1, "the store's directory is absolute");
 	is_num(status_of(1, NULL), 1, "a pledge that fails is fatal");
 	is_num(status_of(1, "/x"), 1, "so is an unveil");
+	test_close();
 	return tap_done();
 }
