@@ -25,7 +25,7 @@
 
 #define CHUNK		16384		/* octets asked for at once */
 #define PEND_MAX	65536		/* transformed octets held, at most */
-#define CLOSE_MS	2000		/* see sandbox_close() */
+#define CLOSE_MS	1000		/* see sandbox_close() */
 #define IDLE_READS	16		/* in a row that inflate to nothing */
 
 #define HELD_MAX	65536		/* octets in zlib without a flush */
