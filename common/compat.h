@@ -85,7 +85,7 @@
  * that were and are not acknowledged don't count.  Else a slow line is noticed
  * only once the socket's buffer is full, which may be megabytes.
  */
-#ifdef TCP_NOTSENT_LOWAT
+#if defined(__linux__) && defined(TCP_NOTSENT_LOWAT)
 #define compat_unsent(fd, octets)	do {				\
 	int	 octets_ = (octets);					\
 									\

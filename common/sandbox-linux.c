@@ -469,6 +469,13 @@ sandbox_init(void)
 {
 }
 
+const char *
+sandbox_death(int sig)
+{
+	return sig == SIGSYS ? "its sandbox (a system call that is not allowed; "
+	    "the kernel's log has its number)" : NULL;
+}
+
 void
 sandbox_close(int fd, int ms)
 {

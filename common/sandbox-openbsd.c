@@ -18,12 +18,17 @@
 #include <sys/stat.h>
 
 #include <errno.h>
+#include <paths.h>
 #include <poll.h>
+#include <signal.h>
 #include <time.h>
 
 #include "bounds.h"
 #include "log.h"
 #include "sandbox.h"
+
+#define SUPERVISOR	"stdio rpath wpath cpath getpw tty proc exec inet " \
+			"dns sendfd"
 
 static void
 sb_pledge(const char *promises)
@@ -150,28 +155,44 @@ sandbox_clock(void)
 }
 
 /*
+ * pledge(2) ends a process by a signal that abort(3) uses as well; its words go to
+ * the terminal at most.
+ */
+const char *
+sandbox_death(int signal)
+{
+	return signal == SIGABRT ? "its sandbox, or by itself (ktrace(1) of the "
+	    "program tells which)" : NULL;
+}
+
+/*
  * A tunnel's and a password's command may be any program, and it starts afresh:
  * with NULL for the promises after exec neither the pledge nor the unveils pass
  * to it.  So everything may be read and executed, and nothing be written but
- * what workers get for their standard descriptors.  tty: tcgetattr(3) tells
- * whether somebody types a password.
+ * what workers get for their standard descriptors, the log, and where the
+ * certificates of SSL_CApath are put together.  tty: tcgetattr(3) tells whether
+ * somebody types a password; getpw: for YP.
  */
 void
 sandbox_supervisor(const char *logfile)
 {
+	const char	*tmp = getenv("TMPDIR");
+
 	sb_unveil("/", "rx");
+	/* It need not be there: who needs it says so. */
+	(void)unveil(tmp != NULL && *tmp == '/' ? tmp : _PATH_TMP, "rwc");
 	if (logfile != NULL)
 		sb_unveil(logfile, "rwc");
 	sb_unveil("/dev/null", "rw");
 	sb_unveil(NULL, NULL);
-	sb_pledge("stdio rpath wpath cpath tty proc exec inet dns sendfd");
+	sb_pledge(SUPERVISOR);
 }
 
 /* It writes where --config says; nothing but the DNS tells it anything. */
 void
 sandbox_init(void)
 {
-	sb_pledge("stdio rpath wpath cpath tty proc exec inet dns sendfd");
+	sb_pledge(SUPERVISOR);
 }
 
 const char *

@@ -57,6 +57,8 @@ void		 sandbox_init(void);
  * where the lock leaves nothing else.
  */
 void		 sandbox_close(int fd, int ms);
+/* What has ended a process, if a lock ends one by that signal, else NULL. */
+const char	*sandbox_death(int signal);
 /*
  * What this kernel gives, for --debug and --check: one line, static storage,
  * e.g. "seccomp, Landlock ABI 7".

@@ -167,9 +167,17 @@ secret_password(struct conf_side *cs)
 static int
 secret_open(const struct conf_side *cs, const char *key, const char *path)
 {
-	int	 fd;
+	struct stat	 st;
+	int		 fd;
 
-	if ((fd = open(path, O_RDONLY | O_CLOEXEC)) == -1)
+	/* A directory can be opened, and OpenBSD ends who passes it on. */
+	if ((fd = open(path, O_RDONLY | O_CLOEXEC)) != -1 &&
+	    (fstat(fd, &st) == -1 || S_ISDIR(st.st_mode))) {
+		close(fd);
+		fd = -1;
+		errno = EISDIR;
+	}
+	if (fd == -1)
 		sup_failed("%s: %s %s: %s", side_name[cs->side], key, path,
 		    strerror(errno));
 	return fd;

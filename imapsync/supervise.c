@@ -26,6 +26,7 @@
 #include "clock.h"
 #include "imapsync.h"
 #include "notify.h"
+#include "sandbox.h"
 #include "say.h"
 
 #define GRACE_MS	12000	/* for the engine to end */
@@ -371,10 +372,10 @@ static const char *
 sup_death(int status)
 {
 	static char	 text[80];
+	const char	*lock = sandbox_death(WTERMSIG(status));
 
-	if (WTERMSIG(status) == SIGSYS)
-		return "its sandbox (a system call that is not allowed; "
-		    "the kernel's log has its number)";
+	if (lock != NULL)
+		return lock;
 	snprintf(text, sizeof(text), "signal %d", WTERMSIG(status));
 	return text;
 }

@@ -78,6 +78,9 @@ sub refused
 refused('wrong authority', qr/remote.*localhost/s,
     SSL_CAfile => $other->ca);
 refused('no authority', qr/remote.*localhost/s, SSL_CAfile => undef);
+refused('a directory in the place of a file',
+    qr{remote: SSL_CAfile \S+: Is a directory},
+    SSL_CAfile => $remote->dir);
 refused('another key', qr/SSL_fingerprint.*sha256\$${\$good->spki}/,
     SSL_fingerprint => $other->spki);
 refused('another key, unverified', qr/SSL_fingerprint/, SSL_verify => 'NO',

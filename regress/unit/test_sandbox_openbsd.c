@@ -12,8 +12,8 @@
  * would, with a pledge(2) and an unveil(2) that write down what they are given.
  */
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include <netinet/in.h>
@@ -235,19 +235,25 @@ main(void)
 	check("engine with syslog", "pledge(stdio); ");
 	sandbox_engine(SANDBOX_LOGFILE);
 	check("engine with a log", "pledge(stdio recvfd); ");
+	setenv("TMPDIR", "/var/tmp/x", 1);
 	sandbox_supervisor(NULL);
-	check("supervisor", "unveil(/, rx); unveil(/dev/null, rw); "
+	check("supervisor", "unveil(/, rx); unveil(/var/tmp/x, rwc); "
+	    "unveil(/dev/null, rw); "
 	    "unveil(NULL, NULL); "
-	    "pledge(stdio rpath wpath cpath tty proc exec inet dns sendfd); ");
+	    "pledge(" SUPERVISOR "); ");
 	sandbox_init();
-	check("--init", "pledge(stdio rpath wpath cpath tty proc exec inet dns "
-	    "sendfd); ");
+	check("--init", "pledge(stdio rpath wpath cpath getpw tty proc exec "
+	    "inet dns sendfd); ");
+	setenv("TMPDIR", "tmp", 1);
 	sandbox_supervisor("/home/joe/log");
 	check("supervisor with a log", "unveil(/, rx); "
+	    "unveil(" _PATH_TMP ", rwc); "
 	    "unveil(/home/joe/log, rwc); unveil(/dev/null, rw); "
 	    "unveil(NULL, NULL); "
-	    "pledge(stdio rpath wpath cpath tty proc exec inet dns sendfd); ");
+	    "pledge(" SUPERVISOR "); ");
 	is_str(sandbox_describe(), "pledge, unveil", "described");
+	ok(sandbox_death(SIGABRT) != NULL && sandbox_death(SIGSEGV) == NULL,
+	    "what ends a process");
 	is_num(status_of(0, "/x"), 0, "locked");
 	is_num(status_of(0, "x"), 1, "the store's directory is absolute");
 	is_num(status_of(1, NULL), 1, "a pledge that fails is fatal");
