@@ -15,7 +15,26 @@
 
 #include "net.h"
 
-#define GIVE_MIN	(16 * 1024)	/* see bridge_give() */
+#define GIVE_MIN	(16 * 1024)	/* octets that are large: see copy.h */
+#define HELD_MAX	(2 * QUEUE_HIGH) /* ... on their way to the server */
+
+size_t
+reads_ask(struct reads *r, size_t held, size_t most)
+{
+	size_t	 n = r->asked;
+
+	if (r->came < READ_MIN)
+		n = READ_MIN;
+	else if (r->came == r->asked)
+		n *= 2;
+	if (n > READ_MAX)
+		n = READ_MAX;
+	if (n > READ_MIN && held + n > most)
+		n = held + READ_MIN >= most ? READ_MIN : most - held;
+	r->asked = n;
+	r->came = 0;
+	return n;
+}
 
 int
 bridge_wants(const struct net *net)
@@ -29,15 +48,17 @@ void
 bridge_read(struct net *net)
 {
 	struct bridge	*br = &net->bridge;
+	size_t		 most;
 	ssize_t		 n;
 
 	if (!bridge_wants(net))
 		return;
-	n = read(br->fd, buf_room(&br->in, br->ask), br->ask);
+	most = reads_ask(&br->reads, br->in.len + net->out.len, HELD_MAX);
+	n = read(br->fd, buf_room(&br->in, most), most);
 	if (n > 0) {
 		br->read = net_now();
 		buf_wrote(&br->in, n);
-		br->ask = net_ask(br->ask, n);
+		br->reads.came = n;
 	} else if (n == 0 || (errno != EAGAIN && errno != EINTR))
 		br->eof = 1;
 }

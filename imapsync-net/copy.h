@@ -36,13 +36,28 @@
 
 /* ---- bridge.c ---- */
 
+/*
+ * How many octets are read at once: more while all come that were asked for, but
+ * never so many that "held" others, which wait to be passed on, and these are
+ * more than "most".  What is under way bounds how slow a line may be (the
+ * engine's loop.c).
+ */
+#define READ_MIN	(64 * 1024)
+#define READ_MAX	(256 * 1024)
+struct reads {
+	size_t			 asked;		/* for the last */
+	size_t			 came;		/* of these */
+};
+/* How many to ask for, READ_MIN to READ_MAX; came is for the caller to set. */
+size_t		 reads_ask(struct reads *, size_t held, size_t most);
+
 struct bridge {
 	int			 fd;		/* -1: none */
 	struct buf		 in;
 	struct buf		 out;
 	int			 eof;
 	int			 broken;	/* nobody reads it any more */
-	size_t			 ask;		/* octets to read at once */
+	struct reads		 reads;
 	uint64_t		 read;		/* ms: when octets came last, */
 	uint64_t		 written;	/* and when some were taken */
 };

@@ -71,7 +71,8 @@ server_read(struct net *net)
 {
 	ssize_t	 n;
 
-	n = stream_read(net->st, &net->in, net->loop.ask);
+	n = stream_read(net->st, &net->in, reads_ask(&net->loop.reads,
+	    net->bridge.out.len, QUEUE_HIGH + READ_MIN));
 	if (n == STREAM_EOF)
 		lost(net, net->phase == P_GREETING ? "the connection was "
 		    "closed before a greeting" : "the connection was closed");
@@ -80,7 +81,7 @@ server_read(struct net *net)
 	if (n > 0) {
 		stats_heard(net);
 		net->loop.heard = net_now();
-		net->loop.ask = net_ask(net->loop.ask, n);
+		net->loop.reads.came = n;
 		net->loop.nudge_ms = NUDGE_MIN_MS;
 		session_input(net);
 	}

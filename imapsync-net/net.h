@@ -85,7 +85,7 @@ struct loop {
 	uint64_t		 corked;	/* ms: output is held since */
 	uint64_t		 told;		/* ms: when the engine was */
 	uint64_t		 looked;	/* ms: when the time was looked at */
-	size_t			 ask;		/* octets to read at once */
+	struct reads		 reads;		/* the server's octets */
 };
 
 /* session.c's */
@@ -199,13 +199,6 @@ void		 net_log(struct net *, int debug);
 uint64_t	 net_now(void);
 /* The server's words as they may stand in a message: one line.  Returns dst. */
 char		*net_words(char *dst, size_t, const char *);
-/*
- * How many octets to read at once, where so many were asked for (0: none yet)
- * and so many came: more while all of them come, up to READ_MAX.
- */
-#define READ_MIN	(64 * 1024)
-#define READ_MAX	(256 * 1024)
-size_t		 net_ask(size_t asked, size_t came);
 /* The server has answered something: its time (m_net_setup.timeout) is renewed. */
 void		 net_heard(struct net *);
 /* The engine wants no more: what is queued for it (1 s), then exit with 0. */

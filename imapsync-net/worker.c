@@ -106,22 +106,11 @@ net_init(struct net *net, int fd)
 	for (i = 0; i < nitems(net->fds); i++)
 		net->fds[i] = -1;
 	net->bridge.fd = -1;
-	net->bridge.ask = net->loop.ask = net_ask(0, 0);
 	TAILQ_INIT(&net->cmdq.answers);
 	TAILQ_INIT(&net->cmdq.tx);
 	TAILQ_INIT(&net->queue.reqs);
 	TAILQ_INIT(&net->handles.all);
 	TAILQ_INIT(&net->recv.drops);
-}
-
-size_t
-net_ask(size_t asked, size_t came)
-{
-	if (asked < READ_MIN || came < READ_MIN)
-		return READ_MIN;
-	if (came < asked)
-		return asked;
-	return asked < READ_MAX ? asked * 2 : READ_MAX;
 }
 
 void
@@ -133,8 +122,8 @@ net_heard(struct net *net)
 void
 net_end(struct net *net)
 {
+	chan_flush(&net->chan, FLUSH_MS);
 	if (net->st != NULL)
 		stream_close(net->st);
-	chan_flush(&net->chan, FLUSH_MS);
 	_exit(0);
 }

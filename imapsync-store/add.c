@@ -51,7 +51,7 @@ db_add(struct db *db, const struct m_store_add *m)
 	int64_t		 set;
 	int		 rc;
 
-	if (db->added.mailbox != m->mailbox)
+	if (db->added.n == 0 || db->added.mailbox != m->mailbox)
 		db_change(db, m->mailbox);
 	set = db_flagset(db, m->flags);
 	/* The indices refuse what has a partner, if there are both. */

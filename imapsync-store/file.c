@@ -527,7 +527,8 @@ db_unique(struct db *db)
 {
 	return db_number(db, "SELECT count(*) FROM sqlite_master"
 	    " WHERE type = 'index' AND name = 'message_remote'"
-	    " AND sql LIKE 'CREATE UNIQUE %'") != 0;
+	    " AND sql = 'CREATE UNIQUE INDEX message_remote"
+	    " ON message (mailbox, remote)'") != 0;
 }
 
 void

@@ -22,7 +22,6 @@
 #include "pathnames.h"
 #include "roles.h"
 
-#define BRIDGE_ROOM	(512 * 1024)	/* octets, of a socket's buffer */
 #define SETUP_MS	10000	/* for a child to take its first messages */
 
 static void
@@ -38,21 +37,6 @@ start_socketpair(int *sv)
 {
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) == -1)
 		fatal("socketpair");
-}
-
-/*
- * Bodies go from worker to worker.  With room for all that one of them reads at
- * once (READ_MAX) neither keeps a part of it and waits; it goes with less.
- */
-static void
-start_bridge(int *sv)
-{
-	int	 i, room = BRIDGE_ROOM;
-
-	start_socketpair(sv);
-	for (i = 0; i < 2; i++)
-		(void)setsockopt(sv[i], SOL_SOCKET, SO_SNDBUF, &room,
-		    sizeof(room));
 }
 
 /* The path of a worker, in static storage; an absolute one from the user. */
@@ -556,7 +540,7 @@ start_peek(struct session *s, int side)
 	if (r == -1 || connect_all(&s->ends[side], 1) == -1)
 		return EX_SYNC_TEMP;
 	result_at(FAULT_FAILED, -1);
-	start_bridge(bridge);
+	start_socketpair(bridge);
 	start_net(s, side, &bridge[side]);
 	close(bridge[OTHER(side)]);
 	return 0;
@@ -580,7 +564,7 @@ start_servers(struct session *s)
 	if (connect_all(s->ends, SIDES) == -1)
 		return EX_SYNC_TEMP;
 	result_at(FAULT_FAILED, -1);
-	start_bridge(bridge);
+	start_socketpair(bridge);
 	for (side = 0; side < SIDES; side++)
 		start_net(s, side, &bridge[side]);
 	return 0;

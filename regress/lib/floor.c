@@ -29,8 +29,8 @@
 
 #include <err.h>
 #include <fcntl.h>
-#include <sqlite3.h>
 #include <spawn.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -90,6 +90,34 @@ is_over(struct peer *p, const char *text, const char *what)
 	is_text(&lines, text, what);
 }
 
+/* ---- how much at once ---- */
+
+/* Of what came of the last read, K of octets, and what waits: the next. */
+static size_t
+next(struct reads *r, size_t came, size_t held, size_t most)
+{
+	r->came = came * 1024;
+	return reads_ask(r, held * 1024, most * 1024) / 1024;
+}
+
+static void
+test_reads(void)
+{
+	struct reads	 r = { 0, 0 };
+
+	is_num(next(&r, 0, 0, 512), 64, "the first read");
+	is_num(next(&r, 64, 0, 512), 128, "all came: more");
+	is_num(next(&r, 100, 0, 512), 128, "not all: as much");
+	is_num(next(&r, 128, 0, 512), 256, "all again");
+	is_num(next(&r, 256, 0, 512), 256, "and no more than that");
+	is_num(next(&r, 256, 320, 512), 192, "what is held and this: at most");
+	is_num(next(&r, 192, 500, 512), 64, "but some");
+	is_num(next(&r, 64, 600, 512), 64, "in any case");
+	is_num(next(&r, 64, 0, 512), 128, "there is room again");
+	is_num(next(&r, 3, 0, 512), 64, "little came: a little");
+	is_num(next(&r, 0, 0, 512), 64, "nothing came");
+}
+
 /* ---- messages ---- */
 
 static void
@@ -544,6 +572,7 @@ int
 main(void)
 {
 	peer_begin();
+	test_reads();
 	test_whole();
 	test_large();
 	test_dates();

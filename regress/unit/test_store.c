@@ -498,6 +498,24 @@ test_added(void)
 	    " END") == 0, "added: each with its flags");
 }
 
+/* A row belongs to a mailbox, and comes with the rest of its transaction. */
+static void
+test_added_nowhere(void)
+{
+	static const uint32_t	 nowhere[] = { 0, 2 };
+	struct peer		 p;
+	size_t			 i;
+
+	for (i = 0; i < nitems(nowhere); i++) {
+		fresh(&p, 5);
+		add_to(&p, nowhere[i], 1, 1, "");
+		ok(!commit(&p) && strstr(p.fatal, "there is no mailbox") != NULL
+		    && reap(&p) == 1, "added nowhere: \"%s\"", p.fatal);
+		ok(edit("SELECT count(*) FROM message") == 5,
+		    "added nowhere: nothing is");
+	}
+}
+
 /* More flag sets by turns than are kept in memory. */
 static void
 test_flagsets(void)
@@ -921,6 +939,7 @@ main(void)
 	test_rename();
 	test_mapped();
 	test_added();
+	test_added_nowhere();
 	test_flagsets();
 	test_fatal();
 	test_pair();
