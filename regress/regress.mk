@@ -111,7 +111,7 @@ demo:
 	@sh regress/demo
 
 # imapsync beside its peers, where they are installed: regress/bench/README.md.
-# QUICK=1: a tenth.
+# QUICK=1: a tenth.  20 GB below TMPDIR, without it.
 bench: stage
 	@QUICK='${QUICK}' perl regress/bench/run table sweep
 	@perl regress/bench/report all regress/tmp/bench

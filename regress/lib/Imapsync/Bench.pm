@@ -106,26 +106,39 @@ sub box_dir
 sub fill
 {
 	my ($self) = @_;
-	my $root = $self->maildir('local');
 	my @names = $self->names;
 	my $each = $self->{messages} / @names;
 	my $n = 0;
 
+	$self->make_boxes('local', @names);
+	$self->make_boxes('remote', @names) if $self->{made};
 	for my $i (0 .. $#names) {
-		my $dir = box_dir($root, $names[$i]);
-		make_path(map { "$dir/$_" } 'cur', 'new', 'tmp');
-		spew("$dir/maildirfolder", '') if $i;
+		my $dir = box_dir($self->maildir('local'), $names[$i]);
 		$self->fill_one("$dir/cur", ++$n)
 		    while $n < int($each * ($i + 1) + 0.5);
 	}
-	spew("$root/subscriptions", join '', map { "$_\n" } @names);
-	give_away($root);
+	give_away($self->maildir('local'));
 	for my $side ('local', 'remote') {
 		my $c = $self->{$side}->client;
 		$c->subscribe('INBOX') if $side eq 'remote';
 		$c->status($_) for $side eq 'local' ? @names : 'INBOX';
 		$c->close;
 	}
+}
+
+# Empty ones, subscribed to.
+sub make_boxes
+{
+	my ($self, $side, @names) = @_;
+	my $root = $self->maildir($side);
+
+	for my $name (@names) {
+		my $dir = box_dir($root, $name);
+		make_path(map { "$dir/$_" } 'cur', 'new', 'tmp');
+		spew("$dir/maildirfolder", '') if $name ne 'INBOX';
+	}
+	spew("$root/subscriptions", join '', map { "$_\n" } @names);
+	give_away($root);
 }
 
 # From "size" to three times of it.
