@@ -45,6 +45,7 @@ sess_free(struct sess *s)
 	uidset_free(&s->earlier);
 	uidset_free(&s->vanished);
 	uidset_free(&s->bare);
+	uidset_free(&s->between);
 	free(s->permflags);
 	free(s->mailboxid);
 	free(s);

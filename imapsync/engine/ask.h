@@ -171,6 +171,7 @@ struct sess {
 	struct uidset	 vanished;	/* VANISHED */
 	/* For the judgement of HIGHESTMODSEQ (execute.c, finish.c). */
 	struct uidset	 bare;		/* FETCH, MODSEQ above H0, no FLAGS */
+	struct uidset	 between;	/* told last with a part of our flags */
 	int		 foreign;	/* what was told is not all ours */
 	int		 notsticky;	/* UIDNOTSTICKY */
 	int		 spoilt;	/* something could not be read */

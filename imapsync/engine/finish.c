@@ -412,7 +412,8 @@ all_ours(struct engine *e, struct mbox *mb, int side)
 		uidset_sub(&rest, &ms->w->did.touched);
 		uidset_sub(&rest, &ms->w->did.appended);
 		uidset_sub(&rest, &ms->w->did.copied);
-		if (s->foreign || s->failed || !uidset_empty(&rest))
+		if (s->foreign || s->failed || !uidset_empty(&rest) ||
+		    !uidset_empty(&s->between))
 			ok = 0;
 		uidset_free(&rest);
 	}

@@ -221,6 +221,26 @@ session_vanished(struct engine *e, struct sess *s,
 	uidset_free(&rest);
 }
 
+/*
+ * Are these what a part of our STOREs makes of what it had?  Cyrus tells that of
+ * each of them, Dovecot what all have made.
+ */
+static int
+is_between(const struct row *row, int side, const char *flags)
+{
+	const char	*had = row->now[side] != NULL ? row->now[side] :
+			    row->base;
+	char		 rest[FLAGS_MAX];
+
+	flags_and(rest, had, row->want[side]);
+	flags_sub(rest, rest, flags);
+	if (rest[0] != '\0')
+		return 0;
+	flags_sub(rest, flags, had);
+	flags_sub(rest, rest, row->want[side]);
+	return rest[0] == '\0';
+}
+
 static void
 session_flags(struct engine *e, struct sess *s, const struct m_engine_flags *m)
 {
@@ -244,8 +264,15 @@ session_flags(struct engine *e, struct sess *s, const struct m_engine_flags *m)
 	if (st != NULL && uidset_has(&st->set, m->uid))
 		return;
 	row = row_find(s->mb, s->side, m->uid);
-	if (row == NULL || row->want[s->side] == NULL ||
-	    !flags_eq(row->want[s->side], m->flags))
+	if (row != NULL && row->want[s->side] == NULL)
+		row = NULL;
+	if (row != NULL && flags_eq(row->want[s->side], m->flags))
+		uidset_del(&s->between, m->uid, m->uid);
+	/* Or somebody has undone a part of it: the last word of each decides. */
+	else if (row != NULL && is_between(row, s->side, m->flags) &&
+	    s->between.n < UNASKED_MAX)
+		uidset_add(&s->between, m->uid, m->uid);
+	else
 		s->foreign = 1;
 }
 

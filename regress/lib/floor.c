@@ -11,9 +11,9 @@
  * What imapsync can't do without, and nothing else.  Printed are the user's and
  * the system's seconds of
  *
- * floor copies N: moving N octets from a TCP socket into one process, through a
- * Unix socket into another and out of a TCP socket.  That is four copies by the
- * kernel, 64 KiB each; of the two processes in the middle.
+ * floor copies N [BLOCK]: moving N octets from a TCP socket into one process,
+ * through a Unix socket into another and out of a TCP socket.  That is four copies
+ * by the kernel, BLOCK octets each (65536); of the two processes in the middle.
  *
  * floor rows N FILE: giving N messages to a new state FILE, by SQLite, in the
  * tables they are in and with as many COMMITs.
@@ -38,7 +38,8 @@
 
 #define ROWS_COMMIT	200	/* messages, about: what an APPEND holds */
 
-static char	 block[65536];
+static char	 block[1024 * 1024];
+static size_t	 blocklen = 65536;
 
 /* Two ends of a TCP connection on this machine. */
 static void
@@ -76,13 +77,12 @@ put(int fd, const char *p, size_t len)
 static void
 move(int in, int out, unsigned long long octets)
 {
-	ssize_t	 n = sizeof(block);
+	ssize_t	 n;
 
 	while (octets > 0) {
 		if (in == -1)
-			n = octets < sizeof(block) ? (ssize_t)octets :
-			    (ssize_t)sizeof(block);
-		else if ((n = read(in, block, sizeof(block))) <= 0)
+			n = (ssize_t)(octets < blocklen ? octets : blocklen);
+		else if ((n = read(in, block, blocklen)) <= 0)
 			err(1, "read");
 		if (out != -1)
 			put(out, block, (size_t)n);
@@ -222,14 +222,17 @@ main(int argc, char *argv[])
 
 	if (argc > 2)
 		n = strtoull(argv[2], NULL, 10);
-	if (argc == 3 && strcmp(argv[1], "copies") == 0 && n > 0)
+	if (argc == 4 && strcmp(argv[1], "copies") == 0)
+		blocklen = strtoull(argv[3], NULL, 10);
+	if ((argc == 3 || argc == 4) && strcmp(argv[1], "copies") == 0 &&
+	    n > 0 && blocklen > 0 && blocklen <= sizeof(block))
 		copies(n);
 	else if (argc == 4 && strcmp(argv[1], "rows") == 0 && n > 0)
 		rows((long long)n, argv[3]);
 	else if (argc > 2 && strcmp(argv[1], "starts") == 0)
 		starts(argv + 2);
 	else
-		errx(1, "usage: floor copies octets | rows n file | "
+		errx(1, "usage: floor copies octets [block] | rows n file | "
 		    "starts program ...");
 	return 0;
 }

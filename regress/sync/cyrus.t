@@ -95,7 +95,7 @@ sub whole
 	my @f = map { /\[(.*)\]/ } keys %{ $snap->{'a|b'}{messages} };
 	is((grep { /\$both/ } @f), 2, 'flags of one, less what is gone');
 	is((grep { /\$there/ } @f), 2, 'and of the other');
-	$i->quiet_ok("$what: after changes");
+	$i->quiet_at_once_ok("$what: after changes");
 
 	# One side at a time: what we do must not be news to us.
 	for my $c ($lc, $rc) {
@@ -103,13 +103,13 @@ sub whole
 		my @uids = $c->uids($name);
 		$c->store($name, $uids[0], '+FLAGS', '\Seen key' . new_number);
 		$i->sync_ok("$what: a flag");
-		$i->quiet_ok("$what: after a flag");
+		$i->quiet_at_once_ok("$what: after a flag");
 		$c->expunge($name, $uids[1]);
 		$i->sync_ok("$what: an expunge");
-		$i->quiet_ok("$what: after an expunge");
+		$i->quiet_at_once_ok("$what: after an expunge");
 		fill($c, $name, 3);
 		$i->sync_ok("$what: new messages");
-		$i->quiet_ok("$what: after new messages");
+		$i->quiet_at_once_ok("$what: after new messages");
 	}
 	$snap = same_content($local, $cyrus, "$what: equal at last");
 
@@ -119,7 +119,7 @@ sub whole
 	$i->sync_ok("$what: the state is lost");
 	$snap = same_content($local, $cyrus, "$what: equal without it");
 	is(total($snap), $n, 'nothing twice');
-	$i->quiet_ok("$what: after that");
+	$i->quiet_at_once_ok("$what: after that");
 
 	# The highest UIDs go: VANISHED of known UIDs 1:n, not 1:*.
 	my @uids = $rc->uids($there);

@@ -267,6 +267,47 @@ test_modseq(void)
 	    "a FETCH without MODSEQ");
 }
 
+/* Two STOREs to one message: what is told of it, one after the other. */
+static const char	*words[3];
+
+static void
+tells_words(struct req *r, const struct sent *s)
+{
+	int	 i;
+
+	(void)s;
+	copy_one(r, 101);
+	for (i = 0; i < 3 && words[i] != NULL; i++)
+		tell_flags(r, 5007, MODSEQ + 2 + i, words[i]);
+	done(r, ST_OK, RC_NONE, "");
+}
+
+static void
+between(const char *one, const char *two, const char *three, int ours,
+    const char *what)
+{
+	fresh();
+	arrive(mb, LOCAL, 101, 101);
+	reflag(mb, LOCAL, 7, "\\Seen a");
+	words[0] = one;
+	words[1] = two;
+	words[2] = three;
+	pass_with(ASK_RECV, tells_words);
+	is_num(modseq(REMOTE), ours ? at(mb, REMOTE)->modseq : MODSEQ, what);
+}
+
+static void
+test_between(void)
+{
+	between("\\Seen", "\\Seen a", NULL, 1, "each of two STOREs is told");
+	between("a", "\\Seen a", NULL, 1, "in another order");
+	between("\\Seen", NULL, NULL, 0, "only the first");
+	between("\\Seen", "\\Seen a", "a", 0, "one is undone by another");
+	between("\\Seen", "\\Seen a", "", 0, "so are both");
+	between("\\Seen b", "\\Seen a", NULL, 0, "another's in between");
+	between("\\Seen", "\\Seen a b", NULL, 0, "another's behind them");
+}
+
 /* The first of two sessions of a side tells of another's change. */
 static void
 foreign_send(struct req *r, const struct sent *s)
@@ -386,6 +427,7 @@ main(void)
 	test_others();
 	test_left();
 	test_modseq();
+	test_between();
 	test_sessions();
 	test_told_again();
 	test_replaced();

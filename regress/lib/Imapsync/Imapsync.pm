@@ -208,6 +208,21 @@ sub quiet_ok
 	return $r;
 }
 
+# Two tests: already the very next run selects nothing, and that behind it says
+# nothing.
+sub quiet_at_once_ok
+{
+	my ($self, $name) = @_;
+	my $r = $self->run('--debug');
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	unlike($r->{err}, qr/\b(SELECT|EXAMINE)\b/, "$name: no SELECT at once") ||
+	    diag(grep { /\b(?:SELECT|EXAMINE|STATUS|LIST)\b/ }
+	    map { "$_\n" } split /\n/, $r->{err});
+	$self->silent_ok("$name: silent");
+	return $r;
+}
+
 # Two tests: the run whose result this is has said that, and in one line.
 sub says_once
 {
