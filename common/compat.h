@@ -83,7 +83,8 @@
 /*
  * A socket is full when so many octets wait in it that were not sent yet; those
  * that were and are not acknowledged don't count.  Else a slow line is noticed
- * only once the socket's buffer is full, which may be megabytes.
+ * only once the socket's buffer is full, which may be megabytes.  (Linux only:
+ * pledge(2) ends who sets an option of TCP that it does not know.)
  */
 #if defined(__linux__) && defined(TCP_NOTSENT_LOWAT)
 #define compat_unsent(fd, octets)	do {				\

@@ -24,6 +24,7 @@
 #include <time.h>
 
 #include "bounds.h"
+#include "clock.h"
 #include "log.h"
 #include "sandbox.h"
 
@@ -82,18 +83,6 @@ sandbox_net(void)
 	sb_pledge("stdio");
 }
 
-/* Milliseconds since then. */
-static int
-sb_passed(const struct timespec *since)
-{
-	struct timespec	 now;
-
-	if (clock_gettime(CLOCK_MONOTONIC, &now) == -1)
-		fatal("sandbox: clock_gettime");
-	return (int)(now.tv_sec - since->tv_sec) * 1000 +
-	    (int)((now.tv_nsec - since->tv_nsec) / 1000000);
-}
-
 /*
  * setsockopt(2) is no part of stdio, so the lingering can't be switched off: a
  * close(2) drops what the server has not yet acknowledged.  When it has closed
@@ -102,18 +91,15 @@ sb_passed(const struct timespec *since)
 void
 sandbox_close(int fd, int ms)
 {
-	struct timespec	 since;
 	struct pollfd	 pfd = { .fd = fd, .events = POLLIN };
 	char		 rest[4096];
-	int		 left;
+	int64_t		 end = clock_ms() + ms, left;
 	ssize_t		 n = 1;
 
-	if (clock_gettime(CLOCK_MONOTONIC, &since) == -1)
-		fatal("sandbox: clock_gettime");
 	/* A tunnel may be no socket, and have an end of its own all the same. */
 	shutdown(fd, SHUT_WR);
-	while (n != 0 && (left = ms - sb_passed(&since)) > 0) {
-		if (poll(&pfd, 1, left) <= 0)
+	while (n != 0 && (left = end - clock_ms()) > 0) {
+		if (poll(&pfd, 1, (int)left) <= 0)
 			continue;
 		n = read(fd, rest, sizeof(rest));
 		if (n == -1 && errno != EAGAIN && errno != EINTR)

@@ -122,6 +122,7 @@ net_heard(struct net *net)
 void
 net_end(struct net *net)
 {
+	/* First, since the server's end may be waited for. */
 	chan_flush(&net->chan, FLUSH_MS);
 	if (net->st != NULL)
 		stream_close(net->st);

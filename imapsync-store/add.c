@@ -24,7 +24,6 @@ db_added(struct db *db)
 	db->added.n = 0;
 	if (n != 0)
 		db_count(db, db->added.mailbox, n);
-	db->added.mailbox = 0;
 }
 
 /* A row that has one of the two UIDs already ends it. */

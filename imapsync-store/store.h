@@ -119,8 +119,8 @@ struct flagset {
 
 /* add.c's */
 struct added {
-	uint32_t	 mailbox;	/* of the last ADD, if nothing followed it */
-	int64_t		 n;		/* not yet in its number of rows */
+	int64_t		 n;		/* not yet in the number of rows ... */
+	uint32_t	 mailbox;	/* ... of this one, if there are any */
 };
 
 struct db {

@@ -172,7 +172,7 @@ secret_open(const struct conf_side *cs, const char *key, const char *path)
 
 	/* A directory can be opened, and OpenBSD ends who passes it on. */
 	if ((fd = open(path, O_RDONLY | O_CLOEXEC)) != -1 &&
-	    (fstat(fd, &st) == -1 || S_ISDIR(st.st_mode))) {
+	    fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
 		close(fd);
 		fd = -1;
 		errno = EISDIR;

@@ -25,8 +25,6 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-#include <netinet/in.h>
-
 #include <err.h>
 #include <fcntl.h>
 #include <spawn.h>
@@ -36,32 +34,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tcp_pair.h"
+
 #define ROWS_COMMIT	200	/* messages, about: what an APPEND holds */
 
 static char	 block[1024 * 1024];
 static size_t	 blocklen = 65536;
-
-/* Two ends of a TCP connection on this machine. */
-static void
-tcp_pair(int fds[2])
-{
-	struct sockaddr_in	 sin;
-	socklen_t		 len = sizeof(sin);
-	int			 at;
-
-	memset(&sin, 0, sizeof(sin));
-	sin.sin_family = AF_INET;
-	sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	if ((at = socket(AF_INET, SOCK_STREAM, 0)) == -1 ||
-	    bind(at, (struct sockaddr *)&sin, len) == -1 ||
-	    listen(at, 1) == -1 ||
-	    getsockname(at, (struct sockaddr *)&sin, &len) == -1 ||
-	    (fds[0] = socket(AF_INET, SOCK_STREAM, 0)) == -1 ||
-	    connect(fds[0], (struct sockaddr *)&sin, len) == -1 ||
-	    (fds[1] = accept(at, NULL, NULL)) == -1)
-		err(1, "TCP");
-	close(at);
-}
 
 static void
 put(int fd, const char *p, size_t len)
@@ -104,10 +82,9 @@ copies(unsigned long long octets)
 	int		 bridge[2], first[2], i, last[2], status;
 	pid_t		 pid[4];
 
-	tcp_pair(first);
-	tcp_pair(last);
-	if (socketpair(AF_UNIX, SOCK_STREAM, 0, bridge) == -1)
-		err(1, "socketpair");
+	if (tcp_pair(first) == -1 || tcp_pair(last) == -1 ||
+	    socketpair(AF_UNIX, SOCK_STREAM, 0, bridge) == -1)
+		err(1, "sockets");
 	const int	 from[4] = { -1, first[1], bridge[1], last[1] };
 	const int	 to[4] = { first[0], bridge[0], last[0], -1 };
 

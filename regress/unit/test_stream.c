@@ -15,8 +15,6 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-#include <netinet/in.h>
-
 #include <err.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -24,6 +22,7 @@
 #include <zlib.h>
 
 #include "imapsync-net/stream.h"
+#include "../lib/tcp_pair.h"
 #include "tap.h"
 
 #define TOTAL	(3 * 1024 * 1024)
@@ -48,28 +47,6 @@ pair(int sv[2])
 {
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, sv) == -1)
 		err(1, "socketpair");
-}
-
-/* A connected pair of TCP sockets. */
-static void
-tcp_pair(int sv[2])
-{
-	struct sockaddr_in	 sin;
-	socklen_t		 len = sizeof(sin);
-	int			 s;
-
-	memset(&sin, 0, sizeof(sin));
-	sin.sin_family = AF_INET;
-	sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	if ((s = socket(AF_INET, SOCK_STREAM, 0)) == -1 ||
-	    bind(s, (struct sockaddr *)&sin, sizeof(sin)) == -1 ||
-	    listen(s, 1) == -1 ||
-	    getsockname(s, (struct sockaddr *)&sin, &len) == -1 ||
-	    (sv[0] = socket(AF_INET, SOCK_STREAM, 0)) == -1 ||
-	    connect(sv[0], (struct sockaddr *)&sin, len) == -1 ||
-	    (sv[1] = accept(s, NULL, NULL)) == -1)
-		err(1, "tcp");
-	close(s);
 }
 
 static void
